@@ -1,0 +1,228 @@
+"""What crosses between the stages: `ModelSpec` (what the graph builders need) and `Manifest` (what the runtime needs).
+
+All file names and tensor names of the contract live here too, so that no other module spells them.
+"""
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from quartet.errors import ManifestError
+
+FORMAT_VERSION = "1.0"
+MANIFEST_NAME = "quartet.json"
+
+EMBED_AND_LM_HEAD = "embed_and_lm_head"
+ENCODER = "encoder"
+CACHE_INITIALIZER = "cache_initializer"
+DECODER = "decoder"
+FILES = (EMBED_AND_LM_HEAD, ENCODER, CACHE_INITIALIZER, DECODER)
+
+Activation = Literal["relu", "gelu", "gelu_new", "swish"]
+
+
+def present_name(layer: int, part: Literal["encoder", "decoder"], what: Literal["key", "value"]) -> str:
+    """Name of a cache tensor as an output, e.g. `present.0.decoder.key`."""
+    return f"present.{layer}.{part}.{what}"
+
+
+def past_name(layer: int, part: Literal["encoder", "decoder"], what: Literal["key", "value"]) -> str:
+    """Name of a cache tensor as an input, e.g. `past_key_values.0.encoder.value`."""
+    return f"past_key_values.{layer}.{part}.{what}"
+
+
+# ---- for building -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Stack:
+    """One of the two stacks of layers."""
+
+    layers: int
+    heads: int
+    ffn_dim: int
+
+
+@dataclass(frozen=True)
+class Sinusoidal:
+    """Sinusoidal positions: halves of sines and cosines of `position * frequency`, computed in the graph."""
+
+    frequencies: tuple[float, ...]  # one per pair of channels, d_model // 2 of them
+    offset: int  # position of the first token
+    padding_id: int | None  # tokens with this id get no position at all; None: every token gets one
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """An encoder-decoder architecture as the graph builders see it; made by a family from a checkpoint's config."""
+
+    family: str
+    d_model: int
+    vocab_size: int  # rows of the decoder's embedding and of the LM head
+    source_vocab_size: int | None  # rows of a separate encoder embedding; None: one embedding serves both sides
+    encoder: Stack
+    decoder: Stack
+    activation: Activation
+    norm_first: bool  # layer norm before each block (M2M100) or after it (Marian)
+    final_norm: bool  # one more layer norm after the last layer
+    layer_norm_epsilon: float
+    positions: Sinusoidal
+    embed_scale: float
+    tied_head: bool  # the LM head is the decoder's embedding matrix
+    head_bias: bool  # `final_logits_bias` is added to the logits
+
+
+# ---- for running ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """One file of a quartet folder: its size in bytes and its SHA-256 in hexadecimal."""
+
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """Static dimensions of the graphs."""
+
+    d_model: int
+    vocab_size: int
+    encoder_layers: int
+    decoder_layers: int
+    decoder_heads: int
+    head_size: int
+    max_source_length: int  # the window: most source tokens, special ones included
+    max_target_length: int  # most target tokens, prefix included
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Ids of the special tokens."""
+
+    eos: int
+    pad: int
+    decoder_start: int
+    unk: int | None = None
+
+
+@dataclass(frozen=True)
+class Generation:
+    """What the checkpoint's `generation_config.json` asks of the search."""
+
+    max_length: int  # of the whole decoder sequence, prefix included
+    forced_bos: int | None = None  # first token after the decoder start, where it does not depend on the language
+    forced_eos: int | None = None  # token forced at `max_length`
+    bad_words_ids: tuple[tuple[int, ...], ...] = ()
+    suppress_tokens: tuple[int, ...] = ()
+    begin_suppress_tokens: tuple[int, ...] = ()
+    renormalize_logits: bool = False
+    no_repeat_ngram_size: int = 0
+    repetition_penalty: float = 1.0
+    length_penalty: float = 1.0
+
+
+@dataclass(frozen=True)
+class TokenizerSpec:
+    """How text becomes ids and back.
+
+    kind `sentencepiece`: one SentencePiece model whose piece ids are shifted by `offset` (NLLB: 1).
+    kind `sentencepiece-vocab`: SentencePiece pieces looked up in `vocab` (M2M100, Marian); `target_model` is
+    the model for the target side where it has its own; `target_vocab` likewise.
+    kind `tokenizers`: a `tokenizer.json`, where there is no SentencePiece model.
+    """
+
+    kind: Literal["sentencepiece", "sentencepiece-vocab", "tokenizers"]
+    source_model: str
+    target_model: str | None = None
+    vocab: str | None = None
+    target_vocab: str | None = None
+    offset: int = 0
+    special_tokens: dict[str, int] = field(default_factory=dict)  # text -> id; language codes are not among them
+
+
+@dataclass(frozen=True)
+class Language:
+    """A language of the model: its code in the model's own spelling, and the id of its token where it has one."""
+
+    code: str
+    token_id: int | None = None
+    source: bool = True  # can be translated from
+    target: bool = True  # can be translated to
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """`quartet.json`: everything the runtime knows about a model. The runtime has no `if family == ...`.
+
+    `source_prompt` and `target_prompt` are patterns over the words `source`, `target` (the languages' tokens),
+    `text`, `eos` and `decoder_start`: NLLB has `("source", "text", "eos")` and `("decoder_start", "target")`.
+    """
+
+    family: str
+    name: str  # what the model was made from: hub id, alias or folder name
+    revision: str | None
+    license: str | None
+    precision: str  # name of the recipe
+    layout: Literal["quartet", "rtranslator"]
+    shapes: Shapes
+    tokens: Tokens
+    generation: Generation
+    source_prompt: tuple[str, ...]
+    target_prompt: tuple[str, ...]
+    safe_length: int  # source tokens up to which the model translates without dropping sentences
+    languages: tuple[Language, ...]
+    tokenizer: TokenizerSpec | None  # None: the checkpoint had no tokeniser files, the model runs on ids
+    files: dict[str, FileEntry]
+    format_version: str = FORMAT_VERSION
+
+    def save(self, folder: Path) -> None:
+        """Write `quartet.json` into the folder."""
+        text = json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False)
+        (folder / MANIFEST_NAME).write_text(text + "\n", encoding="utf-8")
+
+    @staticmethod
+    def load(folder: Path) -> "Manifest":
+        """Read `quartet.json`; raises `ManifestError` where it is missing, damaged or of a newer major version."""
+        path = folder / MANIFEST_NAME
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+            version = str(data["format_version"])
+            major = int(version.split(".")[0])
+        except FileNotFoundError:
+            raise ManifestError(f"{folder} is not a quartet: it has no {MANIFEST_NAME}") from None
+        except (ValueError, KeyError, TypeError, OSError) as error:
+            raise ManifestError(f"{path} is damaged: {error}") from None
+        if major > int(FORMAT_VERSION.split(".")[0]):
+            raise ManifestError(
+                f"{path} has format version {version}; this quartet reads {FORMAT_VERSION}. Upgrade quartet to use it."
+            )
+        try:
+            return _manifest(data)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ManifestError(f"{path} is damaged: {type(error).__name__} {error}") from None
+
+
+def _known(cls: type, data: dict[str, Any]) -> dict[str, Any]:
+    """The entries of `data` that the dataclass has: a newer minor version may add others."""
+    names = {f.name for f in dataclasses.fields(cls)}
+    return {k: tuple(map(_tuples, v)) if isinstance(v, list) else v for k, v in data.items() if k in names}
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
+def _manifest(data: dict[str, Any]) -> Manifest:
+    parts = _known(Manifest, data)
+    parts["shapes"] = Shapes(**_known(Shapes, data["shapes"]))
+    parts["tokens"] = Tokens(**_known(Tokens, data["tokens"]))
+    parts["generation"] = Generation(**_known(Generation, data["generation"]))
+    parts["languages"] = tuple(Language(**_known(Language, entry)) for entry in data["languages"])
+    tokenizer = data["tokenizer"]
+    parts["tokenizer"] = tokenizer and TokenizerSpec(**_known(TokenizerSpec, tokenizer))
+    parts["files"] = {name: FileEntry(**_known(FileEntry, entry)) for name, entry in data["files"].items()}
+    return Manifest(**parts)
