@@ -1,5 +1,75 @@
-"""Read a checkpoint: its config, and its tensors as slices, never as a whole.
+"""Reads a checkpoint: its configs, and where in its files each tensor lies. Tensors are read later, in slices.
 
-Every weight format has one file here with one function, `index(folder) -> dict[name, TensorEntry]`: where each
-tensor's bytes lie. Reading them (`TensorEntry.read`) is the same for all formats.
+A format of weights is one module with `FILES` (names that show that a folder has it) and `index(folder)`; to add one,
+write its module and name it in `FORMATS`.
 """
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from quartet.checkpoint import safetensors, torch_pickle
+from quartet.checkpoint.shards import read_json_object
+from quartet.checkpoint.tensors import TensorEntry, equal, read, row_slices, same_bytes
+from quartet.errors import CheckpointError
+
+__all__ = ["Checkpoint", "TensorEntry", "equal", "is_checkpoint", "open_checkpoint", "read", "row_slices", "same_bytes"]
+
+CONFIG = "config.json"
+GENERATION_CONFIG = "generation_config.json"
+FORMATS = (  # of weights: file names and reader; the first one that a folder has is read
+    (safetensors.FILES, safetensors.index),
+    (torch_pickle.FILES, torch_pickle.index),
+)
+FOREIGN = ("tf_model.h5", "flax_model.msgpack", "rust_model.ot", "*.gguf", "*.onnx", "*.ckpt")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A folder in the layout of transformers. `generation_config` is empty where the folder has none."""
+
+    folder: Path
+    config: dict[str, Any]
+    generation_config: dict[str, Any]
+    tensors: dict[str, TensorEntry]
+
+
+def is_checkpoint(folder: Path) -> bool:
+    """Whether the folder looks like a checkpoint, complete or not: it has a `config.json`."""
+    return (folder / CONFIG).is_file()
+
+
+def open_checkpoint(folder: Path) -> Checkpoint:
+    """Read the configs and index the weights: safetensors where there are any, else torch's files.
+
+    Raises `CheckpointError` where the folder is none, has no config or no weights, or these are damaged.
+    """
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder} is not a folder")
+    if not is_checkpoint(folder):
+        raise CheckpointError(f"{folder} is not a checkpoint: it has no {CONFIG}")
+    config = read_json_object(folder / CONFIG)
+    generation_config = folder / GENERATION_CONFIG
+    return Checkpoint(
+        folder=folder,
+        config=config,
+        generation_config=read_json_object(generation_config) if generation_config.is_file() else {},
+        tensors=_index(folder),
+    )
+
+
+def _index(folder: Path) -> dict[str, TensorEntry]:
+    for names, index in FORMATS:
+        if any((folder / name).is_file() for name in names):
+            return index(folder)
+    raise CheckpointError(f"{folder} has no weights that are read: {_names_read()} are, {_foreign(folder)}")
+
+
+def _names_read() -> str:
+    return ", ".join(name for names, _ in FORMATS for name in names)
+
+
+def _foreign(folder: Path) -> str:
+    """What is there instead."""
+    found = sorted(path.name for pattern in FOREIGN for path in folder.glob(pattern))
+    return f"{', '.join(found)} not" if found else "and none of them is there"

@@ -1,0 +1,1 @@
+"""Write the four graphs, node by node, from a `ModelSpec`: builder -> layers, attention -> files -> writer -> verify."""

@@ -1,0 +1,1 @@
+"""Which tensor is stored in how many bits."""

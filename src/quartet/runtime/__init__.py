@@ -1,0 +1,1 @@
+"""Play a quartet: sessions -> decode (steps and cache) -> rules, search -> generate -> text -> pipeline."""

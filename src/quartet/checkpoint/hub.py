@@ -1,0 +1,421 @@
+"""Download a checkpoint from the Hugging Face hub: exactly the files that conversion reads, each one verified.
+
+`huggingface_hub` does the transfer, so its cache, offline mode (`HF_HUB_OFFLINE`), mirrors (`HF_ENDPOINT`) and
+tokens work as they do everywhere. It checks sizes only, so the hashes are checked here. It is imported when
+something is downloaded, not before.
+"""
+
+import contextlib
+import errno
+import hashlib
+import json
+import re
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from quartet.errors import CheckpointError, DownloadError, ModelNotFoundError, QuartetError, did_you_mean
+
+# In this order: where a repository has several formats, the first one is taken and nothing is downloaded twice.
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+INDEX_SUFFIX = ".index.json"
+OTHER_FILES = (
+    "config.json",
+    "generation_config.json",
+    "README.md",  # its head names the licence
+    "sentencepiece.bpe.model",
+    "spiece.model",
+    "source.spm",
+    "target.spm",
+    "vocab.json",
+    "target_vocab.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+)
+
+ATTEMPTS = 3  # of one file, where the connection breaks
+ANSWER_TIMEOUT = 30.0  # seconds for the list of files
+CHUNK_BYTES = 1 << 20
+FINAL_STATUS = range(400, 500)
+TRY_AGAIN_STATUS = (408, 429)
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file as the hub lists it. `sha256` is known for large files (LFS), `blob_id`, git's hash, for small ones."""
+
+    name: str
+    size: int
+    sha256: str | None
+    blob_id: str | None
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The top-level files of a repository at a commit."""
+
+    repo_id: str
+    revision: str | None  # as asked for: a branch, a tag, a commit, or None for the main branch
+    commit: str
+    files: dict[str, RemoteFile]
+
+
+def download(
+    repo_id: str, revision: str | None = None, *, progress: bool = True, known: Iterable[str] = ()
+) -> tuple[Path, str]:
+    """Bring a checkpoint into huggingface_hub's cache; returns its folder there and the commit.
+
+    What is cached and intact is not fetched again. Without a network, or in offline mode, a checkpoint that is
+    completely in the cache is used as it is. `progress` shows a bar where stderr is a terminal; `known` are names to
+    suggest where the hub has no such model.
+
+    Raises `ModelNotFoundError` (no such repository or revision), `CheckpointError` (a repository without a
+    checkpoint) and `DownloadError` (everything else: network, login, disk, damaged files).
+    """
+    with _clear_errors(repo_id, revision, known), _silent_library():
+        try:
+            listing = _listing(repo_id, revision)
+        except Exception as error:
+            folder = None if _is_refusal(error) else cached(repo_id, revision)
+            if folder is None:
+                raise
+            return folder, folder.name
+        return _download(listing, progress), listing.commit
+
+
+def cached(repo_id: str, revision: str | None = None) -> Path | None:
+    """The folder of a checkpoint that is completely in huggingface_hub's cache, or None."""
+    from huggingface_hub import try_to_load_from_cache
+
+    config = try_to_load_from_cache(repo_id, "config.json", revision=revision)
+    if not isinstance(config, str):
+        return None
+    folder = Path(config).parent
+    names = {path.name for path in folder.iterdir() if path.exists()}
+    first = next((name for name in WEIGHTS if name in names), None)
+    complete = first is not None and set(_weight_files(folder, first)) <= names
+    return folder if complete else None
+
+
+def license_of(folder: Path) -> str | None:
+    """The licence that a checkpoint's model card (`README.md`) names in its front matter, or None.
+
+    The hub's identifiers become SPDX's spelling where the two differ only in case. Several licences are joined
+    with commas.
+    """
+    try:
+        card = (folder / "README.md").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    head = re.match(r"\ufeff?\s*---[ \t]*\n(.*?)\n---[ \t]*(\n|$)", card.replace("\r\n", "\n"), re.DOTALL)
+    if not head:
+        return None
+    names = _yaml_values(head[1], "license")
+    if names == ["other"]:
+        names = _yaml_values(head[1], "license_name") or names
+    return ", ".join(map(_spdx, names)) or None
+
+
+# ---- the files ----------------------------------------------------------------------------------------------------
+
+
+def _listing(repo_id: str, revision: str | None) -> Listing:
+    from huggingface_hub import HfApi
+
+    info = HfApi().model_info(repo_id, revision=revision, files_metadata=True, timeout=ANSWER_TIMEOUT)
+    files = {
+        s.rfilename: RemoteFile(s.rfilename, s.size or 0, s.lfs.sha256 if s.lfs else None, None if s.lfs else s.blob_id)
+        for s in info.siblings or ()
+    }
+    if info.sha is None:
+        raise DownloadError(f"the hub's answer for {repo_id} names no commit")
+    return Listing(repo_id, revision, info.sha, files)
+
+
+def _download(listing: Listing, progress: bool) -> Path:
+    """Weights come last: a folder that has them has everything, which is what `cached` relies on."""
+    first = _first_weights(listing)
+    small = [listing.files[name] for name in (*OTHER_FILES, first) if name in listing.files]
+    if not first.endswith(INDEX_SUFFIX):
+        return _fetch_all(listing, small, progress)
+    folder = _fetch_all(listing, small, progress)
+    missing = [name for name in _weight_files(folder, first) if name not in listing.files]
+    if missing:
+        raise CheckpointError(f"{listing.repo_id} is incomplete: {first} names {missing[0]}, which is not there")
+    return _fetch_all(listing, [listing.files[name] for name in _weight_files(folder, first)], progress)
+
+
+def _first_weights(listing: Listing) -> str:
+    if "config.json" not in listing.files:
+        raise CheckpointError(f"{listing.repo_id} holds no checkpoint: it has no config.json")
+    first = next((name for name in WEIGHTS if name in listing.files), None)
+    if first is None:
+        raise CheckpointError(
+            f"{listing.repo_id} has no weights that quartet reads (model.safetensors or pytorch_model.bin, "
+            "or one of them in shards)"
+        )
+    return first
+
+
+def _weight_files(folder: Path, first: str) -> list[str]:
+    """The files with the weights: `first` itself, or the shards that it lists."""
+    if not first.endswith(INDEX_SUFFIX):
+        return [first]
+    try:
+        index = json.loads((folder / first).read_text(encoding="utf-8"))
+        return sorted(set(map(str, index["weight_map"].values())))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{folder / first} is no index of weights: {type(error).__name__} {error}") from None
+
+
+def _fetch_all(listing: Listing, files: list[RemoteFile], progress: bool) -> Path:
+    missing = sum(file.size for file in files if not _is_cached(listing, file))
+    _check_space(listing.repo_id, missing)
+    with _progress_bar(listing.repo_id, missing, progress):
+        paths = [_fetch_intact(listing, file) for file in files]
+    return paths[0].parent
+
+
+def _is_cached(listing: Listing, file: RemoteFile) -> bool:
+    from huggingface_hub import try_to_load_from_cache
+
+    return isinstance(try_to_load_from_cache(listing.repo_id, file.name, revision=listing.commit), str)
+
+
+def _fetch_intact(listing: Listing, file: RemoteFile) -> Path:
+    """Fetch a file and compare its hash with the hub's; a damaged one is fetched once more."""
+    for _ in range(2):
+        path = _fetch(listing, file)
+        if path.parent.name != listing.commit:
+            raise DownloadError(f"{listing.repo_id} was changed on the hub during the download: try again")
+        if _is_intact(path, file):
+            return path
+        _delete(path)
+    raise DownloadError(
+        f"{file.name} of {listing.repo_id} arrived damaged twice: its hash is not the one that the hub lists. "
+        "It has been deleted; try again later or from another network"
+    )
+
+
+def _fetch(listing: Listing, file: RemoteFile) -> Path:
+    from huggingface_hub import hf_hub_download
+
+    for attempt in range(1, ATTEMPTS):
+        try:
+            return Path(hf_hub_download(listing.repo_id, file.name, revision=listing.revision))
+        except Exception as error:
+            if _is_final(error):
+                raise
+            time.sleep(attempt)
+    return Path(hf_hub_download(listing.repo_id, file.name, revision=listing.revision))
+
+
+def _is_intact(path: Path, file: RemoteFile) -> bool:
+    size = path.stat().st_size
+    if file.sha256:
+        return size == file.size and _digest(path, "sha256", b"") == file.sha256
+    if file.blob_id:
+        return _digest(path, "sha1", b"blob %d\0" % size) == file.blob_id  # git's hash of a file
+    return size == file.size
+
+
+def _digest(path: Path, algorithm: str, prefix: bytes) -> str:
+    digest = hashlib.new(algorithm, prefix, usedforsecurity=False)
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _delete(path: Path) -> None:
+    """Delete a file of the cache and what it links to, so that it is fetched again."""
+    while path.is_symlink():
+        target = path.parent / path.readlink()
+        path.unlink()
+        path = target
+    path.unlink(missing_ok=True)
+
+
+def _check_space(repo_id: str, needed: int) -> None:
+    folder = _cache_root()
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise DownloadError(
+            f"no space for {repo_id}: it needs {needed / 1e9:.2f} GB in {folder}, where {free / 1e9:.2f} GB are free "
+            "(HF_HOME names another folder)"
+        )
+
+
+def _cache_root() -> Path:
+    from huggingface_hub import constants
+
+    return Path(constants.HF_HUB_CACHE)
+
+
+# ---- what the user sees -------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _silent_library() -> Iterator[None]:
+    """Switch huggingface_hub's own bars off (one per file, in another style)."""
+    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+    if are_progress_bars_disabled():
+        yield
+        return
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        enable_progress_bars()
+
+
+@contextlib.contextmanager
+def _progress_bar(repo_id: str, total: int, wanted: bool) -> Iterator[None]:
+    """One bar for all files, fed by looking at what has arrived: that works for every version and every transport."""
+    if not (wanted and total and sys.stderr.isatty()):
+        yield
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    blobs = _cache_root() / f"models--{repo_id.replace('/', '--')}" / "blobs"
+    before = _bytes_in(blobs, complete_only=True)
+    done = threading.Event()
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(repo_id, total=total)
+
+        def watch() -> None:
+            while not done.wait(0.2):
+                bar.update(task, completed=min(total, _bytes_in(blobs) - before))
+
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            done.set()
+            watcher.join()
+
+
+def _bytes_in(folder: Path, complete_only: bool = False) -> int:
+    """Bytes of the files in a folder; one that vanishes meanwhile counts nothing."""
+    total = 0
+    for path in folder.glob("*"):
+        if complete_only and path.suffix == ".incomplete":
+            continue
+        with contextlib.suppress(OSError):
+            total += path.stat().st_size
+    return total
+
+
+# ---- errors -------------------------------------------------------------------------------------------------------
+
+
+def _is_refusal(error: Exception) -> bool:
+    """The hub has answered that there is no such thing, or not for this user; a cached copy would hide that."""
+    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
+
+    return isinstance(error, RepositoryNotFoundError | RevisionNotFoundError | HFValidationError)
+
+
+def _is_final(error: Exception) -> bool:
+    """Trying again would not help."""
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError, OfflineModeIsEnabled
+
+    if isinstance(error, LocalEntryNotFoundError):  # in spite of its name: the connection failed
+        return isinstance(error.__cause__, OfflineModeIsEnabled)
+    status = _status(error)
+    return (
+        _is_refusal(error)
+        or isinstance(error, EntryNotFoundError | OfflineModeIsEnabled)
+        or (isinstance(error, OSError) and error.errno is not None)
+        or (status in FINAL_STATUS and status not in TRY_AGAIN_STATUS)
+    )
+
+
+def _status(error: BaseException) -> int | None:
+    """HTTP status of an error that has one."""
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    return status if isinstance(status, int) else None
+
+
+@contextlib.contextmanager
+def _clear_errors(repo_id: str, revision: str | None, known: Iterable[str]) -> Iterator[None]:
+    """Turn whatever huggingface_hub and its HTTP client raise into one of quartet's errors."""
+    try:
+        yield
+    except QuartetError:
+        raise
+    except Exception as error:
+        raise explain(error, repo_id, revision, known) from error
+
+
+def explain(error: Exception, repo_id: str, revision: str | None, known: Iterable[str] = ()) -> QuartetError:
+    """One clear line for an error of huggingface_hub, its HTTP client or the file system."""
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HFValidationError,
+        OfflineModeIsEnabled,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    root = error.__cause__ if isinstance(error.__cause__, OfflineModeIsEnabled) else error
+    match root:
+        case GatedRepoError():
+            return DownloadError(
+                f"{repo_id} is gated: accept its terms on its page on the hub, "
+                "then log in with `hf auth login` or set HF_TOKEN"
+            )
+        case RepositoryNotFoundError() | HFValidationError():
+            hint = did_you_mean(repo_id, known)
+            return ModelNotFoundError(f"the hub has no model {repo_id}, or shows it only after a login{hint}")
+        case RevisionNotFoundError():
+            return ModelNotFoundError(f"{repo_id} has no revision {revision!r} on the hub")
+        case OfflineModeIsEnabled():
+            return DownloadError(f"{repo_id} is not completely in the cache, and HF_HUB_OFFLINE forbids to fetch it")
+        case OSError() if root.errno in (errno.ENOSPC, errno.EDQUOT):
+            return DownloadError(f"the disk is full: no space for {repo_id} in {_cache_root()}")
+        case OSError() if root.errno is not None:
+            return DownloadError(f"{repo_id} cannot be written to {_cache_root()}: {root.strerror}")
+    return DownloadError(f"{repo_id} could not be downloaded: {_reason(root)}")
+
+
+def _reason(error: Exception) -> str:
+    status = _status(error)
+    if status in (401, 403):
+        return f"the hub refuses the login (HTTP status {status}); check HF_TOKEN or run `hf auth login`"
+    if status is not None:
+        return f"the hub answers with HTTP status {status}; try again later"
+    root = error.__cause__ or error
+    first_line = (str(root).strip() or type(root).__name__).splitlines()[0]
+    return f"no connection to the hub, or it broke ({type(root).__name__}: {first_line[:200]})"
+
+
+# ---- the model card -----------------------------------------------------------------------------------------------
+
+
+def _yaml_values(text: str, key: str) -> list[str]:
+    """Values of a top-level key: `key: a`, `key: [a, b]` or a list with one `- a` per line."""
+    found = re.search(rf"^{key}:[ \t]*(.*)\n?((?:[ \t]*-[ \t]+.*\n?)*)", text, re.MULTILINE)
+    if not found:
+        return []
+    values = found[1].strip("[] \t").split(",") + re.findall(r"-[ \t]+(.*)", found[2])
+    return [value for value in (v.split(" #")[0].strip("\"' \t") for v in values) if value]
+
+
+def _spdx(name: str) -> str:
+    lower = name.lower()
+    if lower.startswith(("cc-by", "cc0-", "mit", "gpl-", "lgpl-", "agpl-")):
+        return name.upper()
+    return {"apache-2.0": "Apache-2.0"}.get(lower, name)

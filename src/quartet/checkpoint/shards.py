@@ -1,0 +1,76 @@
+"""What the weight formats have in common: JSON that is checked, and tensors spread over several files by an index."""
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from quartet.checkpoint.tensors import TensorEntry
+from quartet.errors import CheckpointError
+
+Tensors = dict[str, TensorEntry]
+LFS_POINTER = b"version https://git-lfs"
+
+
+def index_sharded(index_path: Path, index_file: Callable[[Path], Tensors]) -> Tensors:
+    """The tensors of all shards that `{"weight_map": {tensor name: file name}}` names, with the index checked."""
+    weight_map = read_json_object(index_path).get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise CheckpointError(f'{index_path} has no "weight_map" of tensor names to file names')
+    tensors: Tensors = {}
+    for file_name in sorted(set(map(str, weight_map.values()))):
+        shard = index_file(_shard_path(index_path, file_name))
+        twice = sorted(tensors.keys() & shard.keys())
+        if twice:
+            raise CheckpointError(f"{twice[0]!r} is in {tensors[twice[0]].path.name} and again in {file_name}")
+        tensors |= shard
+    for name, file_name in weight_map.items():
+        if name not in tensors or tensors[name].path.name != file_name:
+            raise CheckpointError(f"{index_path} says that {file_name} holds {name!r}, which it does not")
+    return tensors
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; raises `CheckpointError` where there is no such thing."""
+    try:
+        return parse_json_object(path.read_bytes())
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from None
+    except ValueError as error:
+        raise CheckpointError(f"{path} is not a JSON object: {error}") from None
+
+
+def parse_json_object(text: bytes) -> dict[str, Any]:
+    """A JSON object in UTF-8 with no key twice; raises ValueError for anything else."""
+    try:
+        value = json.loads(text.decode("utf-8"), object_pairs_hook=_unique)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"it holds a {type(value).__name__}")
+    return value
+
+
+def refuse_pointer(path: Path, head: bytes) -> None:
+    """Refuse what git leaves in place of a large file that it did not fetch."""
+    if head.startswith(LFS_POINTER):
+        raise CheckpointError(f"{path} is a git-lfs pointer, not the weights: fetch them with `git lfs pull`")
+
+
+def _shard_path(index_path: Path, file_name: str) -> Path:
+    path = index_path.parent / file_name
+    if path.parent != index_path.parent:
+        raise CheckpointError(f"{index_path} names {file_name!r}, which is not a file of the same folder")
+    if not path.is_file():
+        raise CheckpointError(f"{path} is missing: {index_path.name} says that it holds weights")
+    return path
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object's members; ValueError where a key comes twice, since the two may disagree."""
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
+        raise ValueError(f"{twice!r} comes twice")
+    return members

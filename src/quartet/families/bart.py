@@ -1,0 +1,44 @@
+"""Tensor names of encoder-decoders in the BART tradition, as transformers gives them: M2M100, Marian, Whisper."""
+
+from collections.abc import Iterator
+
+from quartet.spec import ModelSpec
+
+
+def tensor_names(spec: ModelSpec) -> dict[str, tuple[str, ...]]:
+    """Canonical name -> names in a checkpoint: the canonical one with `model.` before it.
+
+    The embeddings may be there under several names (tied duplicates); where one is shared, all are equal.
+    """
+    names = {name: (f"model.{name}", name) for name in _layer_tensors(spec)}
+    encoder, decoder = ("model.encoder.embed_tokens.weight",), ("model.decoder.embed_tokens.weight",)
+    head = ("lm_head.weight",)
+    shared = ("model.shared.weight",)
+    if spec.source_vocab_size is None:
+        decoder = shared + decoder + encoder
+    else:
+        names["encoder.embed_tokens.weight"] = encoder
+    if spec.tied_head:
+        decoder += head
+    else:
+        names["lm_head.weight"] = head
+    names["decoder.embed_tokens.weight"] = decoder
+    if spec.head_bias:
+        names["final_logits_bias"] = ("final_logits_bias",)
+    return names
+
+
+def _layer_tensors(spec: ModelSpec) -> Iterator[str]:
+    blocks = {"encoder": ("self_attn",), "decoder": ("self_attn", "encoder_attn")}
+    for side, stack in (("encoder", spec.encoder), ("decoder", spec.decoder)):
+        modules = [f"{side}.layers.{i}.{m}" for i in range(stack.layers) for m in _layer_modules(blocks[side])]
+        if spec.final_norm:
+            modules.append(f"{side}.layer_norm")
+        yield from (f"{module}.{kind}" for module in modules for kind in ("weight", "bias"))
+
+
+def _layer_modules(blocks: tuple[str, ...]) -> Iterator[str]:
+    for block in blocks:
+        yield from (f"{block}.{part}_proj" for part in ("q", "k", "v", "out"))
+        yield f"{block}_layer_norm"
+    yield from ("fc1", "fc2", "final_layer_norm")

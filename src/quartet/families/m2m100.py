@@ -1,0 +1,66 @@
+"""M2M100 (Fan et al. 2020) and NLLB-200 (NLLB Team 2022): pre-norm, one shared embedding, positions that skip padding."""
+
+import math
+from typing import Any
+
+from quartet.checkpoint import Checkpoint
+from quartet.families import tokenizers
+from quartet.families.bart import tensor_names as tensor_names
+from quartet.families.config import activation, check_heads, embed_scale, generation, integer, setting, stack, tokens
+from quartet.families.description import Description
+from quartet.spec import ModelSpec, Sinusoidal
+
+MODEL_TYPES = ("m2m_100",)
+
+SAFE_LENGTH = 160
+
+LEFTOVERS = (r"model\.(encoder|decoder)\.embed_positions\.weights?", r"final_logits_bias")
+
+
+def read_spec(config: dict[str, Any]) -> ModelSpec:
+    """The architecture that `config.json` describes."""
+    d_model = integer(config, "d_model")
+    padding_id = setting(config, "pad_token_id")
+    return check_heads(
+        ModelSpec(
+            family="m2m100",
+            d_model=d_model,
+            vocab_size=integer(config, "vocab_size"),
+            source_vocab_size=None,
+            encoder=stack(config, "encoder"),
+            decoder=stack(config, "decoder"),
+            activation=activation(config),
+            norm_first=True,
+            final_norm=True,
+            layer_norm_epsilon=1e-5,
+            positions=Sinusoidal(frequencies(d_model), offset=padding_id + 1, padding_id=padding_id),
+            embed_scale=embed_scale(config, default=True),
+            tied_head=config.get("tie_word_embeddings", True),
+            head_bias=False,
+        )
+    )
+
+
+def frequencies(d_model: int) -> tuple[float, ...]:
+    """10000^(-i / (d/2 - 1)), as in fairseq: the last one is exactly 1/10000."""
+    half = d_model // 2
+    step = math.log(10000) / (half - 1)
+    return tuple(math.exp(-step * i) for i in range(half))
+
+
+def describe(checkpoint: Checkpoint, spec: ModelSpec) -> Description:
+    """Prompts `[source] text </s>` and `</s> [target]`, languages from the tokeniser's files."""
+    config = checkpoint.config
+    window = integer(config, "max_position_embeddings")
+    found = tokenizers.nllb_or_m2m100(checkpoint.folder, config)
+    return Description(
+        tokens=tokens(config, unk=3),
+        generation=generation(config, checkpoint.generation_config, default_length=200),
+        source_prompt=("source", "text", "eos"),
+        target_prompt=("decoder_start", "target"),
+        max_source_length=window,
+        safe_length=min(window, SAFE_LENGTH),
+        languages=found.languages if found else (),
+        tokenizer=found.spec if found else None,
+        tokenizer_files=found.files if found else (),
+    )

@@ -1,0 +1,91 @@
+"""The three kinds of attention, each one `MultiHeadAttention` kernel.
+
+Shapes: b batch, s tokens, d width, h heads, k head size, p past length. Bias of the output projection is left to
+`layers.add_and_norm`, which adds it together with the residual.
+"""
+
+import onnx_ir as ir
+
+from quartet.graph.builder import MICROSOFT, Builder
+from quartet.graph.layers import linear, path, vector
+
+
+def _project_out(b: Builder, x: ir.Value, module: str, width: int) -> ir.Value:
+    return linear(b, x, (f"{module}.out_proj",), width, width, path(f"{module}.out_proj"))
+
+
+def _query_key_value(b: Builder, x: ir.Value, module: str, width: int) -> tuple[list[ir.Value], ir.Value]:
+    """The three projections as one product, and their biases as one vector (the attention kernel adds them)."""
+    parts = tuple(f"{module}.{p}_proj" for p in "qkv")
+    name = path(f"{module}.qkv_proj")
+    fused = linear(b, x, parts, width, width, name)
+    names = tuple(f"{name}/{p}" for p in "qkv")
+    values = b.op_many("Split", [fused], f"{name}/split", names, {"axis": -1, "num_outputs": 3})
+    bias = vector(b, tuple(f"{p}.bias" for p in parts), width, f"{name}.bias")
+    return list(values), bias
+
+
+def encoder_self_attention(
+    b: Builder, x: ir.Value, key_padding_mask: ir.Value, module: str, width: int, heads: int
+) -> ir.Value:
+    """Attention of the source over itself. `x` [b, s, d]; `key_padding_mask` int32 [b, s], 1 where a token is."""
+    values, bias = _query_key_value(b, x, module, width)
+    inputs = [*values, bias, key_padding_mask]
+    mixed = b.op("MultiHeadAttention", inputs, path(module), {"num_heads": heads}, MICROSOFT)
+    return _project_out(b, mixed, module, width)
+
+
+def decoder_self_attention(
+    b: Builder,
+    x: ir.Value,
+    past: tuple[ir.Value, ir.Value],
+    present: tuple[str, str],
+    module: str,
+    width: int,
+    heads: int,
+) -> tuple[ir.Value, ir.Value, ir.Value]:
+    """Attention of the new token `x` [b, 1, d] over the past [b, h, p, k] and itself.
+
+    Returns the result [b, 1, d] and the grown key and value [b, h, p + 1, k], named `present`.
+    """
+    values, bias = _query_key_value(b, x, module, width)
+    name = path(module)
+    mixed, key, value = b.op_many(
+        "MultiHeadAttention",
+        [*values, bias, None, None, *past],
+        name,
+        (name, *present),
+        {"num_heads": heads},
+        MICROSOFT,
+    )
+    return _project_out(b, mixed, module, width), key, value
+
+
+def cross_attention(
+    b: Builder,
+    x: ir.Value,
+    cache: tuple[ir.Value, ir.Value],
+    key_padding_mask: ir.Value,
+    module: str,
+    width: int,
+    heads: int,
+) -> ir.Value:
+    """Attention of `x` [b, 1, d] over the encoder part of the cache, key and value [b, h, s, k]."""
+    query = biased_linear(b, x, f"{module}.q_proj", width)
+    inputs = [query, *cache, None, key_padding_mask]
+    mixed = b.op("MultiHeadAttention", inputs, path(module), {"num_heads": heads}, MICROSOFT)
+    return _project_out(b, mixed, module, width)
+
+
+def biased_linear(b: Builder, x: ir.Value, module: str, width: int) -> ir.Value:
+    """A linear map of [.., d] to [.., d] with its bias."""
+    product = linear(b, x, (module,), width, width, path(module))
+    bias = vector(b, (f"{module}.bias",), width, f"{path(module)}.bias")
+    return b.op("Add", [product, bias], f"{path(module)}/biased")
+
+
+def split_heads(b: Builder, x: ir.Value, heads: int, head_size: int, name: str) -> ir.Value:
+    """[b, s, h * k] as [b, h, s, k]."""
+    shape = b.integers("heads_apart", 0, 0, heads, head_size)
+    apart = b.op("Reshape", [x, shape], f"{name}/apart")
+    return b.op("Transpose", [apart], f"{name}/heads", {"perm": [0, 2, 1, 3]})

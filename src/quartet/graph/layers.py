@@ -1,0 +1,123 @@
+"""Linear maps, layer norms, feed-forward blocks and positions as ONNX nodes.
+
+Shapes: b batch, s tokens, d width. Node names are paths: `/decoder/layers.0/fc1`.
+"""
+
+import re
+
+import numpy as np
+import onnx_ir as ir
+
+from quartet.graph.builder import MICROSOFT, Builder, Weight
+from quartet.spec import Activation, Sinusoidal
+
+
+def linear(b: Builder, x: ir.Value, parts: tuple[str, ...], rows: int, columns: int, name: str) -> ir.Value:
+    """`x` [.., columns] times the transposed matrices `parts` (each [rows, columns]), side by side; no bias."""
+    sources = tuple(f"{part}.weight" for part in parts)
+    weight = b.weight(Weight(f"{name}.weight", sources, (rows, columns), transposed=True))
+    return b.op("MatMul", [x, weight], name)
+
+
+def vector(b: Builder, sources: tuple[str, ...], size: int, name: str) -> ir.Value:
+    """A bias or the gain of a norm: the vectors `sources`, each [size], one after the other."""
+    return b.weight(Weight(name, sources, (size,)))
+
+
+def layer_norm(b: Builder, x: ir.Value, norm: str, width: int, epsilon: float) -> ir.Value:
+    """Layer norm over the last axis of `x` [b, s, d]."""
+    inputs = [x, *_norm_weights(b, norm, width)]
+    return b.op("LayerNormalization", inputs, path(norm), {"epsilon": epsilon})
+
+
+def add_and_norm(
+    b: Builder, residual: ir.Value, branch: ir.Value, bias: ir.Value, norm: str, width: int, epsilon: float
+) -> tuple[ir.Value, ir.Value]:
+    """`total = residual + branch + bias` and its layer norm, in one kernel; returns (total, normed), [b, s, d]."""
+    name = path(norm)
+    inputs = [branch, residual, *_norm_weights(b, norm, width), bias]
+    outputs = (name, "", "", f"{name}/total")
+    values = b.op_many("SkipLayerNormalization", inputs, name, outputs, {"epsilon": epsilon}, MICROSOFT)
+    return values[3], values[0]
+
+
+def _norm_weights(b: Builder, norm: str, width: int) -> tuple[ir.Value, ir.Value]:
+    name = path(norm)
+    return vector(b, (f"{norm}.weight",), width, f"{name}.weight"), vector(b, (f"{norm}.bias",), width, f"{name}.bias")
+
+
+def path(module: str) -> str:
+    """Name of the node of a module: `decoder.layers.0.fc1` gives `/decoder/layers.0/fc1`."""
+    return "/" + re.sub(r"\.(?!\d)", "/", module)
+
+
+def feed_forward(b: Builder, x: ir.Value, layer: str, width: int, ffn_dim: int, activation: Activation) -> ir.Value:
+    """The two linear maps of a layer with the activation between; the second one's bias is left to `add_and_norm`."""
+    hidden = linear(b, x, (f"{layer}.fc1",), ffn_dim, width, path(f"{layer}.fc1"))
+    bias = vector(b, (f"{layer}.fc1.bias",), ffn_dim, f"{path(f'{layer}.fc1')}.bias")
+    hidden = biased_activation(b, hidden, bias, activation, path(f"{layer}.activation"))
+    return linear(b, hidden, (f"{layer}.fc2",), width, ffn_dim, path(f"{layer}.fc2"))
+
+
+def biased_activation(b: Builder, x: ir.Value, bias: ir.Value, activation: Activation, name: str) -> ir.Value:
+    """`activation(x + bias)`, in one kernel where ONNX Runtime has one."""
+    if activation == "gelu":  # x * Phi(x) with the error function
+        return b.op("BiasGelu", [x, bias], name, domain=MICROSOFT)
+    if activation == "gelu_new":  # the tanh approximation
+        return b.op("FastGelu", [x, bias], name, domain=MICROSOFT)
+    total = b.op("Add", [x, bias], f"{name}/bias")
+    if activation == "relu":
+        return b.op("Relu", [total], name)
+    return b.op("QuickGelu", [total], name, {"alpha": 1.0}, MICROSOFT)  # x * sigmoid(x): swish
+
+
+def add_positions(
+    b: Builder, x: ir.Value, input_ids: ir.Value, past_length: ir.Value | None, positions: Sinusoidal, name: str
+) -> ir.Value:
+    """`x` [b, s, d] plus its sinusoidal positions (Vaswani et al. 2017, sines and cosines in halves).
+
+    They are computed, not looked up: no table to store in both stacks, no last position. `past_length` is an int64
+    scalar-like [1]. Tokens equal to `padding_id` count for nothing and get nothing, as in M2M100.
+    """
+    if positions.padding_id is None:
+        index, mask = _running_positions(b, input_ids, past_length, name), None
+    else:
+        index, mask = _counted_positions(b, input_ids, past_length, positions.padding_id, name)
+    shifted = b.op("Add", [index, b.constant(f"{name}/offset", np.float32(positions.offset))], f"{name}/index")
+    frequencies = b.constant(f"{name}/frequencies", np.array(positions.frequencies, np.float32))
+    angles = b.op("Mul", [shifted, frequencies], f"{name}/angles")
+    halves = [b.op("Sin", [angles], f"{name}/sin"), b.op("Cos", [angles], f"{name}/cos")]
+    table = b.op("Concat", halves, f"{name}/concat", {"axis": -1})
+    if mask is not None:
+        table = b.op("Mul", [table, mask], f"{name}/masked")
+    return b.op("Add", [x, table], name)
+
+
+def _running_positions(b: Builder, input_ids: ir.Value, past_length: ir.Value | None, name: str) -> ir.Value:
+    """0, 1, 2, ... (or the past length) as float [s, 1] (or [1, 1])."""
+    if past_length is None:
+        length = b.op("Shape", [input_ids], f"{name}/length", {"start": 1, "end": 2})
+        ones = b.op("Expand", [b.integers("one", 1), length], f"{name}/ones")
+        count = b.op("CumSum", [ones, b.constant("axis0", np.int64(0))], f"{name}/count", {"exclusive": 1})
+    else:
+        count = past_length
+    column = b.op("Unsqueeze", [count, b.integers("axes_last", -1)], f"{name}/column")
+    return b.op("Cast", [column], f"{name}/float", {"to": int(ir.DataType.FLOAT)})
+
+
+def _counted_positions(
+    b: Builder, input_ids: ir.Value, past_length: ir.Value | None, padding_id: int, name: str
+) -> tuple[ir.Value, ir.Value]:
+    """Positions from 0 that only count tokens other than padding, and the mask of those; both float [b, s, 1]."""
+    is_padding = b.op("Equal", [input_ids, b.constant("padding_id", np.int64(padding_id))], f"{name}/is_padding")
+    kept = b.op("Cast", [b.op("Not", [is_padding], f"{name}/not")], f"{name}/kept", {"to": int(ir.DataType.INT64)})
+    if past_length is None:
+        count = b.op("CumSum", [kept, b.constant("axis1", np.int64(1))], f"{name}/count", {"exclusive": 1})
+    else:
+        count = b.op("Mul", [kept, past_length], f"{name}/count")
+    return _float_column(b, count, f"{name}/column"), _float_column(b, kept, f"{name}/mask")
+
+
+def _float_column(b: Builder, value: ir.Value, name: str) -> ir.Value:
+    column = b.op("Unsqueeze", [value, b.integers("axes_last", -1)], f"{name}/int")
+    return b.op("Cast", [column], name, {"to": int(ir.DataType.FLOAT)})

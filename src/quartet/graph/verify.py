@@ -1,0 +1,47 @@
+"""Check a finished quartet without loading it: structure, sizes, and that no weight is stored twice."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx_ir as ir
+
+from quartet.errors import ManifestError
+from quartet.spec import FILES, FileEntry
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Where an initializer's bytes lie: the graph that names it, and data file, offset and length in bytes."""
+
+    graph: str
+    name: str
+    data_file: str
+    offset: int
+    length: int
+
+
+def stored_weights(folder: Path) -> Iterator[Stored]:
+    """Every initializer of the four graphs that lies in a data file."""
+    for file in FILES:
+        model = ir.load(folder / f"{file}.onnx")
+        for value in model.graph.initializers.values():
+            tensor = value.const_value
+            if isinstance(tensor, ir.ExternalTensor):
+                length = tensor.length if tensor.length is not None else tensor.nbytes
+                yield Stored(file, tensor.name, str(tensor.location), tensor.offset or 0, length)
+
+
+def verify(folder: Path, files: dict[str, FileEntry]) -> None:
+    """Raise `ManifestError` where a weight lies outside its data file, overlaps another, or is stored twice."""
+    weights = list(stored_weights(folder))
+    for weight in weights:
+        size = files[weight.data_file].bytes
+        if weight.offset + weight.length > size:
+            raise ManifestError(f"{weight.name} ends at byte {weight.offset + weight.length} of {size} in {weight.data_file}")
+    places = Counter((w.data_file, w.offset) for w in weights)
+    names = Counter(w.name for w in weights)
+    twice = [w.name for w in weights if places[w.data_file, w.offset] > 1 or names[w.name] > 1]
+    if twice:
+        raise ManifestError(f"stored or named more than once: {', '.join(sorted(set(twice)))}")

@@ -1,0 +1,240 @@
+"""The decode loop: ids in, ids out, greedy or with beams. Finished rows leave the batch.
+
+Shapes: r rows (sources, or sources times beams), t tokens so far from the decoder start on, v vocabulary.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quartet.errors import OptionError
+from quartet.runtime import rules, search
+from quartet.runtime.decode import DecoderState, decode_one_token, encode, read_logits, select_rows
+from quartet.runtime.rules import RowLimits, Rules
+from quartet.runtime.search import Hypothesis
+from quartet.runtime.sessions import Sessions
+
+Ids = NDArray[np.int64]
+Scores = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """How to search. Lengths are in tokens after the prefix, the end token included."""
+
+    beam_size: int = 1
+    num_hypotheses: int = 1  # how many of the beams' results to return
+    length_penalty: float | None = None  # exponent of the length that scores are divided by; None: the model's
+    repetition_penalty: float | None = None  # above 1: tokens seen before become less likely; None: the model's
+    no_repeat_ngram_size: int | None = None  # no n-gram of this size comes twice; 0: off; None: the model's
+    min_new_tokens: int = 0
+    max_new_tokens: int | None = None  # None: up to the model's own `max_length`
+    loop_guard: bool = False  # stop an n-gram from being repeated without end
+
+    def __post_init__(self) -> None:
+        """Raise `OptionError` for values that make no sense."""
+        for name in ("beam_size", "num_hypotheses"):
+            if getattr(self, name) < 1:
+                raise OptionError(f"{name} is {getattr(self, name)}; 1 or more is expected")
+        if self.num_hypotheses > self.beam_size:
+            raise OptionError(f"num_hypotheses {self.num_hypotheses} is more than beam_size {self.beam_size}")
+        if self.max_new_tokens is not None and self.max_new_tokens < 1:
+            raise OptionError(f"max_new_tokens is {self.max_new_tokens}; 1 or more is expected")
+        if self.max_new_tokens is not None and self.min_new_tokens > self.max_new_tokens:
+            raise OptionError(f"min_new_tokens {self.min_new_tokens} is more than max_new_tokens {self.max_new_tokens}")
+        if self.repetition_penalty is not None and self.repetition_penalty <= 0:
+            raise OptionError(f"repetition_penalty is {self.repetition_penalty}; more than 0 is expected (1: off)")
+
+
+@dataclass(frozen=True)
+class _Search:
+    """A batch ready to be searched."""
+
+    model: Sessions
+    rules: Rules
+    limits: RowLimits
+    prefixes: Sequence[Sequence[int]]
+    length_penalty: float
+
+    def common_prefix(self) -> Ids:
+        """The first tokens of every row [r, t], as many as the shortest prefix has."""
+        length = min(len(prefix) for prefix in self.prefixes)
+        return np.array([prefix[:length] for prefix in self.prefixes], np.int64)
+
+
+def generate_batch(
+    model: Sessions, sources: Sequence[Sequence[int]], prefixes: Sequence[Sequence[int]], options: SearchOptions
+) -> list[list[Hypothesis]]:
+    """Search all sources as one batch; for each the best `num_hypotheses`, best first.
+
+    sources: ids as the encoder wants them, special tokens included. prefixes: the first decoder tokens of each row.
+    """
+    search_ = _prepare(model, sources, prefixes, options)
+    if options.beam_size > 1:
+        found = _beam(search_, sources, options.beam_size)
+        return [hypotheses[: options.num_hypotheses] for hypotheses in found]
+    results: list[list[Hypothesis]] = [[] for _ in sources]
+    for step in _greedy(search_, sources):
+        for row, hypothesis in step.finished:
+            results[row] = [hypothesis]
+    return results
+
+
+def stream(
+    model: Sessions, source: Sequence[int], prefix: Sequence[int], options: SearchOptions
+) -> Iterator[tuple[int, ...]]:
+    """Greedy search of one source: the tokens so far, after each step, without prefix and end token."""
+    search_ = _prepare(model, [source], [prefix], options)
+    for step in _greedy(search_, [source]):
+        yield step.finished[0][1].tokens if step.finished else tuple(step.history[0, len(prefix) :].tolist())
+
+
+def _prepare(
+    model: Sessions, sources: Sequence[Sequence[int]], prefixes: Sequence[Sequence[int]], options: SearchOptions
+) -> _Search:
+    generation, tokens = model.manifest.generation, model.manifest.tokens
+    prefix_length = np.array([len(prefix) for prefix in prefixes], np.int64)
+    if options.max_new_tokens is None:
+        max_length = np.full(len(prefixes), generation.max_length, np.int64)
+    else:
+        max_length = prefix_length + options.max_new_tokens
+    if (prefix_length >= max_length).any():
+        raise OptionError(f"the prefix has {prefix_length.max()} tokens, the model generates {max_length.min()} at most")
+    guarded = options.loop_guard
+    repeats = [max(rules.LOOP_REPEATS, rules.longest_repeat(s) + 1) if guarded else 0 for s in sources]
+    return _Search(
+        model=model,
+        rules=Rules(
+            eos=tokens.eos,
+            repetition_penalty=_chosen(options.repetition_penalty, generation.repetition_penalty),
+            no_repeat_ngram_size=int(_chosen(options.no_repeat_ngram_size, generation.no_repeat_ngram_size)),
+            bad_words_ids=generation.bad_words_ids,
+            suppress_tokens=generation.suppress_tokens,
+            begin_suppress_tokens=generation.begin_suppress_tokens,
+            forced_eos=generation.forced_eos,
+            renormalize=generation.renormalize_logits,
+            min_new_tokens=options.min_new_tokens,
+            loop_guard=guarded,
+        ),
+        limits=RowLimits(prefix_length, max_length, np.array(repeats, np.int64)),
+        prefixes=prefixes,
+        length_penalty=_chosen(options.length_penalty, generation.length_penalty),
+    )
+
+
+def _chosen(value: float | None, default: float) -> float:
+    return default if value is None else value
+
+
+def _prefill(model: Sessions, state: DecoderState, prefix: Ids) -> None:
+    """Feed all tokens of the common prefix but the last; what they would generate is not asked for."""
+    for tokens in prefix.T[:-1]:
+        decode_one_token(model, state, tokens)
+
+
+def _next_scores(search_: _Search, state: DecoderState, tokens: Ids) -> Scores:
+    return read_logits(search_.model, decode_one_token(search_.model, state, tokens))
+
+
+def _force_prefixes(search_: _Search, scores: Scores, rows: Ids, length: int) -> None:
+    """Rows [r] whose own prefix is longer than the common one have no choice yet."""
+    for i, row in enumerate(rows):
+        prefix = search_.prefixes[row]
+        if length < len(prefix):
+            scores[i] = -np.inf
+            scores[i, prefix[length]] = 0
+
+
+# ---- greedy -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _GreedyStep:
+    history: Ids  # [r, t] tokens of the rows still in the batch before this step's finished ones left
+    finished: list[tuple[int, Hypothesis]]  # which source, and what came out
+
+
+def _greedy(search_: _Search, sources: Sequence[Sequence[int]]) -> Iterator[_GreedyStep]:
+    history = search_.common_prefix()
+    state = encode(search_.model, sources)
+    _prefill(search_.model, state, history)
+    rows = np.arange(len(sources))
+    totals = np.zeros(len(sources), np.float64)
+    while len(rows):
+        scores = _next_scores(search_, state, history[:, -1])
+        tokens, gains = _greedy_choice(search_, scores, history, rows)
+        totals = totals + gains
+        history = np.concatenate([history, tokens[:, None]], axis=1)
+        limits = search_.limits.take(rows)
+        done = (tokens == search_.rules.eos) & (history.shape[1] > limits.prefix_length)
+        done |= history.shape[1] >= limits.max_length
+        finished = [(int(rows[i]), _hypothesis(search_, history[i], totals[i], int(rows[i]))) for i in np.flatnonzero(done)]
+        yield _GreedyStep(history, finished)
+        if done.any():
+            kept = np.flatnonzero(~done)
+            rows, totals, history = rows[kept], totals[kept], history[kept]
+            if len(kept):
+                select_rows(state, kept)
+
+
+def _greedy_choice(search_: _Search, logits: Scores, history: Ids, rows: Ids) -> tuple[Ids, Scores]:
+    """The best token of each row and its log probability (under the unprocessed distribution; 0 where forced)."""
+    normalizer = rules.log_sum_exp(logits)
+    raw = logits.copy()
+    rules.apply(logits, history, search_.rules, search_.limits.take(rows))
+    _force_prefixes(search_, logits, rows, history.shape[1])
+    tokens = logits.argmax(axis=1)
+    row = np.arange(len(rows))
+    forced = np.isneginf(logits).sum(axis=1) == logits.shape[1] - 1
+    gains = np.where(forced, np.float32(0), raw[row, tokens] - normalizer)
+    return tokens, gains
+
+
+def _hypothesis(search_: _Search, history: Ids, total: float, row: int) -> Hypothesis:
+    tokens = history[search_.limits.prefix_length[row] :].tolist()
+    if tokens and tokens[-1] == search_.rules.eos:
+        tokens.pop()
+    score = total / (len(history) - 1) ** search_.length_penalty
+    return Hypothesis(tuple(tokens), float(score))
+
+
+# ---- beams ------------------------------------------------------------------------------------------------------
+
+
+def _beam(search_: _Search, sources: Sequence[Sequence[int]], beam_size: int) -> list[list[Hypothesis]]:
+    prefix = search_.common_prefix()
+    state = encode(search_.model, sources)
+    _prefill(search_.model, state, prefix)
+    rows = np.arange(len(sources))
+    select_rows(state, np.repeat(rows, beam_size))
+    beams = search.start_beams(prefix, beam_size)
+    results: list[list[Hypothesis]] = [[] for _ in sources]
+    while len(rows):
+        log_probs = _beam_log_probs(search_, state, beams, rows)
+        limits = search_.limits.take(rows)
+        chosen = search.beam_step(
+            beams, log_probs, search_.rules.eos, limits.prefix_length, limits.max_length, search_.length_penalty
+        )
+        for i in np.flatnonzero(~beams.open):
+            results[rows[i]] = beams.finished[i]
+        kept = np.flatnonzero(beams.open)
+        all_kept = len(kept) == len(rows)
+        if len(kept):
+            places = kept[:, None] * beam_size + chosen.parents[kept]
+            select_rows(state, places.reshape(-1), same_sources=all_kept)
+        if not all_kept:
+            rows, beams = rows[kept], search.take_sources(beams, kept)
+    return results
+
+
+def _beam_log_probs(search_: _Search, state: DecoderState, beams: search.Beams, rows: Ids) -> Scores:
+    """Processed log probabilities of the next token, [b, k, v]."""
+    sources, beam_size, length = beams.tokens.shape
+    history = beams.tokens.reshape(sources * beam_size, length)
+    log_probs = rules.log_softmax(_next_scores(search_, state, history[:, -1]))
+    of_beam = np.repeat(rows, beam_size)
+    rules.apply(log_probs, history, search_.rules, search_.limits.take(of_beam))
+    _force_prefixes(search_, log_probs, of_beam, length)
+    return log_probs.reshape(sources, beam_size, -1)

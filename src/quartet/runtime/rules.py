@@ -1,0 +1,149 @@
+"""What may not, or must, be generated next: pure functions on scores [r, v] and the tokens so far [r, t].
+
+Order and arithmetic are those of the logits processors of transformers 4.57 (`generation/logits_process.py`), so that
+with the same settings the same tokens come out.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Scores = NDArray[np.float32]
+Ids = NDArray[np.int64]
+
+LOOP_REPEATS = 4  # an n-gram repeated this often, with nothing in between, is a loop
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Constraints on the next token; ids unless said otherwise."""
+
+    eos: int
+    repetition_penalty: float = 1.0
+    no_repeat_ngram_size: int = 0
+    bad_words_ids: tuple[tuple[int, ...], ...] = ()
+    suppress_tokens: tuple[int, ...] = ()
+    begin_suppress_tokens: tuple[int, ...] = ()
+    forced_eos: int | None = None
+    renormalize: bool = False
+    min_new_tokens: int = 0
+    loop_guard: bool = False
+
+
+@dataclass(frozen=True)
+class RowLimits:
+    """Where each row begins and has to end: numbers of tokens, the decoder start included; all [r]."""
+
+    prefix_length: Ids
+    max_length: Ids
+    loop_repeats: Ids  # repeats of an n-gram that count as a loop in this row: more where the source repeats itself
+
+    def take(self, rows: Ids) -> "RowLimits":
+        """The limits of some of the rows."""
+        return RowLimits(self.prefix_length[rows], self.max_length[rows], self.loop_repeats[rows])
+
+
+def apply(scores: Scores, history: Ids, rules: Rules, limits: RowLimits) -> None:
+    """Change `scores` [r, v] in place, after the tokens `history` [r, t], for every rule that is on."""
+    length = history.shape[1]
+    if rules.repetition_penalty != 1.0:
+        penalize_repetition(scores, history, rules.repetition_penalty)
+    if rules.no_repeat_ngram_size:
+        ban_repeated_ngrams(scores, history, rules.no_repeat_ngram_size)
+    ban_words(scores, history, rules.bad_words_ids, rules.eos)
+    new_tokens = length - limits.prefix_length
+    scores[new_tokens < rules.min_new_tokens, rules.eos] = -np.inf
+    if rules.forced_eos is not None:
+        force(scores, limits.max_length - 1 == length, rules.forced_eos)
+    if rules.suppress_tokens:
+        scores[:, rules.suppress_tokens] = -np.inf
+    if rules.begin_suppress_tokens:
+        scores[np.ix_(new_tokens == 0, rules.begin_suppress_tokens)] = -np.inf
+    if rules.loop_guard:
+        break_loops(scores, history, limits)
+    if rules.renormalize:
+        scores[:] = log_softmax(scores)
+
+
+def log_sum_exp(scores: Scores) -> Scores:
+    """Logarithm of the sum of exponentials over the last axis, [r]."""
+    highest = scores.max(axis=-1, keepdims=True)
+    result: Scores = highest[..., 0] + np.log(np.exp(scores - highest).sum(axis=-1))
+    return result
+
+
+def log_softmax(scores: Scores) -> Scores:
+    """Log probabilities over the last axis, float32."""
+    result: Scores = scores - log_sum_exp(scores)[..., None]
+    return result
+
+
+def force(scores: Scores, rows: NDArray[np.bool_], token: int) -> None:
+    """Leave the marked rows no other choice than `token`, at log probability 0."""
+    scores[rows] = -np.inf
+    scores[rows, token] = 0
+
+
+def penalize_repetition(scores: Scores, history: Ids, penalty: float) -> None:
+    """Divide positive scores of tokens seen before by `penalty` and multiply negative ones (Keskar et al. 2019)."""
+    rows = np.arange(len(scores))[:, None]
+    seen = scores[rows, history]
+    scores[rows, history] = np.where(seen < 0, seen * np.float32(penalty), seen / np.float32(penalty))
+
+
+def ban_repeated_ngrams(scores: Scores, history: Ids, size: int) -> None:
+    """Forbid tokens that would complete an n-gram of `size` tokens that is there already."""
+    length = history.shape[1]
+    if length + 1 < size:
+        return
+    windows = np.lib.stride_tricks.sliding_window_view(history, size, axis=1) if length >= size else None
+    if windows is None:
+        return
+    tail = history[:, length - size + 1 :]
+    matches = (windows[:, :, : size - 1] == tail[:, None, :]).all(axis=2)
+    rows, places = np.nonzero(matches)
+    scores[rows, windows[rows, places, -1]] = -np.inf
+
+
+def ban_words(scores: Scores, history: Ids, words: Sequence[tuple[int, ...]], eos: int) -> None:
+    """Forbid the last token of each word (a sequence of ids) whose other tokens stand at the end of the history."""
+    for word in words:
+        if word == (eos,):
+            continue
+        *start, last = word
+        if len(start) <= history.shape[1]:
+            ended = (history[:, history.shape[1] - len(start) :] == start).all(axis=1)
+            scores[ended, last] = -np.inf
+
+
+def break_loops(scores: Scores, history: Ids, limits: RowLimits) -> None:
+    """Forbid the token that would begin one more round of an n-gram repeated at the end of a row."""
+    for row, tokens in enumerate(history):
+        generated = tokens[limits.prefix_length[row] :]
+        next_token = loop_continuation(generated, int(limits.loop_repeats[row]))
+        if next_token is not None:
+            scores[row, next_token] = -np.inf
+
+
+def loop_continuation(tokens: Ids, repeats: int) -> int | None:
+    """The token that would begin another round, where `tokens` end in an n-gram repeated `repeats` times."""
+    for size in range(1, len(tokens) // repeats + 1):
+        tail = tokens[len(tokens) - size * repeats :]
+        if tail[0] == tail[-size] and (tail.reshape(repeats, size) == tail[:size]).all():
+            return int(tail[0])
+    return None
+
+
+def longest_repeat(tokens: Sequence[int], max_size: int = 8) -> int:
+    """How often the most repeated n-gram (of up to `max_size` tokens) stands in a row without a gap; at least 1."""
+    ids = np.asarray(tokens, np.int64)
+    best = 1
+    for size in range(1, min(max_size, len(ids) // 2) + 1):
+        run = longest = 0
+        for same in ids[size:] == ids[:-size]:
+            run = run + 1 if same else 0
+            longest = max(longest, run)
+        best = max(best, 1 + longest // size)
+    return best

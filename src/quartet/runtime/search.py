@@ -1,0 +1,115 @@
+"""Greedy and beam search as pure functions on arrays.
+
+Beam search is that of transformers 4.57 (`GenerationMixin._beam_search`) with `early_stopping=False`: each step looks
+at the best 2k continuations, only those among the best k may finish, the best k unfinished ones go on. The score of a
+hypothesis is the sum of its log probabilities, divided by its length to the power of `length_penalty`. The length
+counts everything after the decoder start, the forced language token and the end token included.
+
+Shapes: b sources, k beams, v vocabulary, t tokens so far.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Scores = NDArray[np.float32]
+Ids = NDArray[np.int64]
+
+NEVER = np.float32(-1e9)  # a score that loses against every real one
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """A finished translation: its new tokens, without prefix and end token, and its score."""
+
+    tokens: tuple[int, ...]
+    score: float
+
+
+@dataclass
+class Beams:
+    """The running beams of every source, and the hypotheses it has finished so far (best first, at most k)."""
+
+    scores: Scores  # [b, k] sums of log probabilities
+    tokens: Ids  # [b, k, t], from the decoder start on
+    finished: list[list[Hypothesis]]  # per source
+    open: NDArray[np.bool_]  # [b] whether a running beam may still beat the finished ones
+
+
+@dataclass(frozen=True)
+class Continuations:
+    """The running beams of the next step: which beam each comes from, and the token that it adds; both [b, k]."""
+
+    parents: Ids
+    tokens: Ids
+
+
+def start_beams(prefix: Ids, beam_size: int) -> Beams:
+    """Beams after the common prefix [b, t]. Only the first beam of a source counts until they differ."""
+    sources, length = prefix.shape
+    scores = np.full((sources, beam_size), NEVER, np.float32)
+    scores[:, 0] = 0
+    tokens = np.broadcast_to(prefix[:, None], (sources, beam_size, length)).copy()
+    return Beams(scores, tokens, [[] for _ in range(sources)], np.ones(sources, bool))
+
+
+def best(scores: Scores, count: int) -> tuple[Scores, Ids]:
+    """The `count` best of each row [b, n], best first, and where they stand; equal ones in their order."""
+    count = min(count, scores.shape[1])
+    if scores.shape[1] > 4 * count:
+        places = np.sort(np.argpartition(-scores, count - 1, axis=1)[:, :count], axis=1)
+    else:
+        places = np.broadcast_to(np.arange(scores.shape[1]), scores.shape)
+    values = np.take_along_axis(scores, places, axis=1)
+    order = np.argsort(-values, axis=1, kind="stable")[:, :count]
+    return np.take_along_axis(values, order, axis=1), np.take_along_axis(places, order, axis=1)
+
+
+def beam_step(
+    beams: Beams, log_probs: Scores, eos: int, prefix_length: Ids, max_length: Ids, length_penalty: float
+) -> Continuations:
+    """One step of beam search; changes `beams` and says which beams go on with which tokens.
+
+    log_probs: [b, k, v], processed. prefix_length, max_length: [b], in tokens from the decoder start on.
+    """
+    sources, k, vocabulary = log_probs.shape
+    # 1. the best 2k continuations of each source
+    totals = (log_probs + beams.scores[:, :, None]).reshape(sources, k * vocabulary)
+    top_scores, places = best(totals, 2 * k)
+    parents, tokens = np.divmod(places, vocabulary)
+    # 2. those among the best k that end now join the finished hypotheses
+    length = beams.tokens.shape[2] + 1
+    ends = (tokens == eos) | (length >= max_length)[:, None]
+    normalized = top_scores / np.float32((length - 1) ** length_penalty)
+    for b in np.flatnonzero(beams.open):
+        for i in np.flatnonzero(ends[b, :k]):
+            new = np.append(beams.tokens[b, parents[b, i], prefix_length[b] :], tokens[b, i])
+            _finish(beams.finished[b], new, float(normalized[b, i]), eos, k)
+    # 3. the best k that do not end go on
+    beams.scores, running = best(top_scores + np.where(ends, NEVER, np.float32(0)), k)
+    chosen = Continuations(
+        np.take_along_axis(parents, running, axis=1), np.take_along_axis(tokens, running, axis=1)
+    )
+    grown = np.take_along_axis(beams.tokens, chosen.parents[:, :, None], axis=1)
+    beams.tokens = np.concatenate([grown, chosen.tokens[:, :, None]], axis=2)
+    # 4. can the best running beam still beat the worst finished one?
+    hope = beams.scores[:, 0] / np.float32((length - 1) ** length_penalty)
+    worst = np.array([f[-1].score if len(f) == k else NEVER for f in beams.finished], np.float32)
+    beams.open &= (hope > worst) & ~ends.all(axis=1)
+    return chosen
+
+
+def _finish(finished: list[Hypothesis], tokens: Ids, score: float, eos: int, limit: int) -> None:
+    """Insert a hypothesis behind those at least as good; drop the worst beyond `limit`."""
+    kept = tokens[:-1] if tokens[-1] == eos else tokens
+    place = sum(other.score >= score for other in finished)
+    finished.insert(place, Hypothesis(tuple(int(t) for t in kept), score))
+    del finished[limit:]
+
+
+def take_sources(beams: Beams, sources: Ids) -> Beams:
+    """The beams of some of the sources."""
+    return Beams(
+        beams.scores[sources], beams.tokens[sources], [beams.finished[i] for i in sources], beams.open[sources]
+    )
