@@ -196,11 +196,11 @@ def _encode(array: np.ndarray, dtype: str | None) -> tuple[bytes, str]:
     """Bytes in C order, and the name of the stored type."""
     stored_as = dtype if dtype and array.dtype.kind == "f" else str(array.dtype)
     if stored_as == "bfloat16":
-        return _bfloat16(array).tobytes(), stored_as
+        return to_bfloat16(array).tobytes(), stored_as
     return array.astype(stored_as).tobytes(), stored_as
 
 
-def _bfloat16(array: np.ndarray) -> np.ndarray:
+def to_bfloat16(array: np.ndarray) -> np.ndarray:
     """The upper halves of float32, rounded to nearest even, as uint16."""
     bits = np.ascontiguousarray(array, np.float32).view(np.uint32)
     return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-
 from checkpoint_files import write_safetensors, write_torch_legacy, write_torch_zip
 
 Family = Literal["m2m100", "marian"]
@@ -70,28 +69,29 @@ class Variant:
         return (self.vocab_size - 2, self.vocab_size - 1) if self.family == "m2m100" else None
 
 
-M2M100 = Variant("m2m100", seed=1)
-MARIAN = Variant("marian", seed=1, activation="swish", scale_embedding=False)
+M2M100 = Variant("m2m100", seed=31)
+MARIAN = Variant("marian", seed=12, activation="swish", scale_embedding=False)
 
+# Seeds were searched for outputs that differ, end by themselves in some cases, and win every step by 0.005 or more.
 VARIANTS: dict[str, Variant] = {
     "m2m100-base": M2M100,
-    "m2m100-one-layer": replace(M2M100, encoder_layers=1, decoder_layers=1),
-    "m2m100-deep-encoder": replace(M2M100, encoder_layers=3, decoder_layers=1),
-    "m2m100-heads-differ": replace(M2M100, encoder_heads=4, decoder_heads=2),
-    "m2m100-gelu": replace(M2M100, activation="gelu"),
-    "m2m100-swish": replace(M2M100, activation="swish"),
-    "m2m100-unscaled": replace(M2M100, scale_embedding=False),
-    "m2m100-untied": replace(M2M100, tied_head=False),
-    "m2m100-odd-width": replace(M2M100, d_model=20, encoder_heads=5, decoder_heads=5),
+    "m2m100-one-layer": replace(M2M100, seed=5, encoder_layers=1, decoder_layers=1),
+    "m2m100-deep-encoder": replace(M2M100, seed=30, encoder_layers=3, decoder_layers=1),
+    "m2m100-heads-differ": replace(M2M100, seed=22, encoder_heads=4, decoder_heads=2),
+    "m2m100-gelu": replace(M2M100, seed=38, activation="gelu"),
+    "m2m100-swish": replace(M2M100, seed=1, activation="swish"),
+    "m2m100-unscaled": replace(M2M100, seed=17, scale_embedding=False),
+    "m2m100-untied": replace(M2M100, seed=12, tied_head=False),
+    "m2m100-odd-width": replace(M2M100, seed=37, d_model=20, encoder_heads=5, decoder_heads=5),
     "m2m100-short": replace(M2M100, max_positions=24),
     "marian-base": MARIAN,
-    "marian-relu": replace(MARIAN, activation="relu"),
-    "marian-gelu": replace(MARIAN, activation="gelu"),
-    "marian-separate": replace(MARIAN, target_vocab_size=99),
-    "marian-separate-sizes": replace(MARIAN, target_vocab_size=83),
-    "marian-untied": replace(MARIAN, tied_head=False),
-    "marian-scaled": replace(MARIAN, scale_embedding=True),
-    "marian-one-layer": replace(MARIAN, encoder_layers=1, decoder_layers=1),
+    "marian-relu": replace(MARIAN, seed=9, activation="relu"),
+    "marian-gelu": replace(MARIAN, seed=9, activation="gelu"),
+    "marian-separate": replace(MARIAN, seed=3, target_vocab_size=99),
+    "marian-separate-sizes": replace(MARIAN, seed=36, target_vocab_size=83),
+    "marian-untied": replace(MARIAN, seed=30, tied_head=False),
+    "marian-scaled": replace(MARIAN, seed=18, scale_embedding=True),
+    "marian-one-layer": replace(MARIAN, seed=8, encoder_layers=1, decoder_layers=1),
 }
 
 

@@ -13,20 +13,22 @@ import os
 import re
 import shutil
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 import platformdirs
 
+from quartet.checkpoint import CONFIG, is_checkpoint
+from quartet.checkpoint.card import license_of
 from quartet.errors import ManifestError, ModelNotFoundError, OptionError, OutputError, did_you_mean
+from quartet.progress import byte_bar
+from quartet.quantize.recipes import DEFAULT_PRECISION, check_precision
 from quartet.spec import FORMAT_VERSION, MANIFEST_NAME, Manifest
 
-DEFAULT_PRECISION = "fp32"
 DEMO = "demo"
 DEMO_FOLDER = Path(__file__).parent / "demo"
-CONFIG_NAME = "config.json"
 
 REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9_][\w.-]*")
 OPUS_MT = re.compile(r"opus-mt-[A-Za-z_]{2,}-[A-Za-z_]{2,}")
@@ -34,14 +36,6 @@ ENTRY = re.compile(r"(?P<entry>[\w.-]+--[0-9a-f]{12})(?P<leftover>.*)")  # of th
 SOURCE_SUFFIXES = {".json", ".safetensors", ".bin", ".model", ".spm", ".onnx", ".onnx_data"}  # what a conversion reads
 
 logger = logging.getLogger(__name__)
-
-
-class Convert(Protocol):
-    """What `quartet.convert.convert` looks like from here. It writes `out_dir` completely or not at all."""
-
-    def __call__(
-        self, folder: Path, out_dir: Path, *, precision: str, name: str, revision: str | None, license: str | None
-    ) -> object: ...
 
 
 @dataclass(frozen=True)
@@ -108,12 +102,12 @@ def _local(name: str) -> Source | None:
     is_folder = bool(name.strip()) and os.path.isdir(folder)  # noqa: PTH112 - Path.is_dir raises on overlong names
     if is_folder and (folder / MANIFEST_NAME).is_file():
         return Source("quartet", folder.resolve().name, folder)
-    if is_folder and (folder / CONFIG_NAME).is_file():
+    if is_folder and is_checkpoint(folder):
         return Source("checkpoint", folder.resolve().name, folder)
     if name == DEMO:
         return Source("checkpoint", DEMO, DEMO_FOLDER)
     if is_folder and _alias(name) is None:
-        raise ModelNotFoundError(f"{name} is no model: it has neither {MANIFEST_NAME} nor {CONFIG_NAME}")
+        raise ModelNotFoundError(f"{name} is no model: it has neither {MANIFEST_NAME} nor {CONFIG}")
     return None
 
 
@@ -129,7 +123,8 @@ def _on_the_hub(name: str, revision: str | None) -> Source:
         return Source("hub", name, revision=revision, license=known[name].license if name in known else None)
     hint = did_you_mean(name, [DEMO, *aliases()])
     raise ModelNotFoundError(
-        f"no model {name!r}{hint}: a model is a folder, `{DEMO}`, an alias (see `quartet models`) or org/name on the hub"
+        f"no model {name!r}{hint}; a model is a folder, `{DEMO}`, "
+        "an alias (`quartet models` lists them) or org/name on the hub"
     )
 
 
@@ -149,6 +144,52 @@ def _looks_like_path(name: str) -> bool:
     )
 
 
+# ---- conversion --------------------------------------------------------------------------------------------------
+
+
+def convert(
+    source: str | Path,
+    out_dir: str | Path,
+    *,
+    precision: str = DEFAULT_PRECISION,
+    revision: str | None = None,
+    force: bool = False,
+    progress: bool = True,
+) -> Manifest:
+    """Convert a checkpoint to a quartet in `out_dir`, past the cache; returns its manifest.
+
+    source: a folder, `demo`, an alias or `org/name` on the hub.
+    Raises what `resolve`, the download and `quartet.convert.convert_folder` raise, and `OptionError` for a name that
+    stands for a quartet.
+    """
+    found = resolve(str(source), revision)
+    if found.kind == "quartet":
+        raise OptionError(f"{source} is a quartet already; name the checkpoint that it was made from")
+    return _convert(found, Path(out_dir), precision, progress, force)
+
+
+def _convert(source: Source, out_dir: Path, precision: str, progress: bool, force: bool = False) -> Manifest:
+    from quartet.convert import Origin, check_output, convert_folder  # noqa: PLC0415 - onnx_ir is slow to import
+
+    check_precision(precision)
+    check_output(out_dir, force)  # before a download of gigabytes
+    folder, commit, license_name = _fetched(source, progress)
+    origin = Origin(source.name, commit, license_name)
+    with byte_bar(f"Converting {source.name}", progress) as report:
+        return convert_folder(folder, out_dir, precision=precision, origin=origin, force=force, progress=report)
+
+
+def _fetched(source: Source, progress: bool) -> tuple[Path, str | None, str | None]:
+    """A checkpoint's folder, its commit where it comes from the hub, and its licence."""
+    folder, commit = source.folder, None
+    if folder is None:
+        from quartet.checkpoint import hub  # noqa: PLC0415 - huggingface_hub is slow to import
+
+        known = [alias.repo for alias in aliases().values()]
+        folder, commit = hub.download(source.name, source.revision, progress=progress, known=known)
+    return folder, commit, license_of(folder) or source.license
+
+
 # ---- the cache ----------------------------------------------------------------------------------------------------
 
 
@@ -164,13 +205,13 @@ def ready(
     revision: str | None = None,
     *,
     progress: bool = True,
-    convert: Convert | None = None,
+    convert: Callable[[Source, Path, str, bool], object] = _convert,
 ) -> Path:
     """The folder of a converted model; converts it first, and downloads it before that, where it is not cached.
 
     precision: a recipe's name; None is the default recipe, or whatever a folder that is a quartet already has.
     progress: bars for the download, where stderr is a terminal.
-    convert: what to convert with instead of `quartet.convert.convert`.
+    convert: called with source, output folder, precision and progress; another one is for tests.
 
     A model on the hub is converted once for each revision asked for, and no newer commit of a branch is looked for
     afterwards. A folder is converted again when its files change. Raises what `resolve`, the download and the
@@ -180,12 +221,13 @@ def ready(
     if source.kind == "quartet" and source.folder:
         return _as_asked(source.folder, precision)
     precision = precision or DEFAULT_PRECISION
+    check_precision(precision)
     entry = _models_folder() / _entry_name(source, precision)
     if not _is_whole(entry):
         with _locked(entry.name, wait=True):
             if not _is_whole(entry):  # another process may have converted it meanwhile
                 _remove_all_of(entry)
-                _convert_into(entry, source, precision, progress, convert)
+                convert(source, entry, precision, progress)
     return entry
 
 
@@ -226,19 +268,6 @@ def _as_asked(folder: Path, precision: str | None) -> Path:
     return folder
 
 
-def _convert_into(entry: Path, source: Source, precision: str, progress: bool, convert: Convert | None) -> None:
-    from quartet.checkpoint import hub
-
-    if convert is None:
-        from quartet.convert import convert
-    folder, revision = source.folder, None
-    if folder is None:
-        known = [alias.repo for alias in aliases().values()]
-        folder, revision = hub.download(source.name, source.revision, progress=progress, known=known)
-    license_name = hub.license_of(folder) or source.license
-    convert(folder, entry, precision=precision, name=source.name, revision=revision, license=license_name)
-
-
 def _models_folder() -> Path:
     return cache_folder() / "models"
 
@@ -277,7 +306,7 @@ def _is_whole(folder: Path) -> bool:
 @contextlib.contextmanager
 def _locked(entry_name: str, *, wait: bool) -> Iterator[bool]:
     """Hold the lock of a cache entry; yields whether it is held. The system frees it when a process dies."""
-    from filelock import FileLock, Timeout
+    from filelock import FileLock, Timeout  # noqa: PLC0415 - not needed where nothing is converted
 
     try:
         locks = cache_folder() / "locks"

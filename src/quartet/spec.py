@@ -78,6 +78,15 @@ class ModelSpec:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """What a quartet was made from: hub id, alias or folder name; the hub's commit; the licence of the model."""
+
+    name: str
+    revision: str | None = None
+    license: str | None = None
+
+
+@dataclass(frozen=True)
 class FileEntry:
     """One file of a quartet folder: its size in bytes and its SHA-256 in hexadecimal."""
 
@@ -127,21 +136,25 @@ class Generation:
 
 @dataclass(frozen=True)
 class TokenizerSpec:
-    """How text becomes ids and back.
+    """How text becomes ids and back. File names are relative to the quartet's folder.
 
-    kind `sentencepiece`: one SentencePiece model whose piece ids are shifted by `offset` (NLLB: 1).
-    kind `sentencepiece-vocab`: SentencePiece pieces looked up in `vocab` (M2M100, Marian); `target_model` is
-    the model for the target side where it has its own; `target_vocab` likewise.
+    kind `sentencepiece`: one SentencePiece model whose piece ids are shifted by `offset`.
+    kind `sentencepiece-vocab`: SentencePiece pieces looked up in `vocab`; `target_model` is the model for the
+    target side where it has its own; `target_vocab` likewise.
     kind `tokenizers`: a `tokenizer.json`, where there is no SentencePiece model.
     """
 
     kind: Literal["sentencepiece", "sentencepiece-vocab", "tokenizers"]
     source_model: str
+    unk_id: int  # id of text that the vocabulary does not hold
     target_model: str | None = None
     vocab: str | None = None
     target_vocab: str | None = None
     offset: int = 0
-    special_tokens: dict[str, int] = field(default_factory=dict)  # text -> id; language codes are not among them
+    # Control tokens, text -> id: never made from text, left out of text. Language tokens inside the vocabulary are
+    # among them; those that come after it need not be.
+    special_tokens: dict[str, int] = field(default_factory=dict)
+    clean_up_spaces: bool = False  # the checkpoint asks for no space before English punctuation (" ." -> ".")
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from transformers import (
     PreTrainedModel,
 )
 
+
 @dataclass(frozen=True)
 class Search:
     """Options of one search. `None` leaves what the checkpoint's generation config says.
@@ -105,6 +106,7 @@ def _load_by_hand(folder: Path, config: PretrainedConfig) -> PreTrainedModel:
     if unexpected or set(missing) - computed:
         raise ValueError(f"{folder} does not load cleanly: missing {missing}, unexpected {unexpected}")
     model.generation_config = GenerationConfig.from_pretrained(folder)
+    model.config.vocab_size = config.decoder_vocab_size  # beam search asks the config for the width of the logits
     return model.float().eval()
 
 

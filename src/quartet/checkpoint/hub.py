@@ -1,24 +1,35 @@
 """Download a checkpoint from the Hugging Face hub: exactly the files that conversion reads, each one verified.
 
 `huggingface_hub` does the transfer, so its cache, offline mode (`HF_HUB_OFFLINE`), mirrors (`HF_ENDPOINT`) and
-tokens work as they do everywhere. It checks sizes only, so the hashes are checked here. It is imported when
-something is downloaded, not before.
+tokens work as they do everywhere. It checks sizes only, so the hashes are checked here. Importing it takes a while:
+import this module only to download.
 """
 
 import contextlib
 import errno
 import hashlib
 import json
-import re
 import shutil
-import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from huggingface_hub import HfApi, constants, hf_hub_download, try_to_load_from_cache
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    GatedRepoError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
 from quartet.errors import CheckpointError, DownloadError, ModelNotFoundError, QuartetError, did_you_mean
+from quartet.progress import byte_bar
 
 # In this order: where a repository has several formats, the first one is taken and nothing is downloaded twice.
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
@@ -42,6 +53,7 @@ OTHER_FILES = (
 ATTEMPTS = 3  # of one file, where the connection breaks
 ANSWER_TIMEOUT = 30.0  # seconds for the list of files
 CHUNK_BYTES = 1 << 20
+WATCH_SECONDS = 0.2
 FINAL_STATUS = range(400, 500)
 TRY_AGAIN_STATUS = (408, 429)
 
@@ -91,8 +103,6 @@ def download(
 
 def cached(repo_id: str, revision: str | None = None) -> Path | None:
     """The folder of a checkpoint that is completely in huggingface_hub's cache, or None."""
-    from huggingface_hub import try_to_load_from_cache
-
     config = try_to_load_from_cache(repo_id, "config.json", revision=revision)
     if not isinstance(config, str):
         return None
@@ -103,31 +113,10 @@ def cached(repo_id: str, revision: str | None = None) -> Path | None:
     return folder if complete else None
 
 
-def license_of(folder: Path) -> str | None:
-    """The licence that a checkpoint's model card (`README.md`) names in its front matter, or None.
-
-    The hub's identifiers become SPDX's spelling where the two differ only in case. Several licences are joined
-    with commas.
-    """
-    try:
-        card = (folder / "README.md").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None
-    head = re.match(r"\ufeff?\s*---[ \t]*\n(.*?)\n---[ \t]*(\n|$)", card.replace("\r\n", "\n"), re.DOTALL)
-    if not head:
-        return None
-    names = _yaml_values(head[1], "license")
-    if names == ["other"]:
-        names = _yaml_values(head[1], "license_name") or names
-    return ", ".join(map(_spdx, names)) or None
-
-
 # ---- the files ----------------------------------------------------------------------------------------------------
 
 
 def _listing(repo_id: str, revision: str | None) -> Listing:
-    from huggingface_hub import HfApi
-
     info = HfApi().model_info(repo_id, revision=revision, files_metadata=True, timeout=ANSWER_TIMEOUT)
     files = {
         s.rfilename: RemoteFile(s.rfilename, s.size or 0, s.lfs.sha256 if s.lfs else None, None if s.lfs else s.blob_id)
@@ -183,8 +172,6 @@ def _fetch_all(listing: Listing, files: list[RemoteFile], progress: bool) -> Pat
 
 
 def _is_cached(listing: Listing, file: RemoteFile) -> bool:
-    from huggingface_hub import try_to_load_from_cache
-
     return isinstance(try_to_load_from_cache(listing.repo_id, file.name, revision=listing.commit), str)
 
 
@@ -204,8 +191,6 @@ def _fetch_intact(listing: Listing, file: RemoteFile) -> Path:
 
 
 def _fetch(listing: Listing, file: RemoteFile) -> Path:
-    from huggingface_hub import hf_hub_download
-
     for attempt in range(1, ATTEMPTS):
         try:
             return Path(hf_hub_download(listing.repo_id, file.name, revision=listing.revision))
@@ -255,8 +240,6 @@ def _check_space(repo_id: str, needed: int) -> None:
 
 
 def _cache_root() -> Path:
-    from huggingface_hub import constants
-
     return Path(constants.HF_HUB_CACHE)
 
 
@@ -266,8 +249,6 @@ def _cache_root() -> Path:
 @contextlib.contextmanager
 def _silent_library() -> Iterator[None]:
     """Switch huggingface_hub's own bars off (one per file, in another style)."""
-    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
-
     if are_progress_bars_disabled():
         yield
         return
@@ -281,22 +262,14 @@ def _silent_library() -> Iterator[None]:
 @contextlib.contextmanager
 def _progress_bar(repo_id: str, total: int, wanted: bool) -> Iterator[None]:
     """One bar for all files, fed by looking at what has arrived: that works for every version and every transport."""
-    if not (wanted and total and sys.stderr.isatty()):
-        yield
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-
     blobs = _cache_root() / f"models--{repo_id.replace('/', '--')}" / "blobs"
     before = _bytes_in(blobs, complete_only=True)
     done = threading.Event()
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(repo_id, total=total)
+    with byte_bar(f"Downloading {repo_id}", wanted and total > 0) as report:
 
         def watch() -> None:
-            while not done.wait(0.2):
-                bar.update(task, completed=min(total, _bytes_in(blobs) - before))
+            while not done.wait(WATCH_SECONDS):
+                report(_bytes_in(blobs) - before, total)
 
         watcher = threading.Thread(target=watch, daemon=True)
         watcher.start()
@@ -323,15 +296,11 @@ def _bytes_in(folder: Path, complete_only: bool = False) -> int:
 
 def _is_refusal(error: Exception) -> bool:
     """The hub has answered that there is no such thing, or not for this user; a cached copy would hide that."""
-    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
-
     return isinstance(error, RepositoryNotFoundError | RevisionNotFoundError | HFValidationError)
 
 
 def _is_final(error: Exception) -> bool:
     """Trying again would not help."""
-    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError, OfflineModeIsEnabled
-
     if isinstance(error, LocalEntryNotFoundError):  # in spite of its name: the connection failed
         return isinstance(error.__cause__, OfflineModeIsEnabled)
     status = _status(error)
@@ -362,60 +331,33 @@ def _clear_errors(repo_id: str, revision: str | None, known: Iterable[str]) -> I
 
 def explain(error: Exception, repo_id: str, revision: str | None, known: Iterable[str] = ()) -> QuartetError:
     """One clear line for an error of huggingface_hub, its HTTP client or the file system."""
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HFValidationError,
-        OfflineModeIsEnabled,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
-
     root = error.__cause__ if isinstance(error.__cause__, OfflineModeIsEnabled) else error
-    match root:
-        case GatedRepoError():
-            return DownloadError(
-                f"{repo_id} is gated: accept its terms on its page on the hub, "
-                "then log in with `hf auth login` or set HF_TOKEN"
-            )
-        case RepositoryNotFoundError() | HFValidationError():
-            hint = did_you_mean(repo_id, known)
-            return ModelNotFoundError(f"the hub has no model {repo_id}, or shows it only after a login{hint}")
-        case RevisionNotFoundError():
-            return ModelNotFoundError(f"{repo_id} has no revision {revision!r} on the hub")
-        case OfflineModeIsEnabled():
-            return DownloadError(f"{repo_id} is not completely in the cache, and HF_HUB_OFFLINE forbids to fetch it")
-        case OSError() if root.errno in (errno.ENOSPC, errno.EDQUOT):
-            return DownloadError(f"the disk is full: no space for {repo_id} in {_cache_root()}")
-        case OSError() if root.errno is not None:
-            return DownloadError(f"{repo_id} cannot be written to {_cache_root()}: {root.strerror}")
+    if isinstance(root, RepositoryNotFoundError | HFValidationError) and not isinstance(root, GatedRepoError):
+        hint = did_you_mean(repo_id, known)
+        return ModelNotFoundError(f"the hub has no model {repo_id}, or shows it only after a login{hint}")
+    if isinstance(root, RevisionNotFoundError):
+        return ModelNotFoundError(f"{repo_id} has no revision {revision!r} on the hub")
     return DownloadError(f"{repo_id} could not be downloaded: {_reason(root)}")
 
 
 def _reason(error: Exception) -> str:
+    match error:
+        case GatedRepoError():
+            return "accept its terms on its page on the hub, then log in with `hf auth login` or set HF_TOKEN"
+        case OfflineModeIsEnabled():
+            return "it is not completely in the cache, and HF_HUB_OFFLINE is set"
+        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
+            return f"the disk with {_cache_root()} is full (HF_HOME names another folder)"
+        case OSError(errno=int()):
+            return f"{_cache_root()} cannot be written: {error.strerror}"
+    return _refusal_or_break(error)
+
+
+def _refusal_or_break(error: Exception) -> str:
     status = _status(error)
+    if status is None:
+        first_line = (str(error).strip() or "no details").splitlines()[0]
+        return f"no connection to the hub, or it broke ({type(error).__name__}: {first_line[:200]})"
     if status in (401, 403):
         return f"the hub refuses the login (HTTP status {status}); check HF_TOKEN or run `hf auth login`"
-    if status is not None:
-        return f"the hub answers with HTTP status {status}; try again later"
-    root = error.__cause__ or error
-    first_line = (str(root).strip() or type(root).__name__).splitlines()[0]
-    return f"no connection to the hub, or it broke ({type(root).__name__}: {first_line[:200]})"
-
-
-# ---- the model card -----------------------------------------------------------------------------------------------
-
-
-def _yaml_values(text: str, key: str) -> list[str]:
-    """Values of a top-level key: `key: a`, `key: [a, b]` or a list with one `- a` per line."""
-    found = re.search(rf"^{key}:[ \t]*(.*)\n?((?:[ \t]*-[ \t]+.*\n?)*)", text, re.MULTILINE)
-    if not found:
-        return []
-    values = found[1].strip("[] \t").split(",") + re.findall(r"-[ \t]+(.*)", found[2])
-    return [value for value in (v.split(" #")[0].strip("\"' \t") for v in values) if value]
-
-
-def _spdx(name: str) -> str:
-    lower = name.lower()
-    if lower.startswith(("cc-by", "cc0-", "mit", "gpl-", "lgpl-", "agpl-")):
-        return name.upper()
-    return {"apache-2.0": "Apache-2.0"}.get(lower, name)
+    return f"the hub answers with HTTP status {status}; try again later"

@@ -170,7 +170,7 @@ def _read_strided(
 
 
 def _read_exactly(file: BufferedReader, out: NDArray[np.generic]) -> None:
-    if file.readinto(memoryview(out.view(np.uint8))) != out.nbytes:
+    if file.readinto(out.view(np.uint8).data) != out.nbytes:
         raise EOFError
 
 

@@ -16,8 +16,9 @@ from typing import Any
 from quartet.checkpoint.tensors import MAX_ELEMENTS, DType, is_shape, span
 from quartet.errors import CheckpointError
 
-MAX_OPCODES = 1_000_000  # some 25 per tensor
-MALFORMED = (ValueError, IndexError, KeyError, TypeError)  # what opcodes in a wrong order or with wrong values raise
+MAX_OPCODES = 500_000  # a tensor takes some 35
+# What opcodes in a wrong order or with wrong values raise; the warning (of a bad escape) where warnings are errors.
+MALFORMED = (ValueError, IndexError, KeyError, TypeError, DeprecationWarning)
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,9 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-from quartet import families
+from quartet import families, models
 from quartet.checkpoint import Checkpoint, open_checkpoint
 from quartet.checkpoint.tensors import TensorEntry, equal
 from quartet.errors import CheckpointError, OutputError
@@ -21,18 +20,32 @@ from quartet.families.description import Description
 from quartet.graph import files, verify, writer
 from quartet.graph.builder import Builder
 from quartet.quantize.recipes import DEFAULT_PRECISION, check_precision
-from quartet.spec import MANIFEST_NAME, FileEntry, Manifest, ModelSpec, Shapes
+from quartet.spec import MANIFEST_NAME, FileEntry, Manifest, ModelSpec, Origin, Shapes
 
 Progress = Callable[[int, int], None]  # (bytes written, bytes in all)
 
 
-@dataclass(frozen=True)
-class Origin:
-    """What the manifest says of where a model comes from."""
+def convert(
+    source: str | Path,
+    out_dir: str | Path,
+    *,
+    precision: str = DEFAULT_PRECISION,
+    revision: str | None = None,
+    force: bool = False,
+    progress: Progress = lambda done, total: None,
+) -> Manifest:
+    """Convert the model that `source` names (a folder, `demo`, an alias, `org/name` on the hub) to `out_dir`.
 
-    name: str
-    revision: str | None = None
-    license: str | None = None
+    Raises what `convert_folder` raises, `ModelNotFoundError`, and `DownloadError`.
+    """
+    out_dir = Path(out_dir)
+    check_precision(precision)
+    check_output(out_dir, force)
+    found = models.resolve(str(source), revision)
+    if found.kind == "quartet":
+        raise CheckpointError(f"{source} is a quartet already; name the checkpoint it was made from")
+    folder, origin = models.fetch(found)
+    return convert_folder(folder, out_dir, precision=precision, origin=origin, force=force, progress=progress)
 
 
 def convert_folder(
@@ -188,7 +201,7 @@ def _staged(out_dir: Path, force: bool) -> Iterator[Path]:
         raise OutputError(f"cannot write to {out_dir.parent}: {error.strerror}") from None
     try:
         yield staging
-        _check_again_and_move(staging, out_dir, force)
+        _move(staging, out_dir, force)
     except OSError as error:
         if isinstance(error, OutputError):
             raise
@@ -197,9 +210,13 @@ def _staged(out_dir: Path, force: bool) -> Iterator[Path]:
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def _check_again_and_move(staging: Path, out_dir: Path, force: bool) -> None:
+def _move(staging: Path, out_dir: Path, force: bool) -> None:
     check_output(out_dir, force)
     staging.chmod(0o755)  # mkdtemp's folders are private
-    if out_dir.exists():
-        shutil.rmtree(out_dir)
+    if not out_dir.exists():
+        staging.rename(out_dir)
+        return
+    old = staging.with_suffix(".old")
+    out_dir.rename(old)
     staging.rename(out_dir)
+    shutil.rmtree(old)

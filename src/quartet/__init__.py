@@ -1,0 +1,41 @@
+"""quartet: encoder-decoder models as four small ONNX files that hold every weight once, played fast on plain CPUs.
+
+    from quartet import Translator, convert
+
+The stages, in the order in which data passes them:
+
+- `checkpoint`: read a source in slices (safetensors, PyTorch files; a folder or the hub)
+- `families`: what an architecture is, one file each
+- `graph`: write the four ONNX graphs and stream the weights into place
+- `quantize`: which tensor gets how many bits
+- `conversion`: all of the above on one page
+- `models`: from a name to a converted folder, and the cache
+- `runtime`: sessions, decode loop, search, text; `Translator`
+- `inspection`: what is in a folder of ONNX files, in words
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from quartet.errors import QuartetError
+    from quartet.conversion import convert
+    from quartet.runtime.pipeline import Translation, Translator
+    from quartet.spec import Manifest
+
+__all__ = ["Manifest", "QuartetError", "Translation", "Translator", "convert"]
+
+_HOMES = {
+    "Manifest": "quartet.spec",
+    "QuartetError": "quartet.errors",
+    "Translation": "quartet.runtime.pipeline",
+    "Translator": "quartet.runtime.pipeline",
+    "convert": "quartet.conversion",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first asked for, so that `quartet --help` does not load a runtime."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'quartet' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -1,0 +1,39 @@
+"""Read the licence from a model card: the `README.md` of a checkpoint."""
+
+import re
+from pathlib import Path
+
+
+def license_of(folder: Path) -> str | None:
+    """The licence that a checkpoint's model card (`README.md`) names in its front matter, or None.
+
+    The hub's identifiers become SPDX's spelling where the two differ only in case. Several licences are joined
+    with commas.
+    """
+    try:
+        card = (folder / "README.md").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    head = re.match(r"\ufeff?\s*---[ \t]*\n(.*?)\n---[ \t]*(\n|$)", card.replace("\r\n", "\n"), re.DOTALL)
+    if not head:
+        return None
+    names = _yaml_values(head[1], "license")
+    if names == ["other"]:
+        names = _yaml_values(head[1], "license_name") or names
+    return ", ".join(map(_spdx, names)) or None
+
+
+def _yaml_values(text: str, key: str) -> list[str]:
+    """Values of a top-level key: `key: a`, `key: [a, b]` or a list with one `- a` per line."""
+    found = re.search(rf"^{key}:[ \t]*(.*)\n?((?:[ \t]*-[ \t]+.*\n?)*)", text, re.MULTILINE)
+    if not found:
+        return []
+    values = found[1].strip("[] \t").split(",") + re.findall(r"-[ \t]+(.*)", found[2])
+    return [value for value in (v.split(" #")[0].strip("\"' \t") for v in values) if value]
+
+
+def _spdx(name: str) -> str:
+    lower = name.lower()
+    if lower.startswith(("cc-by", "cc0-", "mit", "gpl-", "lgpl-", "agpl-")):
+        return name.upper()
+    return {"apache-2.0": "Apache-2.0"}.get(lower, name)

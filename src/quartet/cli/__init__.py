@@ -1,0 +1,43 @@
+"""The command line: `parser` says what can be typed, one module per group of commands does it.
+
+Results go to stdout and nothing else does; notices, bars and errors go to stderr. Exit codes: 0 done, 1 it failed,
+2 what was asked for makes no sense, 130 interrupted.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from quartet.cli import console
+from quartet.cli.parser import parser
+from quartet.errors import QuartetError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    args = parser().parse_args(argv)
+    console.show_notices()
+    for stream in (sys.stdout, sys.stderr):  # a letter that a terminal cannot show must not end a long run
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    run: Callable[[argparse.Namespace], None] = args.run
+    try:
+        run(args)
+        sys.stdout.flush()
+    except QuartetError as error:
+        return _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return _fail("interrupted", 130)
+    except BrokenPipeError:  # whoever read our output has left, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        return _fail(f"{error.filename or 'output'}: {error.strerror or error}", 1)
+    return 0
+
+
+def _fail(message: str, code: int) -> int:
+    line = " ".join(message.split())  # names that hold line breaks must not make two lines of one
+    print(f"quartet: {line}", file=sys.stderr)
+    return code

@@ -1,0 +1,123 @@
+"""What can be typed."""
+
+import argparse
+import importlib
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+CONVERT_EXAMPLES = """examples:
+  quartet convert Helsinki-NLP/opus-mt-en-de opus-en-de
+  quartet convert ./my-checkpoint ./my-quartet --force
+"""
+TRANSLATE_EXAMPLES = """examples:
+  quartet translate --to fr "Where is the train station?"
+  quartet translate --model opus-mt-en-de --input book.txt --output buch.txt
+  tail -f chat.log | quartet translate --from en --to fr
+"""
+LANGUAGE_HELP = "in any common spelling: fr, fra, fra_Latn, fr-FR, French"
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line; `args.run` is the function of the command that was named."""
+    top = argparse.ArgumentParser(prog="quartet", description="Translate offline with four small ONNX files.")
+    top.add_argument("--version", action="version", version=f"quartet {version('quartet')}")
+    commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _translate(_command(commands, "translate", "translate texts, a file, or standard input", TRANSLATE_EXAMPLES))
+    _convert(_command(commands, "convert", "convert a checkpoint to a quartet", CONVERT_EXAMPLES))
+    _languages(_command(commands, "languages", "list the languages of a model"))
+    _models(_command(commands, "models", "list known and converted models, with licences and sizes"))
+    _cache(_command(commands, "cache", "manage converted models"))
+    _inspect(_command(commands, "inspect", "explain the ONNX files in a folder: inputs, outputs, weights"))
+    return top
+
+
+def _command(commands: Any, name: str, about: str, epilog: str | None = None) -> argparse.ArgumentParser:
+    made: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=about,
+        description=f"{about[0].upper()}{about[1:]}.",
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    return made
+
+
+def _runs(parser: argparse.ArgumentParser, module: str, function: str) -> None:
+    """Let the command call a function of this package, imported only then."""
+
+    def run(args: argparse.Namespace) -> None:
+        found: Callable[[argparse.Namespace], None] = getattr(
+            importlib.import_module(f"quartet.cli.{module}"), function
+        )
+        found(args)
+
+    parser.set_defaults(run=run)
+
+
+def _translate(p: argparse.ArgumentParser) -> None:
+    p.add_argument("text", metavar="TEXT", nargs="*", help="a text each; without any, lines are read from stdin")
+    p.add_argument("--to", dest="target", metavar="LANG", help=f"target language, {LANGUAGE_HELP}")
+    p.add_argument("--from", dest="source", metavar="LANG", help="source language; default: auto, it is detected")
+    _model_options(p)
+    p.add_argument("--input", metavar="FILE", type=Path, help="translate the lines of this file")
+    p.add_argument("--output", metavar="FILE", type=Path, help="write there instead of to stdout")
+    p.add_argument("--beam-size", metavar="N", type=int, default=1, help="hypotheses kept per step; default 1, greedy")
+    p.add_argument("--batch-size", metavar="N", type=int, default=16, help="texts decoded together; default 16")
+    p.add_argument("--max-length", metavar="N", type=int, help="most tokens of one translated piece")
+    p.add_argument(
+        "--split",
+        choices=("auto", "sentences", "none"),
+        default="auto",
+        help="take a text apart where it is too long for the model (auto, default), at every sentence, or never",
+    )
+    p.add_argument("--threads", metavar="N", type=int, help="threads; default: all cores")
+    p.add_argument("--verify", action="store_true", help="check the hashes of the model's files first")
+    _json_option(p)
+    _runs(p, "translate", "translate")
+
+
+def _convert(p: argparse.ArgumentParser) -> None:
+    p.add_argument("source", metavar="SOURCE", help="folder of a checkpoint, `demo`, alias, or org/name on the hub")
+    p.add_argument("out_dir", metavar="OUT_DIR", type=Path, help="folder to make")
+    p.add_argument("--precision", metavar="P", help="fp32 (default)")
+    p.add_argument("--revision", metavar="REV", help="branch, tag or commit on the hub")
+    p.add_argument("--force", action="store_true", help="replace a quartet that is there already")
+    _runs(p, "convert", "convert")
+
+
+def _languages(p: argparse.ArgumentParser) -> None:
+    _model_options(p)
+    _json_option(p)
+    _runs(p, "show", "languages")
+
+
+def _models(p: argparse.ArgumentParser) -> None:
+    _json_option(p)
+    _runs(p, "show", "models")
+
+
+def _cache(p: argparse.ArgumentParser) -> None:
+    actions = p.add_subparsers(title="actions", required=True, metavar="ACTION")
+    clear = _command(actions, "clear", "delete converted models; they are converted again when needed")
+    clear.add_argument("name", metavar="NAME", nargs="?", help="only this model; default: all of them")
+    _runs(clear, "show", "cache_clear")
+    path = _command(actions, "path", "print the folder of converted models")
+    _runs(path, "show", "cache_path")
+
+
+def _inspect(p: argparse.ArgumentParser) -> None:
+    p.add_argument("folder", metavar="DIR", type=Path, help="a quartet, or a folder exported by Optimum")
+    _json_option(p)
+    _runs(p, "show", "inspect")
+
+
+def _model_options(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--model", metavar="NAME_OR_DIR", default="demo", help="folder, `demo` (default), alias, or org/name")
+    p.add_argument("--precision", metavar="P", help="precision to convert to; default: fp32")
+    p.add_argument("--revision", metavar="REV", help="branch, tag or commit on the hub")
+
+
+def _json_option(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--json", action="store_true", help="machine-readable results")

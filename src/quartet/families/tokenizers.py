@@ -1,0 +1,222 @@
+"""What the tokeniser files of a checkpoint say: one function per family, each `(folder, config) -> Found | None`.
+
+They look only at the small files where they can: a `tokenizer.json` of 256,000 entries costs a second and 185 MB.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sentencepiece import SentencePieceProcessor
+
+from quartet.errors import CheckpointError
+from quartet.spec import Language, TokenizerSpec
+
+FAIRSEQ_SPECIALS = {"<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3}  # M2M100 and NLLB
+
+# The languages in the order of their tokens, for checkpoints that do not list them.
+NLLB_CODES = """
+ace_Arab ace_Latn acm_Arab acq_Arab aeb_Arab afr_Latn ajp_Arab aka_Latn amh_Ethi apc_Arab arb_Arab ars_Arab ary_Arab
+arz_Arab asm_Beng ast_Latn awa_Deva ayr_Latn azb_Arab azj_Latn bak_Cyrl bam_Latn ban_Latn bel_Cyrl bem_Latn ben_Beng
+bho_Deva bjn_Arab bjn_Latn bod_Tibt bos_Latn bug_Latn bul_Cyrl cat_Latn ceb_Latn ces_Latn cjk_Latn ckb_Arab crh_Latn
+cym_Latn dan_Latn deu_Latn dik_Latn dyu_Latn dzo_Tibt ell_Grek eng_Latn epo_Latn est_Latn eus_Latn ewe_Latn fao_Latn
+pes_Arab fij_Latn fin_Latn fon_Latn fra_Latn fur_Latn fuv_Latn gla_Latn gle_Latn glg_Latn grn_Latn guj_Gujr hat_Latn
+hau_Latn heb_Hebr hin_Deva hne_Deva hrv_Latn hun_Latn hye_Armn ibo_Latn ilo_Latn ind_Latn isl_Latn ita_Latn jav_Latn
+jpn_Jpan kab_Latn kac_Latn kam_Latn kan_Knda kas_Arab kas_Deva kat_Geor knc_Arab knc_Latn kaz_Cyrl kbp_Latn kea_Latn
+khm_Khmr kik_Latn kin_Latn kir_Cyrl kmb_Latn kon_Latn kor_Hang kmr_Latn lao_Laoo lvs_Latn lij_Latn lim_Latn lin_Latn
+lit_Latn lmo_Latn ltg_Latn ltz_Latn lua_Latn lug_Latn luo_Latn lus_Latn mag_Deva mai_Deva mal_Mlym mar_Deva min_Latn
+mkd_Cyrl plt_Latn mlt_Latn mni_Beng khk_Cyrl mos_Latn mri_Latn zsm_Latn mya_Mymr nld_Latn nno_Latn nob_Latn npi_Deva
+nso_Latn nus_Latn nya_Latn oci_Latn gaz_Latn ory_Orya pag_Latn pan_Guru pap_Latn pol_Latn por_Latn prs_Arab pbt_Arab
+quy_Latn ron_Latn run_Latn rus_Cyrl sag_Latn san_Deva sat_Beng scn_Latn shn_Mymr sin_Sinh slk_Latn slv_Latn smo_Latn
+sna_Latn snd_Arab som_Latn sot_Latn spa_Latn als_Latn srd_Latn srp_Cyrl ssw_Latn sun_Latn swe_Latn swh_Latn szl_Latn
+tam_Taml tat_Cyrl tel_Telu tgk_Cyrl tgl_Latn tha_Thai tir_Ethi taq_Latn taq_Tfng tpi_Latn tsn_Latn tso_Latn tuk_Latn
+tum_Latn tur_Latn twi_Latn tzm_Tfng uig_Arab ukr_Cyrl umb_Latn urd_Arab uzn_Latn vec_Latn vie_Latn war_Latn wol_Latn
+xho_Latn ydd_Hebr yor_Latn yue_Hant zho_Hans zho_Hant zul_Latn
+"""
+M2M100_CODES = {
+    "m2m100": """
+af am ar ast az ba be bg bn br bs ca ceb cs cy da de el en es et fa ff fi fr fy ga gd gl gu ha he hi hr ht hu hy id ig
+ilo is it ja jv ka kk km kn ko lb lg ln lo lt lv mg mk ml mn mr ms my ne nl no ns oc or pa pl ps pt ro ru sd si sk sl
+so sq sr ss su sv sw ta th tl tn tr uk ur uz vi wo xh yi yo zh zu
+""",
+    "wmt21": "en ha is ja cs ru zh de",
+}
+
+_FLORES_CODE = re.compile(r"([a-z]{3}_[A-Z][a-z]{3})")
+_M2M100_CODE = re.compile(r"__([a-z]{2,3})__")
+_MARIAN_CODE = re.compile(r">>(.+)<<")
+_MARIAN_NAME = re.compile(r"opus-mt-(?:tc-\w+-|\w+_transformer-)?([A-Za-z_]+)-([A-Za-z_]+)/?$")
+
+
+class Found(NamedTuple):
+    """A checkpoint's tokeniser: how to use it, its languages, the files that a quartet needs a copy of."""
+
+    spec: TokenizerSpec
+    languages: tuple[Language, ...]
+    files: tuple[str, ...]
+
+
+def nllb_or_m2m100(folder: Path, config: dict[str, Any]) -> Found | None:
+    """The two share an architecture; M2M100's tokeniser has a `vocab.json`."""
+    return m2m100(folder, config) or nllb(folder, config)
+
+
+def nllb(folder: Path, config: dict[str, Any]) -> Found | None:
+    """NLLB: SentencePiece ids shifted by one, then the languages, then `<mask>`."""
+    model = _first(folder, "sentencepiece.bpe.model", "sentencepiece_bpe.model", "tokenizer.json")
+    if model is None:
+        return None
+    if model == "tokenizer.json":
+        added = _tokenizer_json_specials(folder / model)
+        kind: Any = "tokenizers"
+    else:
+        vocabulary = _pieces(folder / model) + 1
+        listed = _listed(folder) if any(map(_FLORES_CODE.fullmatch, _listed(folder))) else NLLB_CODES
+        added = {code: vocabulary + i for i, code in enumerate(listed)} | _added(folder)
+        kind = "sentencepiece"
+    languages = _languages(added, _FLORES_CODE, config)
+    mask = added.get("<mask>", max((i for i in added.values()), default=0) + 1)
+    specials = {**FAIRSEQ_SPECIALS, "<mask>": mask}
+    spec = TokenizerSpec(
+        kind, model, specials["<unk>"], offset=1, special_tokens=specials, clean_up_spaces=_cleans(folder)
+    )
+    return Found(spec, languages, (model,))
+
+
+def m2m100(folder: Path, config: dict[str, Any]) -> Found | None:
+    """M2M100: SentencePiece pieces looked up in `vocab.json`, then the languages."""
+    model, vocab = "sentencepiece.bpe.model", "vocab.json"
+    if not _has(folder, model, vocab):
+        return None
+    entries = _json(folder / vocab)
+    named = _json(folder / "tokenizer_config.json").get("language_codes")
+    listed = [match[1] for text in _listed(folder) if (match := _M2M100_CODE.fullmatch(text))]
+    codes = M2M100_CODES[named].split() if named in M2M100_CODES else listed or M2M100_CODES["m2m100"].split()
+    added = {f"__{code}__": len(entries) + i for i, code in enumerate(codes)} | _added(folder)
+    specials = {text: entries[text] for text in FAIRSEQ_SPECIALS if text in entries}
+    spec = TokenizerSpec(
+        "sentencepiece-vocab",
+        model,
+        _unknown(specials, folder / vocab),
+        vocab=vocab,
+        special_tokens=specials,
+        clean_up_spaces=_cleans(folder),
+    )
+    return Found(spec, _languages(added, _M2M100_CODE, config), (model, vocab))
+
+
+def marian(folder: Path, config: dict[str, Any]) -> Found | None:
+    """Marian: two SentencePiece models, one vocabulary (or two), target languages as `>>fra<<` in the vocabulary."""
+    files = ["source.spm", "target.spm", "vocab.json"]
+    if not _has(folder, *files):
+        return None
+    target_vocab = "target_vocab.json" if _has(folder, "target_vocab.json") else None
+    entries = _json(folder / "vocab.json")
+    specials = {
+        text: i for text, i in entries.items() if text in ("</s>", "<unk>", "<pad>") or _MARIAN_CODE.fullmatch(text)
+    }
+    spec = TokenizerSpec(
+        "sentencepiece-vocab",
+        "source.spm",
+        _unknown(specials, folder / "vocab.json"),
+        target_model="target.spm",
+        vocab="vocab.json",
+        target_vocab=target_vocab,
+        special_tokens=specials,
+        clean_up_spaces=_cleans(folder),
+    )
+    files += [target_vocab] if target_vocab else []
+    return Found(spec, _marian_languages(folder, config, specials), tuple(files))
+
+
+def _marian_languages(folder: Path, config: dict[str, Any], specials: dict[str, int]) -> tuple[Language, ...]:
+    """The source language (or group of languages), then the target's or the vocabulary's own list of targets."""
+    source, target = _marian_pair(folder, config)
+    tokens = {code[1]: i for text, i in specials.items() if (code := _MARIAN_CODE.fullmatch(text))}
+    targets: dict[str, int | None] = {**tokens} if tokens else {target: None} if target else {}
+    sources = [source] if source else []
+    return tuple(
+        Language(code, targets.get(code), source=code in sources, target=code in targets)
+        for code in dict.fromkeys([*sources, *targets])
+    )
+
+
+def _marian_pair(folder: Path, config: dict[str, Any]) -> tuple[str | None, str | None]:
+    """Source and target language by `tokenizer_config.json`, else by the model's name."""
+    options = _json(folder / "tokenizer_config.json")
+    names = (str(config.get("_name_or_path", "")), folder.name)
+    found = next((match for name in names if (match := _MARIAN_NAME.search(name))), None)
+    by_name = (found[1], found[2]) if found else (None, None)
+    return options.get("source_lang") or by_name[0], options.get("target_lang") or by_name[1]
+
+
+def _languages(added: dict[str, int], pattern: re.Pattern[str], config: dict[str, Any]) -> tuple[Language, ...]:
+    """The languages among added tokens, in the order of their ids. Raises `CheckpointError` on ids without a row."""
+    found = [Language(match[1], i) for text, i in added.items() if (match := pattern.fullmatch(text))]
+    rows = config.get("vocab_size")
+    lost = [language.code for language in found if rows is not None and (language.token_id or 0) >= rows]
+    if lost:
+        raise CheckpointError(
+            f"the tokeniser's language tokens do not fit the embedding of {rows} rows: {', '.join(lost[:5])}"
+            f"{' ...' if len(lost) > 5 else ''} come after its end"
+        )
+    return tuple(sorted(found, key=lambda language: language.token_id or 0))
+
+
+def _listed(folder: Path) -> list[str]:
+    """`additional_special_tokens`, in order."""
+    for name in ("tokenizer_config.json", "special_tokens_map.json"):
+        tokens = _json(folder / name).get("additional_special_tokens")
+        if tokens:
+            return [token["content"] if isinstance(token, dict) else str(token) for token in tokens]
+    return []
+
+
+def _added(folder: Path) -> dict[str, int]:
+    """Tokens that the checkpoint gives ids in so many words, text -> id."""
+    decoder = _json(folder / "tokenizer_config.json").get("added_tokens_decoder", {})
+    return _json(folder / "added_tokens.json") | {token["content"]: int(i) for i, token in decoder.items()}
+
+
+def _tokenizer_json_specials(path: Path) -> dict[str, int]:
+    return {token["content"]: token["id"] for token in _json(path).get("added_tokens", [])}
+
+
+def _cleans(folder: Path) -> bool:
+    return bool(_json(folder / "tokenizer_config.json").get("clean_up_tokenization_spaces"))
+
+
+def _unknown(specials: dict[str, int], path: Path) -> int:
+    if "<unk>" not in specials:
+        raise CheckpointError(f"{path} has no <unk> token")
+    return specials["<unk>"]
+
+
+def _pieces(path: Path) -> int:
+    """Number of pieces of a SentencePiece model."""
+    try:
+        return len(SentencePieceProcessor(model_file=str(path)))
+    except Exception as error:  # sentencepiece raises RuntimeError and OSError alike
+        raise CheckpointError(f"{path} is no SentencePiece model: {error}") from None
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; empty where there is no file."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise CheckpointError(f"{path} is damaged: {error}") from None
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} is damaged: it holds a {type(content).__name__}, not an object")
+    return content
+
+
+def _has(folder: Path, *names: str) -> bool:
+    return all((folder / name).is_file() for name in names)
+
+
+def _first(folder: Path, *names: str) -> str | None:
+    return next((name for name in names if _has(folder, name)), None)

@@ -1,0 +1,229 @@
+"""Language names: every code or name in common use, to the spelling that a model has for it.
+
+A code is a language, perhaps a script, perhaps a region: `fr`, `fra`, `fre`, `fra_Latn`, `fr-FR`, `zh-Hant`; models
+dress theirs as `__fr__`, `>>fra<<` or `<2fr>`. A plain code of several languages (`ar`, `no`, `zh`) means the one that
+translation models mean by it, the first with this code in `languages.tsv`.
+"""
+
+import difflib
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
+from typing import NamedTuple
+
+from quartet.errors import LanguageError
+
+SHORT_LIST = 8  # up to so many languages of a model are listed in an error
+
+SCRIPT_NAMES = {
+    "Arab": "Arabic",
+    "Beng": "Bengali",
+    "Cyrl": "Cyrillic",
+    "Deva": "Devanagari",
+    "Hans": "Simplified",
+    "Hant": "Traditional",
+    "Latn": "Latin",
+    "Mtei": "Meitei Mayek",
+    "Olck": "Ol Chiki",
+    "Tfng": "Tifinagh",
+}
+CHINESE_SCRIPTS = {"CN": "Hans", "SG": "Hans", "HK": "Hant", "MO": "Hant", "TW": "Hant"}  # by region
+
+_DRESS = re.compile(r"__(.+)__|>>(.+)<<|<2(.+)>")
+_CODE = re.compile(r"([a-z]{2,3})(?:[-_]([a-z]{4}))?(?:[-_]([a-z]{2}|[0-9]{3}))?(?:[.@].*)?", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row of `languages.tsv`."""
+
+    code: str  # ISO 639-3, as FLORES-200 has it
+    scripts: tuple[str, ...]  # ISO 15924, the usual one first; none where it does not matter
+    name: str  # in English
+    other_codes: tuple[str, ...]
+    other_names: tuple[str, ...]
+
+
+class Tag(NamedTuple):
+    """What a code or name says: the languages that it can mean, likeliest first, and its script and region if any."""
+
+    entries: tuple[Entry, ...]
+    script: str | None = None
+    region: str | None = None
+
+
+class Table(NamedTuple):
+    """`languages.tsv`, by code and by folded name."""
+
+    codes: dict[str, tuple[Entry, ...]]
+    names: dict[str, Tag]
+
+
+def resolve(name: str, available: Sequence[str]) -> str:
+    """The one of the `available` codes that `name` means.
+
+    Raises `LanguageError` where `name` is no language, with near ones suggested, or none of the model's.
+    """
+    code = find(name, available)
+    if code is not None:
+        return code
+    tag = _parse(name)
+    raise LanguageError(_unknown(name, available) if tag is None else _missing(tag, available))
+
+
+def find(name: str, available: Sequence[str]) -> str | None:
+    """Like `resolve`, but None where the model has no such language.
+
+    A script that both sides name must agree (`sr-Latn` is not `srp_Cyrl`); a code without script stands for any.
+    """
+    bare = _bare(name)
+    for code in available:
+        if _bare(code) == bare:
+            return code
+    wanted = _parse(name)
+    if wanted is None:
+        return None
+    ranked = [(rank, code) for code in available if (rank := _rank(wanted, _parse(code))) is not None]
+    return min(ranked, key=lambda pair: pair[0])[1] if ranked else None
+
+
+def display_name(code: str) -> str:
+    """English name of a language code, e.g. `Chinese (Traditional)`; the code itself where it is unknown."""
+    tag = _parse(code)
+    if tag is None:
+        return code
+    entry = tag.entries[0]
+    script = tag.script if len(entry.scripts) > 1 or tag.script not in (*entry.scripts, None) else None
+    details = [SCRIPT_NAMES.get(script, script)] if script else []
+    details += [tag.region] if tag.region and not script else []
+    return f"{entry.name} ({', '.join(details)})" if details else entry.name
+
+
+def iso639_1(code: str) -> str | None:
+    """Two-letter code of the language (`fra_Latn` -> `fr`), or None where it has none or is unknown."""
+    tag = _parse(code)
+    return next((c for c in tag.entries[0].other_codes if len(c) == 2), None) if tag else None
+
+
+def script_of(code: str) -> str | None:
+    """ISO 15924 script that a code names or its language usually has (`ja` -> `Jpan`), or None where unknown."""
+    tag = _parse(code)
+    return (tag.script or next(iter(tag.entries[0].scripts), None)) if tag else None
+
+
+def _bare(code: str) -> str:
+    """The code without its dress, in one spelling: `__zh-CN__` -> `zh_cn`."""
+    code = code.strip()
+    dressed = _DRESS.fullmatch(code)
+    return (dressed[dressed.lastindex or 0] if dressed else code).casefold().replace("-", "_")
+
+
+@lru_cache(maxsize=4096)
+def _parse(name: str) -> Tag | None:
+    """The tag of a code or a name."""
+    found = _CODE.fullmatch(_bare(name))
+    entries = _table().codes.get(found[1]) if found else None
+    if not found or not entries:
+        return _table().names.get(_fold(name))
+    script = found[2] and found[2].title()
+    region = found[3] and found[3].upper()
+    if entries[0].code == "zho" and not script:
+        script = CHINESE_SCRIPTS.get(region or "")
+    return Tag(entries, script, region)
+
+
+def _rank(wanted: Tag, offered: Tag | None) -> tuple[int, int, int, bool, bool] | None:
+    """How well an offered tag serves a wanted one: smaller is better, None not at all."""
+    common = [entry for entry in wanted.entries if offered and entry in offered.entries]
+    if not offered or not common:
+        return None
+    if wanted.script and offered.script and wanted.script != offered.script:
+        return None
+    entry = common[0]
+    usual = [None, *entry.scripts]
+    script = usual.index(offered.script) if offered.script in usual else len(usual)
+    if wanted.script:
+        script = offered.script is None
+    return (
+        wanted.entries.index(entry),
+        offered.entries.index(entry),
+        script,
+        offered.region != wanted.region,
+        offered.region is not None,
+    )
+
+
+def _unknown(name: str, available: Sequence[str]) -> str:
+    words = {_fold(word): code for code in available for word in _words(code)}
+    near = difflib.get_close_matches(_fold(name), words, n=2, cutoff=0.7)
+    codes = dict.fromkeys(words[word] for word in near)
+    if not codes:
+        return f"unknown language {name!r}; {_offer(available)}"
+    return f"unknown language {name!r} (did you mean {' or '.join(map(_named, codes))}?)"
+
+
+def _words(code: str) -> Iterable[str]:
+    """All that a user may have meant to type for a code."""
+    tag = _parse(code)
+    yield from (code, display_name(code))
+    for entry in tag.entries[:1] if tag else ():
+        yield from (entry.name, entry.code, *entry.other_names)
+
+
+def _named(code: str) -> str:
+    return f"{display_name(code)} = {code}"
+
+
+def _missing(tag: Tag, available: Sequence[str]) -> str:
+    entry = tag.entries[0]
+    script = tag.script or next(iter(entry.scripts), None)
+    code = f"{entry.code}_{script}" if script else entry.code
+    return f"the model has no {display_name(code)} ({code}); {_offer(available)}"
+
+
+def _offer(available: Sequence[str]) -> str:
+    names = list(dict.fromkeys(map(display_name, available)))
+    if len(names) <= SHORT_LIST:
+        return f"it has: {', '.join(names) or 'none'}"
+    return f"it has {len(names)} languages: `quartet languages` lists them"
+
+
+def _fold(name: str) -> str:
+    """A name without case, accents and repeated spaces."""
+    letters = unicodedata.normalize("NFKD", " ".join(name.split()).casefold())
+    return "".join(c for c in letters if not unicodedata.combining(c))
+
+
+@lru_cache(maxsize=1)
+def _table() -> Table:
+    text = resources.files(__package__).joinpath("languages.tsv").read_text(encoding="utf-8")
+    entries = [_entry(line) for line in text.splitlines() if not line.startswith("#")]
+    codes: dict[str, tuple[Entry, ...]] = {entry.code: (entry,) for entry in entries}
+    names: dict[str, Tag] = {}
+    for entry in entries:
+        for code in entry.other_codes:
+            codes[code] = (*codes.get(code, ()), entry)
+        for name in (entry.name, *entry.other_names):
+            names.setdefault(_fold(name), Tag((entry,)))
+        names.update(_script_names(entry))
+    return Table(codes, names)
+
+
+def _entry(line: str) -> Entry:
+    code, scripts, name, codes, names = line.split("\t")
+    return Entry(code, tuple(filter(None, scripts.split(","))), name, tuple(codes.split()), _listed(names))
+
+
+def _listed(names: str) -> tuple[str, ...]:
+    return tuple(filter(None, names.split("; ")))
+
+
+def _script_names(entry: Entry) -> dict[str, Tag]:
+    """Names that tell a script too, e.g. `chinese (simplified)` and `simplified chinese`."""
+    named = [(SCRIPT_NAMES[s], Tag((entry,), s)) for s in entry.scripts if s in SCRIPT_NAMES]
+    pairs = {f"{entry.name} ({script})": tag for script, tag in named}
+    pairs |= {f"{script} {entry.name}": tag for script, tag in named}
+    return {_fold(name): tag for name, tag in pairs.items()}

@@ -1,0 +1,48 @@
+"""Fixtures that all tests share: where the material outside the repository is, and a cache folder of their own."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder beside the repository that holds FLORES sentences and other material."""
+    folder = ROOT.parent / "shared"
+    if not folder.is_dir():
+        pytest.skip(f"needs {folder.name}/ beside the repository")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def opus_mt() -> Path:
+    """The real opus-mt-en-fr checkpoint."""
+    models = Path(os.environ.get("QUARTET_TEST_MODELS") or Path.home() / ".cache" / "quartet-models")
+    folder = models / "opus-mt-en-fr"
+    if not (folder / "pytorch_model.bin").is_file():
+        pytest.skip(f"{folder} has no checkpoint: fetch it with `python ../shared/models/get_models.py`")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def demo_checkpoint() -> Path:
+    """The checkpoint that ships inside the package."""
+    return ROOT / "src" / "quartet" / "demo"
+
+
+@pytest.fixture(scope="session")
+def session_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Quartet's cache folder for this session: a model converted once serves all tests."""
+    return tmp_path_factory.mktemp("quartet-home")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(session_home: Path) -> Iterator[None]:
+    """No test touches the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("QUARTET_HOME", str(session_home))
+        yield
