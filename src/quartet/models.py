@@ -98,7 +98,7 @@ def resolve(name: str, revision: str | None = None) -> Source:
 
 
 def _local(name: str) -> Source | None:
-    folder = Path(name).expanduser() if name.strip() else Path("/nowhere") / name
+    folder = Path(os.path.expanduser(name))  # noqa: PTH111 - Path.expanduser raises for an unknown user
     is_folder = bool(name.strip()) and os.path.isdir(folder)  # noqa: PTH112 - Path.is_dir raises on overlong names
     if is_folder and (folder / MANIFEST_NAME).is_file():
         return Source("quartet", folder.resolve().name, folder)
@@ -210,7 +210,7 @@ def ready(
     """The folder of a converted model; converts it first, and downloads it before that, where it is not cached.
 
     precision: a recipe's name; None is the default recipe, or whatever a folder that is a quartet already has.
-    progress: bars for the download, where stderr is a terminal.
+    progress: bars for download and conversion, where stderr is a terminal.
     convert: called with source, output folder, precision and progress; another one is for tests.
 
     A model on the hub is converted once for each revision asked for, and no newer commit of a branch is looked for
@@ -283,7 +283,7 @@ def _identity(source: Source) -> list[object]:
     """For the hub the revision as it was asked for, so that a conversion is found again without a network."""
     if source.folder is None:
         return [source.name, source.revision or "main"]
-    files = sorted(path for path in source.folder.iterdir() if path.suffix in SOURCE_SUFFIXES)
+    files = sorted(path for path in source.folder.iterdir() if path.suffix in SOURCE_SUFFIXES and path.is_file())
     if source.folder == DEMO_FOLDER:  # by content: a new installation of the same files is no reason to convert again
         return [(path.name, hashlib.sha256(path.read_bytes()).hexdigest()) for path in files]
     return [str(source.folder.resolve()), [(path.name, *_size_and_time(path)) for path in files]]

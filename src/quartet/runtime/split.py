@@ -27,6 +27,7 @@ _TITLE_END = re.compile(r"(?:^|\W)(?:Mr|Mrs|Ms|Dr|Prof|M|MM|Mme|Mlle|Sr|Sra)\.\s
 
 UNSPACED = frozenset({"Hans", "Hant", "Jpan", "Thai", "Laoo", "Khmr", "Mymr", "Tibt"})  # no spaces between sentences
 LONGEST_GRAPHEME = 32  # a cut moves left by so many characters at most to keep a grapheme whole
+BLOCK = 2000  # characters that the splitter gets at once
 _ZERO_WIDTH_JOINER = "\u200d"
 
 
@@ -79,12 +80,22 @@ def _sentences(line: str, language: str | None) -> list[str]:
     from sentencex import segment  # noqa: PLC0415 - only long texts need it
 
     found: list[str] = []
-    for sentence in segment(iso639_1(language or "en") or "en", line):
+    code = iso639_1(language or "en") or "en"
+    for sentence in (sentence for block in _blocks(line) for sentence in segment(code, block)):
         if found and _TITLE_END.search(found[-1]):
             found[-1] += sentence
         else:
             found.append(sentence)
     return found if "".join(found) == line else [line]
+
+
+def _blocks(line: str) -> Iterator[str]:
+    """A long line in parts that end with a sentence: the splitter's time grows with the square of the length."""
+    start = 0
+    while len(line) - start > BLOCK and (end := _SENTENCE_END.search(line, start + BLOCK)):
+        yield line[start : end.end()]
+        start = end.end()
+    yield line[start:]
 
 
 def _fit(text: str, max_tokens: int, count: Count) -> Iterator[str]:
