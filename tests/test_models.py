@@ -2,7 +2,6 @@ import dataclasses
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -51,6 +50,18 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
+def start(script: str, *arguments: str) -> subprocess.Popen[str]:
+    """Run a script in a process that sees the modules that this one sees."""
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    return subprocess.Popen([sys.executable, "-c", script, *arguments], env=env, stdout=subprocess.PIPE, text=True)
+
+
+def output(process: subprocess.Popen[str]) -> str:
+    text = process.communicate(timeout=60)[0]
+    assert process.returncode == 0
+    return text
+
+
 def make_checkpoint(name: str) -> Path:
     folder = Path(name)
     folder.mkdir(parents=True)
@@ -68,7 +79,6 @@ def test_a_folder_comes_before_every_other_meaning():
         assert resolve(name) == Source("checkpoint", folder.name, folder)
     fake_convert(Source("checkpoint", "x"), Path("mine"), "fp32")
     assert resolve("mine") == Source("quartet", "mine", Path("mine"))
-    assert resolve(".").kind == "checkpoint" if Path("config.json").exists() else True
 
 
 def test_a_folder_that_is_no_model_hides_no_alias():
@@ -210,8 +220,8 @@ def test_leftovers_of_an_interrupted_conversion_vanish(cache):
     with pytest.raises(KeyboardInterrupt):
         ready("mine", convert=interrupted)
     assert len(list((cache / "models").iterdir())) == 1
-    assert list((cache / "models").iterdir()) == [ready("mine", convert=fake_convert)] or True
-    assert [path.name.startswith(".") for path in (cache / "models").iterdir()] == [False]
+    folder = ready("mine", convert=fake_convert)
+    assert list((cache / "models").iterdir()) == [folder]
 
 
 def test_a_quartet_is_used_as_it_is(cache):
@@ -262,10 +272,9 @@ def test_a_cached_hub_model_needs_no_network_and_no_slow_imports():
 import sys
 from quartet.models import ready
 print(ready("org/name"))
-print(sorted({"huggingface_hub", "onnx_ir", "onnx", "torch", "filelock", "rich"} & sys.modules.keys()))
+print(sorted({"huggingface_hub", "onnx_ir", "onnx", "torch", "filelock", "rich", "onnxruntime"} & sys.modules.keys()))
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
-    assert done.stdout.splitlines() == [str(folder), "[]"]
+    assert output(start(script)).splitlines() == [str(folder), "[]"]
 
 
 def test_two_processes_convert_once():
@@ -287,10 +296,7 @@ while not (Path("0").exists() and Path("1").exists()):
     time.sleep(0.01)
 print(ready("mine", convert=slow_convert))
 """
-    env = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [str(Path(__file__).parent), *sys.path]))}
-    command = [sys.executable, "-c", script]
-    both = [subprocess.Popen([*command, i], env=env, stdout=subprocess.PIPE, text=True) for i in ("0", "1")]
-    first, second = (process.communicate(timeout=60)[0] for process in both)
+    first, second = map(output, [start(script, i) for i in ("0", "1")])
     assert first == second != ""
     assert Path("log").read_text() == "converted\n"
 
@@ -327,18 +333,10 @@ def test_clearing_leaves_a_running_conversion_alone():
         staging = out_dir.with_name(f".{out_dir.name}.abc.partial")
         staging.mkdir()
         script = "from quartet.models import clear_cache; print(clear_cache())"
-        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
-        assert done.stdout == "0\n"
+        assert output(start(script)) == "0\n"
         assert staging.exists()
         staging.rmdir()
         fake_convert(source, out_dir, precision)
 
     make_checkpoint("mine")
     assert ready("mine", convert=clear_meanwhile).is_dir()
-
-
-def test_identifying_the_demo_is_quick():
-    resolve("demo")
-    start = time.perf_counter()
-    models._entry_name(resolve("demo"), "fp32")
-    assert time.perf_counter() - start < 1.0

@@ -20,7 +20,7 @@ from quartet.families.description import Description
 from quartet.graph import files, verify, writer
 from quartet.graph.builder import Builder
 from quartet.quantize.recipes import DEFAULT_PRECISION, check_precision
-from quartet.spec import MANIFEST_NAME, FileEntry, Manifest, ModelSpec, Origin, Shapes
+from quartet.spec import MANIFEST_NAME, FileEntry, Manifest, ModelSpec, Origin, Shapes, file_entry
 
 Progress = Callable[[int, int], None]  # (bytes written, bytes in all)
 
@@ -157,7 +157,7 @@ def _write_graphs(
 def _copy_tokenizer(source: Path, names: tuple[str, ...], folder: Path) -> dict[str, FileEntry]:
     for name in names:
         shutil.copyfile(source / name, folder / name)
-    return {name: writer.hashed(folder / name) for name in names}
+    return {name: file_entry(folder / name) for name in names}
 
 
 def _manifest(

@@ -159,7 +159,7 @@ def convert(
     """Convert a checkpoint to a quartet in `out_dir`, past the cache; returns its manifest.
 
     source: a folder, `demo`, an alias or `org/name` on the hub.
-    Raises what `resolve`, the download and `quartet.convert.convert_folder` raise, and `OptionError` for a name that
+    Raises what `resolve`, the download and `quartet.conversion.convert_folder` raise, and `OptionError` for a name that
     stands for a quartet.
     """
     found = resolve(str(source), revision)
@@ -169,7 +169,7 @@ def convert(
 
 
 def _convert(source: Source, out_dir: Path, precision: str, progress: bool, force: bool = False) -> Manifest:
-    from quartet.convert import Origin, check_output, convert_folder  # noqa: PLC0415 - onnx_ir is slow to import
+    from quartet.conversion import Origin, check_output, convert_folder  # noqa: PLC0415 - onnx_ir is slow to import
 
     check_precision(precision)
     check_output(out_dir, force)  # before a download of gigabytes

@@ -4,6 +4,7 @@ All file names and tensor names of the contract live here too, so that no other 
 """
 
 import dataclasses
+import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,6 +93,13 @@ class FileEntry:
 
     bytes: int
     sha256: str
+
+
+def file_entry(path: Path) -> FileEntry:
+    """Size and SHA-256 of a file."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256")
+    return FileEntry(path.stat().st_size, digest.hexdigest())
 
 
 @dataclass(frozen=True)

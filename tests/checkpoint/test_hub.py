@@ -47,6 +47,7 @@ class Client:
 
     def __init__(self, home: Path, **env: str) -> None:
         settings = {"HF_HOME": str(home), "NO_PROXY": "*", "HF_HUB_DISABLE_TELEMETRY": "1"}
+        settings["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
         command = [sys.executable, "-c", SCRIPT]
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(command, env=os.environ | settings | env, stdin=pipe, stdout=pipe, text=True)

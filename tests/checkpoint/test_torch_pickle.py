@@ -222,6 +222,16 @@ def tensor(count=4, offset=0, shape=(4,), strides=(1,), type_name="FloatStorage"
     return lambda legacy: op_rebuild_tensor(op_storage(type_name, "0", count, legacy), offset, shape, strides)
 
 
+def negated(legacy):
+    """A tensor with the metadata of `torch.view_as_complex(...).conj().imag`."""
+    return tensor()(legacy).removesuffix(b"tR") + b"}X\x03\x00\x00\x00neg\x88stR"
+
+
+def two_sizes(legacy):
+    """A tuple of two tensors that disagree about their storage."""
+    return tensor()(legacy) + tensor(count=2, shape=(2,))(legacy) + b"\x86"
+
+
 BAD_TENSORS = {
     "beyond its storage": (tensor(shape=(5,)), "reaches beyond the 4 elements"),
     "beyond by its offset": (tensor(offset=1), "reaches beyond"),
@@ -242,6 +252,9 @@ BAD_TENSORS = {
     "no storage": (lambda legacy: op_rebuild_tensor(b"N", 0, (4,), (1,)), "without a proper storage"),
     "no arguments": (lambda legacy: op_global("torch._utils", "_rebuild_tensor_v2") + b")R", "no torch checkpoint"),
     "no tuple": (lambda legacy: op_global("torch._utils", "_rebuild_tensor_v2") + b"]R", "arguments that are no tuple"),
+    "negated": (negated, "stored negated or conjugated"),
+    "a storage of two sizes": (two_sizes, "two types or counts"),
+    "a key that is a tuple": (lambda legacy: b"}" + b")" + b"\x85" * 100_000 + b"Ns", "keys that are neither"),
     "parameter of nothing": (lambda legacy: op_global("torch._utils", "_rebuild_parameter") + b"N\x85R", "no tensor"),
 }
 
@@ -265,7 +278,6 @@ ABUSE = {
     "a memo slot far away": b"\x80\x02}r\xff\xff\xff\xff.",
     "a dict inside itself": b"\x80\x02}q\x00X\x01\x00\x00\x00ah\x00s.",
     "doubled sixty times": b"\x80\x02)q\x00" + b"h\x00h\x00\x86q\x00" * 60 + b"0}.",
-    "nested as a key": b"\x80\x02}" + b")" + b"\x85" * 100_000 + b"Ns.",
     "nested as a value": b"\x80\x02}X\x01\x00\x00\x00a" + b")" + b"\x85" * 100_000 + b"s.",
     "text longer than the file": b"\x80\x04\x8d" + struct.pack("<Q", 1 << 40) + b"abc.",
     "frame longer than the file": b"\x80\x04\x95" + struct.pack("<Q", 1 << 62) + b"}.",
@@ -332,6 +344,16 @@ def test_big_endian_files_are_refused(tmp_path):
     for name in ("zip", "stream"):
         with pytest.raises(CheckpointError, match=rf"{name} was saved on a big-endian machine"):
             index_file(tmp_path / name)
+
+
+def test_a_storage_that_a_local_header_moves_out_of_the_file(tmp_path):
+    path = tmp_path / "f"
+    write_torch_zip_raw(path, state_dict_of(tensor()(False)), {"0": b"\0" * 16})
+    content = path.read_bytes()
+    lengths = content.index(b"archive/data/0") - 4  # of the name and of the extra field
+    path.write_bytes(content[:lengths] + struct.pack("<HH", 14, 60_000) + content[lengths + 4 :])
+    with pytest.raises(CheckpointError, match="storage '0' is not where it should be"):
+        index_file(path)
 
 
 def test_a_zip_file_of_something_else(tmp_path):

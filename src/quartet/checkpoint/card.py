@@ -1,4 +1,4 @@
-"""Read the licence from a model card: the `README.md` of a checkpoint."""
+"""Read licence and languages from a model card: the front matter of a checkpoint's `README.md`."""
 
 import re
 from pathlib import Path
@@ -10,17 +10,25 @@ def license_of(folder: Path) -> str | None:
     The hub's identifiers become SPDX's spelling where the two differ only in case. Several licences are joined
     with commas.
     """
+    head = _front_matter(folder)
+    names = _yaml_values(head, "license")
+    if names == ["other"]:
+        names = _yaml_values(head, "license_name") or names
+    return ", ".join(map(_spdx, names)) or None
+
+
+def languages_of(folder: Path) -> list[str]:
+    """The languages that the model card names, in its own spelling; empty where it names none."""
+    return _yaml_values(_front_matter(folder), "language")
+
+
+def _front_matter(folder: Path) -> str:
     try:
         card = (folder / "README.md").read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return None
+        return ""
     head = re.match(r"\ufeff?\s*---[ \t]*\n(.*?)\n---[ \t]*(\n|$)", card.replace("\r\n", "\n"), re.DOTALL)
-    if not head:
-        return None
-    names = _yaml_values(head[1], "license")
-    if names == ["other"]:
-        names = _yaml_values(head[1], "license_name") or names
-    return ", ".join(map(_spdx, names)) or None
+    return head[1] if head else ""
 
 
 def _yaml_values(text: str, key: str) -> list[str]:

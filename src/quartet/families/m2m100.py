@@ -4,11 +4,13 @@ import math
 from typing import Any
 
 from quartet.checkpoint import Checkpoint
+from quartet.checkpoint.card import languages_of
 from quartet.families import tokenizers
 from quartet.families.bart import tensor_names as tensor_names
 from quartet.families.config import activation, check_heads, embed_scale, generation, integer, setting, stack, tokens
 from quartet.families.description import Description
-from quartet.spec import ModelSpec, Sinusoidal
+from quartet.runtime.languages import find
+from quartet.spec import Language, ModelSpec, Sinusoidal
 
 MODEL_TYPES = ("m2m_100",)
 
@@ -60,7 +62,17 @@ def describe(checkpoint: Checkpoint, spec: ModelSpec) -> Description:
         target_prompt=("decoder_start", "target"),
         max_source_length=window,
         safe_length=min(window, SAFE_LENGTH),
-        languages=found.languages if found else (),
+        languages=_trained(found.languages, languages_of(checkpoint.folder)) if found else (),
         tokenizer=found.spec if found else None,
         tokenizer_files=found.files if found else (),
     )
+
+
+def _trained(languages: tuple[Language, ...], named: list[str]) -> tuple[Language, ...]:
+    """The languages that the model card names, where these are few of those that have a token.
+
+    A model trained for a handful of languages still has a token for each of NLLB's 202. A card that names most of
+    them is not taken at its word: its codes leave out scripts.
+    """
+    kept = tuple(language for language in languages if any(find(name, [language.code]) for name in named))
+    return kept if kept and 2 * len(kept) < len(languages) else languages

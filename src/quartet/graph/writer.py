@@ -12,9 +12,9 @@ from typing import BinaryIO
 import numpy as np
 import onnx_ir as ir
 
-from quartet.checkpoint.tensors import TensorEntry, read
+from quartet.checkpoint.tensors import TensorEntry, read, row_slices
 from quartet.graph.builder import Builder, Weight
-from quartet.spec import FileEntry
+from quartet.spec import FileEntry, file_entry
 
 SLICE_BYTES = 16 << 20
 ALIGNMENT = 4096  # of tensors large enough to be mapped on their own
@@ -41,7 +41,7 @@ def write(
             _place(builder.initializers[weight.name], weight, data_name(builder.name), offset)
     graph_path = folder / f"{builder.name}.onnx"
     ir.save(model, graph_path)
-    return {graph_path.name: hashed(graph_path), data_name(builder.name): out.entry()}
+    return {graph_path.name: file_entry(graph_path), data_name(builder.name): out.entry()}
 
 
 def _place(value: ir.Value, weight: Weight, location: str, offset: int) -> None:
@@ -57,23 +57,8 @@ def _blocks(weight: Weight, entries: list[TensorEntry]) -> Iterator[np.ndarray]:
         yield np.ascontiguousarray(matrix.T)
         return
     for entry in entries:
-        for start, stop in row_slices(entry):
+        for start, stop in row_slices(entry.shape, SLICE_BYTES):
             yield read(entry, start, stop)
-
-
-def row_slices(entry: TensorEntry) -> Iterator[tuple[int, int]]:
-    """Ranges of rows of about `SLICE_BYTES` in float32 that cover the tensor."""
-    rows = entry.shape[0]
-    step = max(1, SLICE_BYTES // (4 * max(1, int(np.prod(entry.shape[1:])))))
-    for start in range(0, rows, step):
-        yield start, min(start + step, rows)
-
-
-def hashed(path: Path) -> FileEntry:
-    """Size and SHA-256 of a file."""
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256")
-    return FileEntry(path.stat().st_size, digest.hexdigest())
 
 
 class _HashingFile:

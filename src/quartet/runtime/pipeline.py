@@ -13,7 +13,7 @@ from quartet.runtime.generate import SearchOptions, generate_batch, stream
 from quartet.runtime.languages import display_name, resolve
 from quartet.runtime.search import Hypothesis
 from quartet.runtime.sessions import Sessions, open_sessions
-from quartet.runtime.split import Piece, split_text
+from quartet.runtime.split import Piece, join_pieces, split_text
 from quartet.runtime.text import Tokenizer, load_tokenizer
 from quartet.spec import Language, Manifest
 
@@ -226,6 +226,10 @@ class Translator:
         found = self._search(ids, prefixes, search, max_batch_size, lambda done, total: None)
         return [list(hypotheses[0].tokens) for hypotheses in found]
 
+    def check_languages(self, target: str | None, source: str | None) -> None:
+        """Raise `LanguageError` where the model cannot translate between these; None stands as in `translate`."""
+        self._plan("", source, target, "auto")
+
     # ---- languages ----------------------------------------------------------------------------------------------
 
     def _target(self, name: str | None) -> Language | None:
@@ -264,10 +268,13 @@ class Translator:
         return _Plan(text, source, target, tuple(self._pieces(text, source, split)))
 
     def _pieces(self, text: str, source: Language | None, split: Split) -> list[Piece]:
-        shapes = self.manifest.shapes
-        window = shapes.max_source_length - (len(self.manifest.source_prompt) - 1)
-        limit = min(window, self.manifest.safe_length) if split != "none" else window
-        return split_text(text, source.code if source else None, limit, self._text.count, split)
+        window = self.manifest.shapes.max_source_length - (len(self.manifest.source_prompt) - 1)
+        limit = min(window, self.manifest.safe_length)
+        pieces = split_text(text, source.code if source else None, limit, self._text.count, split)
+        for piece in pieces if split == "none" else ():
+            if (tokens := self._text.count(piece.text)) > window:
+                raise OptionError(f"a text of {tokens} tokens is longer than the model's {window}; do not use split none")
+        return pieces
 
     @property
     def _text(self) -> Tokenizer:
@@ -302,7 +309,7 @@ class Translator:
 
     def _joined(self, plan: _Plan, hypotheses: list[Hypothesis]) -> Translation:
         texts = [self._text.decode(h.tokens) for h in hypotheses]
-        text = "".join(piece.before + text + piece.after for piece, text in zip(plan.pieces, texts, strict=True))
+        text = join_pieces(plan.pieces, texts, plan.target.code if plan.target else None)
         score = sum(h.score for h in hypotheses) / len(hypotheses)
         return Translation(text, score, plan.source and plan.source.code, plan.target and plan.target.code)
 
@@ -330,16 +337,21 @@ class Translator:
         return results
 
     def _stream(self, plan: _Plan, options: SearchOptions) -> Iterator[str]:
-        done = "" if plan.pieces else plan.text
+        target = plan.target.code if plan.target else None
+        texts: list[str] = []
+        shown = ""
         for piece in plan.pieces:
-            text = ""
+            texts.append("")
+            begun = [*plan.pieces[: len(texts) - 1], replace(piece, after="")]
             for tokens in stream(self._open, self._source_ids(plan, piece.text), self._prefix_ids(plan), options):
-                grown = self._text.decode(tokens)
-                if grown != text:
-                    text = grown
-                    yield done + piece.before + text
-            done += piece.before + text + piece.after
-        yield done
+                texts[-1] = self._text.decode(tokens)
+                text = join_pieces(begun, texts, target)
+                if text != shown:
+                    yield text
+                shown = text
+        whole = join_pieces(plan.pieces, texts, target) if plan.pieces else plan.text
+        if whole != shown or not plan.pieces:
+            yield whole
 
     @property
     def _open(self) -> Sessions:

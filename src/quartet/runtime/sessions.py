@@ -6,7 +6,7 @@ from pathlib import Path
 import onnxruntime as ort
 
 from quartet.errors import ManifestError, OptionError
-from quartet.spec import CACHE_INITIALIZER, DECODER, EMBED_AND_LM_HEAD, ENCODER, MANIFEST_NAME, Manifest
+from quartet.spec import CACHE_INITIALIZER, DECODER, EMBED_AND_LM_HEAD, ENCODER, MANIFEST_NAME, Manifest, file_entry
 
 
 @dataclass(frozen=True)
@@ -20,15 +20,16 @@ class Sessions:
     decoder: ort.InferenceSession
 
 
-def open_sessions(folder: Path, threads: int | None = None) -> Sessions:
+def open_sessions(folder: Path, threads: int | None = None, verify: bool = False) -> Sessions:
     """Load the four files. `threads` per operator; None leaves the choice to ONNX Runtime (all physical cores).
 
-    Raises `ManifestError` where files are missing, have another size than the manifest says, or do not load.
+    Sizes are always checked against the manifest, hashes with `verify`. Raises `ManifestError` where a file is
+    missing, differs, or does not load.
     """
     if threads is not None and threads < 1:
         raise OptionError(f"threads is {threads}; 1 or more is expected")
     manifest = Manifest.load(folder)
-    check_sizes(folder, manifest)
+    check_files(folder, manifest, verify)
     return Sessions(
         manifest,
         # the matrix is shared with the embedding, which needs it as it is: a packed form would be a second copy
@@ -39,15 +40,17 @@ def open_sessions(folder: Path, threads: int | None = None) -> Sessions:
     )
 
 
-def check_sizes(folder: Path, manifest: Manifest) -> None:
-    """Raise `ManifestError` naming the first file that is missing or has the wrong size."""
+def check_files(folder: Path, manifest: Manifest, hashes: bool) -> None:
+    """Raise `ManifestError` naming the first file that is missing or is not what the manifest says."""
     for name, entry in manifest.files.items():
         path = folder / name
         if not path.is_file():
-            raise ManifestError(f"{folder}: {name} is missing, though {MANIFEST_NAME} lists it")
+            raise ManifestError(f"{folder}: {name} is missing, though {MANIFEST_NAME} lists it; convert the model again")
         size = path.stat().st_size
         if size != entry.bytes:
             raise ManifestError(f"{path} has {size} bytes, {MANIFEST_NAME} says {entry.bytes}; convert the model again")
+        if hashes and file_entry(path) != entry:
+            raise ManifestError(f"{path} is damaged: its SHA-256 differs from {MANIFEST_NAME}; convert the model again")
 
 
 def _open(folder: Path, file: str, threads: int | None, prepacking: bool = True) -> ort.InferenceSession:

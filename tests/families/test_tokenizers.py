@@ -1,0 +1,165 @@
+"""What the tokeniser files of checkpoints say."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from quartet.errors import CheckpointError
+from quartet.families import tokenizers
+from quartet.spec import Language
+
+ROOT = Path(__file__).parents[2]
+TOKENS = ROOT / "tests" / "golden" / "tokens"
+DEMO = ROOT / "src" / "quartet" / "demo"
+
+
+def write(path: Path, content: Any) -> None:
+    path.write_text(json.dumps(content), "utf-8")
+
+
+def ids(found: tokenizers.Found | None) -> dict[str, int | None]:
+    assert found is not None
+    return {language.code: language.token_id for language in found.languages}
+
+
+@pytest.mark.parametrize("find", [tokenizers.nllb, tokenizers.m2m100, tokenizers.marian, tokenizers.nllb_or_m2m100])
+def test_no_files_no_tokenizer(find: Any, tmp_path: Path) -> None:
+    assert find(tmp_path, {}) is None
+
+
+def test_nllb() -> None:
+    found = tokenizers.nllb_or_m2m100(DEMO, {"vocab_size": 6208})
+    assert found is not None
+    assert found.files == ("sentencepiece.bpe.model",)
+    assert (found.spec.kind, found.spec.offset, found.spec.unk_id) == ("sentencepiece", 1, 3)
+    assert found.spec.special_tokens["<mask>"] == 6203
+    assert len(found.languages) == 202
+    assert found.languages[0] == Language("ace_Arab", 6001)
+    assert ids(found)["eng_Latn"] == 6047
+    assert ids(found)["zul_Latn"] == 6202
+
+
+@pytest.mark.parametrize("file", ["sentencepiece.bpe.model", "tokenizer.json"])
+def test_nllb_from_one_file_alone(file: str, tmp_path: Path) -> None:
+    shutil.copy(DEMO / file, tmp_path)
+    alone, whole = tokenizers.nllb(tmp_path, {}), tokenizers.nllb(DEMO, {})
+    assert alone is not None
+    assert whole is not None
+    assert alone.languages == whole.languages
+    assert alone.spec.special_tokens == whole.spec.special_tokens
+    assert alone.files == (file,)
+
+
+def test_ids_that_the_checkpoint_gives_win(tmp_path: Path) -> None:
+    shutil.copy(DEMO / "sentencepiece.bpe.model", tmp_path)
+    write(
+        tmp_path / "tokenizer_config.json",
+        {
+            "additional_special_tokens": ["eng_Latn", {"content": "fra_Latn"}],
+            "added_tokens_decoder": {"7000": {"content": "wol_Latn"}},
+        },
+    )
+    assert ids(tokenizers.nllb(tmp_path, {})) == {"eng_Latn": 6001, "fra_Latn": 6002, "wol_Latn": 7000}
+
+
+def test_language_tokens_without_a_row_are_refused() -> None:
+    with pytest.raises(CheckpointError, match=r"6100 rows: .* \.\.\. come after"):
+        tokenizers.nllb(DEMO, {"vocab_size": 6100})
+
+
+def test_m2m100() -> None:
+    found = tokenizers.nllb_or_m2m100(TOKENS / "m2m100", {})
+    assert found is not None
+    size = len(json.loads((TOKENS / "m2m100" / "vocab.json").read_text("utf-8")))
+    assert found.files == ("sentencepiece.bpe.model", "vocab.json")
+    assert found.spec.special_tokens == {"<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3}
+    assert len(found.languages) == 100
+    assert found.languages[0] == Language("af", size)
+    assert found.languages[-1] == Language("zu", size + 99)
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ({"language_codes": "wmt21"}, ["en", "ha", "is", "ja", "cs", "ru", "zh", "de"]),
+        ({"additional_special_tokens": ["__fr__", "__en__"]}, ["fr", "en"]),
+    ],
+)
+def test_m2m100_with_other_languages(config: dict[str, Any], expected: list[str], tmp_path: Path) -> None:
+    for name in ("vocab.json", "sentencepiece.bpe.model"):
+        shutil.copy(TOKENS / "m2m100" / name, tmp_path)
+    write(tmp_path / "tokenizer_config.json", config)
+    assert list(ids(tokenizers.m2m100(tmp_path, {}))) == expected
+
+
+@pytest.mark.oracle
+def test_language_ids_are_those_of_transformers() -> None:
+    transformers = pytest.importorskip("transformers")
+    m2m100 = transformers.M2M100Tokenizer.from_pretrained(TOKENS / "m2m100")
+    assert ids(tokenizers.m2m100(TOKENS / "m2m100", {})) == m2m100.lang_code_to_id
+    demo = transformers.AutoTokenizer.from_pretrained(DEMO)
+    assert all(demo.convert_tokens_to_ids(code) == i for code, i in ids(tokenizers.nllb(DEMO, {})).items())
+
+
+def test_marian_with_many_targets() -> None:
+    found = tokenizers.marian(TOKENS / "marian", {})
+    assert found is not None
+    assert found.languages == (
+        Language("en", None, target=False),
+        Language("fra", 2, source=False),
+        Language("pt_br", 3, source=False),
+        Language("cmn_Hans", 4, source=False),
+    )
+    assert set(found.spec.special_tokens) == {"</s>", "<unk>", "<pad>", ">>fra<<", ">>pt_br<<", ">>cmn_Hans<<"}
+
+
+def marian_copy(folder: Path, drop: tuple[str, ...] = ()) -> None:
+    for file in (TOKENS / "marian").iterdir():
+        shutil.copy(file, folder)
+    vocab = json.loads((folder / "vocab.json").read_text("utf-8"))
+    write(folder / "vocab.json", {word: i for word, i in vocab.items() if word not in drop})
+
+
+@pytest.mark.parametrize("name", ["opus-mt-en-fr", "opus-mt-tc-big-en-fr"])
+def test_marian_languages_by_name(name: str, tmp_path: Path) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    marian_copy(folder, (">>fra<<", ">>pt_br<<", ">>cmn_Hans<<"))
+    (folder / "tokenizer_config.json").unlink()
+    expected = (Language("en", target=False), Language("fr", source=False))
+    for path, config in ((folder, {}), (folder.rename(tmp_path / "other"), {"_name_or_path": f"/x/{name}"})):
+        found = tokenizers.marian(path, config)
+        assert found is not None
+        assert found.languages == expected
+
+
+def test_marian_with_two_vocabularies(tmp_path: Path) -> None:
+    marian_copy(tmp_path)
+    shutil.copy(tmp_path / "vocab.json", tmp_path / "target_vocab.json")
+    found = tokenizers.marian(tmp_path, {})
+    assert found is not None
+    assert found.spec.target_vocab == "target_vocab.json"
+    assert found.files == ("source.spm", "target.spm", "vocab.json", "target_vocab.json")
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("vocab.json", "{", "damaged"),
+        ("vocab.json", "[]", "not an object"),
+        ("vocab.json", '{"a": 0}', "no <unk> token"),
+        ("tokenizer_config.json", "nonsense", "damaged"),
+    ],
+)
+def test_damaged_files_are_named(file: str, content: str, message: str, tmp_path: Path) -> None:
+    marian_copy(tmp_path)
+    (tmp_path / file).write_text(content)
+    with pytest.raises(CheckpointError, match=message):
+        tokenizers.marian(tmp_path, {})
+    with pytest.raises(CheckpointError, match="no SentencePiece model"):
+        (tmp_path / "sentencepiece.bpe.model").write_bytes(b"x")
+        (tmp_path / "tokenizer_config.json").unlink()
+        tokenizers.nllb(tmp_path, {})
