@@ -11,7 +11,7 @@ from quartet import models
 from quartet.checkpoint import hub
 from quartet.errors import ManifestError, ModelNotFoundError, OptionError, OutputError
 from quartet.models import Source, aliases, clear_cache, list_cached, ready, resolve
-from quartet.spec import FileEntry, Generation, Manifest, Shapes, Tokens
+from quartet.spec import FileEntry, Generation, Manifest, Origin, Shapes, Tokens
 
 MANIFEST = Manifest(
     family="marian",
@@ -32,14 +32,15 @@ MANIFEST = Manifest(
 )
 
 
-def fake_convert(source: Source, out_dir: Path, precision: str, progress: bool = False) -> None:
+def fake_convert(folder: Path, out_dir: Path, *, precision: str, origin: Origin) -> None:
+    assert (folder / "config.json").is_file()
     out_dir.mkdir(parents=True)
     (out_dir / "encoder.onnx").write_bytes(b"graph")
-    dataclasses.replace(MANIFEST, name=source.name, precision=precision).save(out_dir)
+    dataclasses.replace(MANIFEST, **vars(origin), precision=precision).save(out_dir)
 
 
-def refuse_convert(source: Source, out_dir: Path, precision: str, progress: bool = False) -> None:
-    pytest.fail(f"{source.name} is converted again")
+def refuse_convert(folder: Path, out_dir: Path, *, precision: str, origin: Origin) -> None:
+    pytest.fail(f"{origin.name} is converted again")
 
 
 @pytest.fixture(autouse=True)
@@ -70,6 +71,25 @@ def make_checkpoint(name: str) -> Path:
     return folder
 
 
+def make_quartet(name: str) -> None:
+    fake_convert(make_checkpoint(f"{name}-checkpoint"), Path(name), precision="fp32", origin=Origin(name, None, "MIT"))
+
+
+@pytest.fixture
+def downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str | None, bool, bool]]:
+    """Replace the hub by a checkpoint on disk; records what is asked for."""
+    folder = make_checkpoint(str(tmp_path / "downloaded"))
+    (folder / "README.md").write_text("---\nlicense: cc-by-4.0\n---\n")
+    asked = []
+
+    def download(repo: str, revision: str | None, *, progress: bool, known: list[str]) -> tuple[Path, str]:
+        asked.append((repo, revision, progress, "Helsinki-NLP/opus-mt-en-fr" in known))
+        return folder, "c0ffee"
+
+    monkeypatch.setattr(hub, "download", download)
+    return asked
+
+
 # ---- names ----
 
 
@@ -77,7 +97,7 @@ def test_a_folder_comes_before_every_other_meaning():
     for name in ("demo", "opus-mt-en-fr", "org/name"):
         folder = make_checkpoint(name)
         assert resolve(name) == Source("checkpoint", folder.name, folder)
-    fake_convert(Source("checkpoint", "x"), Path("mine"), "fp32")
+    make_quartet("mine")
     assert resolve("mine") == Source("quartet", "mine", Path("mine"))
 
 
@@ -212,8 +232,8 @@ def test_a_damaged_conversion_is_made_again():
 
 
 def test_leftovers_of_an_interrupted_conversion_vanish(cache):
-    def interrupted(source: Source, out_dir: Path, precision: str, progress: bool) -> None:
-        fake_convert(source, out_dir.with_name(f".{out_dir.name}.abc.partial"), precision)
+    def interrupted(folder: Path, out_dir: Path, *, precision: str, origin: Origin) -> None:
+        fake_convert(folder, out_dir.with_name(f".{out_dir.name}.abc.partial"), precision=precision, origin=origin)
         raise KeyboardInterrupt
 
     make_checkpoint("mine")
@@ -225,7 +245,7 @@ def test_leftovers_of_an_interrupted_conversion_vanish(cache):
 
 
 def test_a_quartet_is_used_as_it_is(cache):
-    fake_convert(Source("checkpoint", "x"), Path("mine"), "fp32")
+    make_quartet("mine")
     assert ready("mine", convert=refuse_convert) == ready("mine", "fp32", convert=refuse_convert) == Path("mine")
     with pytest.raises(OptionError, match="mine is converted at precision fp32; for int3"):
         ready("mine", "int3")
@@ -248,26 +268,20 @@ def test_the_cache_cannot_be_written(tmp_path, monkeypatch):
         ready("mine", convert=fake_convert)
 
 
-def test_from_the_hub(monkeypatch, tmp_path):
-    folder = make_checkpoint("downloaded")
-    (folder / "README.md").write_text("---\nlicense: cc-by-4.0\n---\n")
-    asked = []
-
-    def download(repo: str, revision: str | None, *, progress: bool, known: list[str]) -> tuple[Path, str]:
-        asked.append((repo, revision, progress, "Helsinki-NLP/opus-mt-en-fr" in known))
-        return folder, "c0ffee"
-
-    monkeypatch.setattr(hub, "download", download)
-    assert models._fetched(resolve("m2m100_418M"), True) == (folder, "c0ffee", "CC-BY-4.0")
+def test_from_the_hub(downloads, tmp_path):
+    folder = tmp_path / "downloaded"
+    origin = Origin("facebook/m2m100_418M", "c0ffee", "CC-BY-4.0")
+    assert models.fetch(resolve("m2m100_418M")) == (folder, origin)
     (folder / "README.md").unlink()
-    assert models._fetched(resolve("m2m100_418M", "v1"), False) == (folder, "c0ffee", "MIT")
-    assert asked == [("facebook/m2m100_418M", None, True, True), ("facebook/m2m100_418M", "v1", False, True)]
+    assert models.fetch(resolve("m2m100_418M", "v1"), False) == (folder, dataclasses.replace(origin, license="MIT"))
+    assert downloads == [("facebook/m2m100_418M", None, True, True), ("facebook/m2m100_418M", "v1", False, True)]
 
 
-def test_a_cached_hub_model_needs_no_network_and_no_slow_imports():
+def test_a_cached_hub_model_needs_no_network_and_no_slow_imports(downloads):
     folder = ready("org/name", convert=fake_convert)
     assert ready("org/name", revision="main", convert=refuse_convert) == folder
     assert ready("org/name", revision="v1", convert=fake_convert) != folder
+    assert len(downloads) == 2
     script = """
 import sys
 from quartet.models import ready
@@ -285,11 +299,11 @@ from pathlib import Path
 from test_models import fake_convert
 from quartet.models import ready
 
-def slow_convert(source, out_dir, precision, progress):
+def slow_convert(folder, out_dir, *, precision, origin):
     with Path("log").open("a") as log:
         log.write("converted\\n")
     time.sleep(1)
-    fake_convert(source, out_dir, precision)
+    fake_convert(folder, out_dir, precision=precision, origin=origin)
 
 Path(sys.argv[1]).touch()
 while not (Path("0").exists() and Path("1").exists()):
@@ -301,7 +315,7 @@ print(ready("mine", convert=slow_convert))
     assert Path("log").read_text() == "converted\n"
 
 
-def test_list_and_clear(cache):
+def test_list_and_clear(cache, downloads):
     assert list_cached() == []
     assert clear_cache() == 0
     assert not cache.exists()
@@ -312,7 +326,9 @@ def test_list_and_clear(cache):
     cached = list_cached()
     assert [model.name for model in cached] == ["Helsinki-NLP/opus-mt-en-fr", "demo", "mine"]
     assert {model.folder for model in cached} == set(folders)
-    assert (cached[2].precision, cached[2].license) == ("fp32", "MIT")
+    assert [model.license for model in cached] == ["CC-BY-4.0", "CC-BY-4.0", None]
+    assert [model.revision for model in cached] == ["c0ffee", None, None]
+    assert cached[2].precision == "fp32"
     size = cached[2].bytes
     assert size == 5 + (folders[0] / "quartet.json").stat().st_size
 
@@ -329,14 +345,14 @@ def test_list_and_clear(cache):
 
 
 def test_clearing_leaves_a_running_conversion_alone():
-    def clear_meanwhile(source: Source, out_dir: Path, precision: str, progress: bool) -> None:
+    def clear_meanwhile(folder: Path, out_dir: Path, *, precision: str, origin: Origin) -> None:
         staging = out_dir.with_name(f".{out_dir.name}.abc.partial")
         staging.mkdir()
         script = "from quartet.models import clear_cache; print(clear_cache())"
         assert output(start(script)) == "0\n"
         assert staging.exists()
         staging.rmdir()
-        fake_convert(source, out_dir, precision)
+        fake_convert(folder, out_dir, precision=precision, origin=origin)
 
     make_checkpoint("mine")
     assert ready("mine", convert=clear_meanwhile).is_dir()

@@ -13,19 +13,18 @@ import os
 import re
 import shutil
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import platformdirs
 
 from quartet.checkpoint import CONFIG, is_checkpoint
 from quartet.checkpoint.card import license_of
 from quartet.errors import ManifestError, ModelNotFoundError, OptionError, OutputError, did_you_mean
-from quartet.progress import byte_bar
 from quartet.quantize.recipes import DEFAULT_PRECISION, check_precision
-from quartet.spec import FORMAT_VERSION, MANIFEST_NAME, Manifest
+from quartet.spec import FORMAT_VERSION, MANIFEST_NAME, Manifest, Origin
 
 DEMO = "demo"
 DEMO_FOLDER = Path(__file__).parent / "demo"
@@ -144,50 +143,34 @@ def _looks_like_path(name: str) -> bool:
     )
 
 
-# ---- conversion --------------------------------------------------------------------------------------------------
+# ---- checkpoints -------------------------------------------------------------------------------------------------
 
 
-def convert(
-    source: str | Path,
-    out_dir: str | Path,
-    *,
-    precision: str = DEFAULT_PRECISION,
-    revision: str | None = None,
-    force: bool = False,
-    progress: bool = True,
-) -> Manifest:
-    """Convert a checkpoint to a quartet in `out_dir`, past the cache; returns its manifest.
+def fetch(source: Source, progress: bool = True) -> tuple[Path, Origin]:
+    """The folder of a source's checkpoint, downloaded where it is on the hub, and what the manifest says of it.
 
-    source: a folder, `demo`, an alias or `org/name` on the hub.
-    Raises what `resolve`, the download and `quartet.conversion.convert_folder` raise, and `OptionError` for a name that
-    stands for a quartet.
+    progress: a bar for the download, where stderr is a terminal. Raises what `quartet.checkpoint.hub.download` does.
     """
-    found = resolve(str(source), revision)
-    if found.kind == "quartet":
-        raise OptionError(f"{source} is a quartet already; name the checkpoint that it was made from")
-    return _convert(found, Path(out_dir), precision, progress, force)
-
-
-def _convert(source: Source, out_dir: Path, precision: str, progress: bool, force: bool = False) -> Manifest:
-    from quartet.conversion import Origin, check_output, convert_folder  # noqa: PLC0415 - onnx_ir is slow to import
-
-    check_precision(precision)
-    check_output(out_dir, force)  # before a download of gigabytes
-    folder, commit, license_name = _fetched(source, progress)
-    origin = Origin(source.name, commit, license_name)
-    with byte_bar(f"Converting {source.name}", progress) as report:
-        return convert_folder(folder, out_dir, precision=precision, origin=origin, force=force, progress=report)
-
-
-def _fetched(source: Source, progress: bool) -> tuple[Path, str | None, str | None]:
-    """A checkpoint's folder, its commit where it comes from the hub, and its licence."""
     folder, commit = source.folder, None
     if folder is None:
         from quartet.checkpoint import hub  # noqa: PLC0415 - huggingface_hub is slow to import
 
         known = [alias.repo for alias in aliases().values()]
         folder, commit = hub.download(source.name, source.revision, progress=progress, known=known)
-    return folder, commit, license_of(folder) or source.license
+    return folder, Origin(source.name, commit, license_of(folder) or source.license)
+
+
+class Convert(Protocol):
+    """A conversion of a checkpoint's folder, as the cache needs it: it writes `out_dir` completely or not at all."""
+
+    def __call__(self, folder: Path, out_dir: Path, *, precision: str, origin: Origin) -> object:
+        """Write a quartet to `out_dir`, which does not exist yet."""
+
+
+def _convert(folder: Path, out_dir: Path, *, precision: str, origin: Origin) -> object:
+    from quartet.conversion import convert_folder  # noqa: PLC0415 - onnx_ir is slow to import
+
+    return convert_folder(folder, out_dir, precision=precision, origin=origin)
 
 
 # ---- the cache ----------------------------------------------------------------------------------------------------
@@ -205,13 +188,13 @@ def ready(
     revision: str | None = None,
     *,
     progress: bool = True,
-    convert: Callable[[Source, Path, str, bool], object] = _convert,
+    convert: Convert = _convert,
 ) -> Path:
     """The folder of a converted model; converts it first, and downloads it before that, where it is not cached.
 
     precision: a recipe's name; None is the default recipe, or whatever a folder that is a quartet already has.
-    progress: bars for download and conversion, where stderr is a terminal.
-    convert: called with source, output folder, precision and progress; another one is for tests.
+    progress: a bar for the download, where stderr is a terminal.
+    convert: what to convert with; the default is `quartet.conversion.convert_folder` without a bar.
 
     A model on the hub is converted once for each revision asked for, and no newer commit of a branch is looked for
     afterwards. A folder is converted again when its files change. Raises what `resolve`, the download and the
@@ -227,7 +210,8 @@ def ready(
         with _locked(entry.name, wait=True):
             if not _is_whole(entry):  # another process may have converted it meanwhile
                 _remove_all_of(entry)
-                convert(source, entry, precision, progress)
+                folder, origin = fetch(source, progress)
+                convert(folder, entry, precision=precision, origin=origin)
     return entry
 
 
@@ -321,7 +305,7 @@ def _locked(entry_name: str, *, wait: bool) -> Iterator[bool]:
                 return
             logger.warning("waiting for another process that is converting the same model (%s)", entry_name)
             lock.acquire()
-    except (PermissionError, NotADirectoryError, FileExistsError) as error:
+    except OSError as error:
         raise OutputError(
             f"the cache folder {cache_folder()} cannot be written ({error.strerror}); QUARTET_HOME names another one"
         ) from None

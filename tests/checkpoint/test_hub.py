@@ -235,7 +235,7 @@ def test_every_refusal_is_one_clear_line(hub, client, folder, tmp_path):
         assert all(part in outcome.message for part in parts), outcome.message
 
 
-def test_the_disk_is_full(monkeypatch, tmp_path):
+def test_errors_of_disk_and_socket(monkeypatch, tmp_path):
     from quartet.checkpoint import hub
     from quartet.errors import DownloadError
 
@@ -248,3 +248,5 @@ def test_the_disk_is_full(monkeypatch, tmp_path):
     denied = hub.explain(PermissionError(errno.EACCES, "Permission denied"), "org/tiny", None)
     assert "is full" in str(full)
     assert "cannot be written: Permission denied" in str(denied)
+    reset = hub.explain(ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"), "org/tiny", None)
+    assert "no connection to the hub, or it broke (ConnectionResetError" in str(reset)

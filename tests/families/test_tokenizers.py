@@ -129,11 +129,11 @@ def test_marian_languages_by_name(name: str, tmp_path: Path) -> None:
     folder.mkdir()
     marian_copy(folder, (">>fra<<", ">>pt_br<<", ">>cmn_Hans<<"))
     (folder / "tokenizer_config.json").unlink()
-    expected = (Language("en", target=False), Language("fr", source=False))
-    for path, config in ((folder, {}), (folder.rename(tmp_path / "other"), {"_name_or_path": f"/x/{name}"})):
-        found = tokenizers.marian(path, config)
+    by_folder = tokenizers.marian(folder, {})
+    by_config = tokenizers.marian(folder.rename(tmp_path / "other"), {"_name_or_path": f"/x/{name}"})
+    for found in (by_folder, by_config):
         assert found is not None
-        assert found.languages == expected
+        assert found.languages == (Language("en", target=False), Language("fr", source=False))
 
 
 def test_marian_with_two_vocabularies(tmp_path: Path) -> None:
@@ -159,7 +159,9 @@ def test_damaged_files_are_named(file: str, content: str, message: str, tmp_path
     (tmp_path / file).write_text(content)
     with pytest.raises(CheckpointError, match=message):
         tokenizers.marian(tmp_path, {})
+
+
+def test_a_damaged_sentencepiece_model_is_named(tmp_path: Path) -> None:
+    (tmp_path / "sentencepiece.bpe.model").write_bytes(b"x")
     with pytest.raises(CheckpointError, match="no SentencePiece model"):
-        (tmp_path / "sentencepiece.bpe.model").write_bytes(b"x")
-        (tmp_path / "tokenizer_config.json").unlink()
         tokenizers.nllb(tmp_path, {})

@@ -69,7 +69,8 @@ def save(name: str, texts: list[str], tokenizer: Any) -> None:
 
     cases = [{"text": text, "ids": ids(text)} for text in texts]
     cases += [{"target_ids": target_ids(text), "decoded": decoded(target_ids(text))} for text in texts]
-    cases.append({"target_ids": list(range(len(tokenizer))), "decoded": decoded(list(range(len(tokenizer))))})
+    every = [i for i, token in enumerate(tokenizer.convert_ids_to_tokens(range(len(tokenizer)))) if ">>" not in token]
+    cases.append({"target_ids": every, "decoded": decoded(every)})  # MarianTokenizer shows language tokens, we do not
     content = {"transformers": transformers.__version__, "cases": cases}
     (TOKENS / f"{name}.json").write_text(json.dumps(content, ensure_ascii=True, indent=None) + "\n", "utf-8")
 
@@ -79,7 +80,7 @@ def make_m2m100(folder: Path, lines: Iterable[str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     pieces = train(folder / "sentencepiece.bpe.model", lines, 400)
     write(folder / "vocab.json", {p: i for i, p in enumerate(["<s>", "<pad>", "</s>", "<unk>", *pieces[3:-20]])})
-    write(folder / "tokenizer_config.json", {"tokenizer_class": "M2M100Tokenizer", "src_lang": "en"})
+    write(folder / "tokenizer_config.json", {"tokenizer_class": "M2M100Tokenizer", "src_lang": "en", "tgt_lang": "fr"})
 
 
 def make_marian(folder: Path, source: Iterable[str], target: Iterable[str]) -> None:

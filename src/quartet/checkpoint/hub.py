@@ -27,9 +27,10 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from quartet.errors import CheckpointError, DownloadError, ModelNotFoundError, QuartetError, did_you_mean
-from quartet.progress import byte_bar
 
 # In this order: where a repository has several formats, the first one is taken and nothing is downloaded twice.
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
@@ -56,6 +57,8 @@ CHUNK_BYTES = 1 << 20
 WATCH_SECONDS = 0.2
 FINAL_STATUS = range(400, 500)
 TRY_AGAIN_STATUS = (408, 429)
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+DISK_REFUSES = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO)
 
 
 @dataclass(frozen=True)
@@ -262,14 +265,20 @@ def _silent_library() -> Iterator[None]:
 @contextlib.contextmanager
 def _progress_bar(repo_id: str, total: int, wanted: bool) -> Iterator[None]:
     """One bar for all files, fed by looking at what has arrived: that works for every version and every transport."""
+    console = Console(stderr=True)
+    if not (wanted and total and console.is_terminal):
+        yield
+        return
     blobs = _cache_root() / f"models--{repo_id.replace('/', '--')}" / "blobs"
     before = _bytes_in(blobs, complete_only=True)
     done = threading.Event()
-    with byte_bar(f"Downloading {repo_id}", wanted and total > 0) as report:
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bar:
+        task = bar.add_task(f"downloading {repo_id}", total=total)
 
         def watch() -> None:
             while not done.wait(WATCH_SECONDS):
-                report(_bytes_in(blobs) - before, total)
+                bar.update(task, completed=min(total, _bytes_in(blobs) - before))
 
         watcher = threading.Thread(target=watch, daemon=True)
         watcher.start()
@@ -307,7 +316,7 @@ def _is_final(error: Exception) -> bool:
     return (
         _is_refusal(error)
         or isinstance(error, EntryNotFoundError | OfflineModeIsEnabled)
-        or (isinstance(error, OSError) and error.errno is not None)
+        or (isinstance(error, OSError) and error.errno in DISK_FULL + DISK_REFUSES)
         or (status in FINAL_STATUS and status not in TRY_AGAIN_STATUS)
     )
 
@@ -346,9 +355,9 @@ def _reason(error: Exception) -> str:
             return "accept its terms on its page on the hub, then log in with `hf auth login` or set HF_TOKEN"
         case OfflineModeIsEnabled():
             return "it is not completely in the cache, and HF_HUB_OFFLINE is set"
-        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
+        case OSError(errno=number) if number in DISK_FULL:
             return f"the disk with {_cache_root()} is full (HF_HOME names another folder)"
-        case OSError(errno=int()):
+        case OSError(errno=number) if number in DISK_REFUSES:
             return f"{_cache_root()} cannot be written: {error.strerror}"
     return _refusal_or_break(error)
 

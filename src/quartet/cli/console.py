@@ -5,31 +5,37 @@ import logging
 from collections.abc import Callable, Iterator
 
 from rich.console import Console
-from rich.logging import RichHandler
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 Advance = Callable[[int, int], None]  # (done, total)
 
 
-def stderr() -> Console:
-    """The console for notices and bars."""
-    return Console(stderr=True, highlight=False, soft_wrap=True)
-
-
 def show_notices() -> None:
     """Send quartet's log to stderr, one line each."""
-    handler = RichHandler(console=stderr(), show_time=False, show_path=False, show_level=False, markup=False)
-    logging.getLogger("quartet").handlers = [handler]
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger = logging.getLogger("quartet")
+    logger.handlers, logger.propagate = [handler], False
+    logger.setLevel(logging.INFO)
 
 
 @contextlib.contextmanager
-def progress_bar(description: str, unit: str = "") -> Iterator[Advance]:
-    """A bar that vanishes at the end; nothing at all where stderr is no terminal. Unit `bytes` shows megabytes."""
-    console = stderr()
-    count = DownloadColumn() if unit == "bytes" else MofNCompleteColumn()
-    columns = (TextColumn("{task.description}"), BarColumn(), count, TextColumn(unit if unit != "bytes" else ""))
-    with Progress(
-        *columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal
-    ) as bars:
-        task = bars.add_task(description, total=None)
-        yield lambda done, total: bars.update(task, completed=done, total=total)
+def progress_bar(description: str, unit: str) -> Iterator[Advance]:
+    """A bar that appears with the first progress and vanishes at the end; none where stderr is no terminal.
+
+    Unit `bytes` shows megabytes, any other one plain numbers.
+    """
+    console = Console(stderr=True)
+    count = [DownloadColumn()] if unit == "bytes" else [MofNCompleteColumn(), TextColumn(unit)]
+    columns = (TextColumn("{task.description}"), BarColumn(), *count, TimeRemainingColumn())
+    bars = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    task = bars.add_task(description, total=None)
+
+    def advance(done: int, total: int) -> None:
+        bars.start()
+        bars.update(task, completed=done, total=total)
+
+    try:
+        yield advance
+    finally:
+        bars.stop()

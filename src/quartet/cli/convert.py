@@ -6,6 +6,7 @@ from pathlib import Path
 
 from quartet import models
 from quartet.cli.console import progress_bar
+from quartet.spec import Origin
 
 log = logging.getLogger("quartet")
 
@@ -36,7 +37,7 @@ def ready_model(args: argparse.Namespace) -> Path:
     return models.ready(args.model, args.precision, args.revision, convert=_convert_with_bar)
 
 
-def _convert_with_bar(folder: Path, out_dir: Path, *, precision: str, origin: models.Origin) -> None:
+def _convert_with_bar(folder: Path, out_dir: Path, *, precision: str, origin: Origin) -> None:
     from quartet.conversion import convert_folder  # noqa: PLC0415
 
     with progress_bar(f"converting {origin.name}", "bytes") as progress:

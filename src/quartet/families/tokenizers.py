@@ -72,7 +72,7 @@ def nllb(folder: Path, config: dict[str, Any]) -> Found | None:
         kind: Any = "tokenizers"
     else:
         vocabulary = _pieces(folder / model) + 1
-        listed = _listed(folder) if any(map(_FLORES_CODE.fullmatch, _listed(folder))) else NLLB_CODES
+        listed = _listed(folder) if any(map(_FLORES_CODE.fullmatch, _listed(folder))) else NLLB_CODES.split()
         added = {code: vocabulary + i for i, code in enumerate(listed)} | _added(folder)
         kind = "sentencepiece"
     languages = _languages(added, _FLORES_CODE, config)

@@ -161,7 +161,7 @@ def _unknown(name: str, available: Sequence[str]) -> str:
     near = difflib.get_close_matches(_fold(name), words, n=2, cutoff=0.7)
     codes = dict.fromkeys(words[word] for word in near)
     if not codes:
-        return f"unknown language {name!r}; {_offer(available)}"
+        return f"unknown language {name!r}; the model has{_offer(available)}"
     return f"unknown language {name!r} (did you mean {' or '.join(map(_named, codes))}?)"
 
 
@@ -181,14 +181,14 @@ def _missing(tag: Tag, available: Sequence[str]) -> str:
     entry = tag.entries[0]
     script = tag.script or next(iter(entry.scripts), None)
     code = f"{entry.code}_{script}" if script else entry.code
-    return f"the model has no {display_name(code)} ({code}); {_offer(available)}"
+    return f"the model has no {display_name(code)} ({code}); it has{_offer(available)}"
 
 
 def _offer(available: Sequence[str]) -> str:
     names = list(dict.fromkeys(map(display_name, available)))
     if len(names) <= SHORT_LIST:
-        return f"it has: {', '.join(names) or 'none'}"
-    return f"it has {len(names)} languages: `quartet languages` lists them"
+        return f": {', '.join(names) or 'none'}"
+    return f" {len(names)} languages: `quartet languages` lists them"
 
 
 def _fold(name: str) -> str:

@@ -1,0 +1,10 @@
+"""What is in a folder of ONNX files, in words: which variables go in and out, what they weigh, what is stored twice.
+
+`meanings` knows the names, `weights` looks at the bytes, `folder` puts both together, `page` prints the result.
+"""
+
+from quartet.inspection.folder import Graph, Inspection, Variable, inspect_folder
+from quartet.inspection.page import render
+from quartet.inspection.weights import Copy, Repeat
+
+__all__ = ["Copy", "Graph", "Inspection", "Repeat", "Variable", "inspect_folder", "render"]
