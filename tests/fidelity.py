@@ -21,13 +21,14 @@ class Difference:
 def differences(expected: list[dict], found: list[list[int]], eos: int) -> list[Difference]:
     """All lines whose tokens differ. `expected` are `{"ids": [..], "near_ties": {step: ..}}` with the end token."""
     found_differences = []
-    for line, (reference, ours) in enumerate(zip(expected, found, strict=True)):
-        theirs, ours = reference["ids"], [*ours, eos]
-        if theirs[-1] != eos:  # ended by its maximal length
-            ours = ours[:-1]
+    for line, (reference, tokens) in enumerate(zip(expected, found, strict=True)):
+        theirs = reference["ids"]
+        ours = tokens + [eos] * (theirs[-1] == eos)  # without, it was ended by the maximal length
         if theirs == ours:
             continue
-        step = next((i for i, (a, b) in enumerate(zip(theirs, ours, strict=False)) if a != b), min(len(theirs), len(ours)))
+        step = next(
+            (i for i, (a, b) in enumerate(zip(theirs, ours, strict=False)) if a != b), min(len(theirs), len(ours))
+        )
         tie = reference["near_ties"].get(str(step))
         found_differences.append(Difference(line, step, tie and tie[0]))
     return found_differences

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import onnx_ir as ir
 import pytest
-import tiny
 from rich.console import Console
 
+import tiny
 from quartet.errors import CheckpointError, ManifestError, ModelNotFoundError, QuartetError
 from quartet.inspection import Graph, Inspection, inspect_folder, render
 from quartet.inspection.meanings import UNKNOWN, kind_of

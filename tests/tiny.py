@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+
 from checkpoint_files import write_safetensors, write_torch_legacy, write_torch_zip
 
 Family = Literal["m2m100", "marian"]

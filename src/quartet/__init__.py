@@ -18,8 +18,8 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from quartet.errors import QuartetError
     from quartet.conversion import convert
+    from quartet.errors import QuartetError
     from quartet.runtime.pipeline import Translation, Translator
     from quartet.spec import Manifest
 

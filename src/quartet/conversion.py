@@ -8,7 +8,7 @@ import contextlib
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from quartet import families, models
@@ -19,10 +19,9 @@ from quartet.families import Family
 from quartet.families.description import Description
 from quartet.graph import files, verify, writer
 from quartet.graph.builder import Builder
+from quartet.progress import Progress, silent
 from quartet.quantize.recipes import DEFAULT_PRECISION, check_precision
 from quartet.spec import MANIFEST_NAME, FileEntry, Manifest, ModelSpec, Origin, Shapes, file_entry
-
-Progress = Callable[[int, int], None]  # (bytes written, bytes in all)
 
 
 def convert(
@@ -32,7 +31,7 @@ def convert(
     precision: str = DEFAULT_PRECISION,
     revision: str | None = None,
     force: bool = False,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = silent,
 ) -> Manifest:
     """Convert the model that `source` names (a folder, `demo`, an alias, `org/name` on the hub) to `out_dir`.
 
@@ -55,7 +54,7 @@ def convert_folder(
     precision: str = DEFAULT_PRECISION,
     origin: Origin | None = None,
     force: bool = False,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = silent,
 ) -> Manifest:
     """Convert the checkpoint in `folder` to a quartet in `out_dir`; returns its manifest.
 
@@ -72,7 +71,7 @@ def convert_folder(
     spec = family.read_spec(checkpoint.config)
     graphs = files.build(spec)
     tensors = match_tensors(checkpoint, family, spec, graphs)
-    description = family.describe(checkpoint, spec)
+    description = family.describe(checkpoint)
     with _staged(out_dir, force) as staging:
         written = _write_graphs(graphs, tensors, staging, progress)
         written |= _copy_tokenizer(checkpoint.folder, description.tokenizer_files, staging)

@@ -21,15 +21,19 @@ CACHE_INITIALIZER = "cache_initializer"
 DECODER = "decoder"
 FILES = (EMBED_AND_LM_HEAD, ENCODER, CACHE_INITIALIZER, DECODER)
 
+Part = Literal["encoder", "decoder"]
+KeyOrValue = Literal["key", "value"]
+KEY_AND_VALUE: tuple[KeyOrValue, ...] = ("key", "value")
+
 Activation = Literal["relu", "gelu", "gelu_new", "swish"]
 
 
-def present_name(layer: int, part: Literal["encoder", "decoder"], what: Literal["key", "value"]) -> str:
+def present_name(layer: int, part: Part, what: KeyOrValue) -> str:
     """Name of a cache tensor as an output, e.g. `present.0.decoder.key`."""
     return f"present.{layer}.{part}.{what}"
 
 
-def past_name(layer: int, part: Literal["encoder", "decoder"], what: Literal["key", "value"]) -> str:
+def past_name(layer: int, part: Part, what: KeyOrValue) -> str:
     """Name of a cache tensor as an input, e.g. `past_key_values.0.encoder.value`."""
     return f"past_key_values.{layer}.{part}.{what}"
 
@@ -212,12 +216,12 @@ class Manifest:
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
             version = str(data["format_version"])
-            major = int(version.split(".")[0])
+            major = int(version.partition(".")[0])
         except FileNotFoundError:
             raise ManifestError(f"{folder} is not a quartet: it has no {MANIFEST_NAME}") from None
         except (ValueError, KeyError, TypeError, OSError) as error:
             raise ManifestError(f"{path} is damaged: {error}") from None
-        if major > int(FORMAT_VERSION.split(".")[0]):
+        if major > int(FORMAT_VERSION.partition(".")[0]):
             raise ManifestError(
                 f"{path} has format version {version}; this quartet reads {FORMAT_VERSION}. Upgrade quartet to use it."
             )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
 from hub_server import COMMIT, Fault, HubServer, Repo, serve
 
 SCRIPT = """

@@ -4,8 +4,8 @@ import sys
 
 import numpy as np
 import pytest
-from checkpoint_files import write_safetensors, write_torch_legacy, write_torch_zip
 
+from checkpoint_files import write_safetensors, write_torch_legacy, write_torch_zip
 from quartet.checkpoint import is_checkpoint, open_checkpoint, read
 from quartet.errors import CheckpointError
 

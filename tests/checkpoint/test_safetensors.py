@@ -3,10 +3,10 @@ import struct
 
 import numpy as np
 import pytest
-from checkpoint_files import write_safetensors, write_safetensors_raw
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from checkpoint_files import write_safetensors, write_safetensors_raw
 from quartet.checkpoint import read
 from quartet.checkpoint.safetensors import index, index_file
 from quartet.errors import CheckpointError

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from checkpoint_files import to_bfloat16, write_torch_zip
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from checkpoint_files import to_bfloat16, write_torch_zip
 from quartet.checkpoint import tensors, torch_pickle
 from quartet.checkpoint.tensors import TensorEntry, equal, normal_strides, read, row_slices, same_bytes
 from quartet.errors import CheckpointError

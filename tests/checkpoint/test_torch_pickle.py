@@ -9,6 +9,9 @@ import zipfile
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from checkpoint_files import (
     LEGACY_MAGIC,
     op_global,
@@ -19,9 +22,6 @@ from checkpoint_files import (
     write_torch_zip,
     write_torch_zip_raw,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from quartet.checkpoint import read, same_bytes
 from quartet.checkpoint.torch_pickle import index, index_file, load
 from quartet.errors import CheckpointError

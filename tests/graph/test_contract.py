@@ -93,7 +93,9 @@ def test_every_weight_is_stored_once(quartet):
 def test_weights_have_their_place(quartet):
     folder, _ = quartet
     files = {w.name: w.graph for w in stored_weights(folder)}
-    assert all((file == "cache_initializer") == ("encoder_attn/k_" in n or "encoder_attn/v_" in n) for n, file in files.items())
+    assert all(
+        (file == "cache_initializer") == ("encoder_attn/k_" in n or "encoder_attn/v_" in n) for n, file in files.items()
+    )
     assert files["/embed_tokens.weight"] == "embed_and_lm_head"
 
 

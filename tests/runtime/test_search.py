@@ -25,7 +25,9 @@ def run(seeds: list[int], beam_size: int, max_length: int, length_penalty: float
     results = {}
     left = list(seeds)
     while left:
-        table = np.array([[log_probs_of(tuple(h), s) for h in b] for s, b in zip(left, beams.tokens.tolist(), strict=True)])
+        table = np.array(
+            [[log_probs_of(tuple(h), s) for h in b] for s, b in zip(left, beams.tokens.tolist(), strict=True)]
+        )
         search.beam_step(beams, table, EOS, prefix[: len(left)], limit[: len(left)], length_penalty)
         results |= {s: f for s, f, o in zip(left, beams.finished, beams.open, strict=True) if not o}
         kept = np.flatnonzero(beams.open)

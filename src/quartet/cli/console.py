@@ -2,12 +2,12 @@
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-Advance = Callable[[int, int], None]  # (done, total)
+from quartet.progress import Progress as Report
 
 
 def show_notices() -> None:
@@ -20,7 +20,7 @@ def show_notices() -> None:
 
 
 @contextlib.contextmanager
-def progress_bar(description: str, unit: str) -> Iterator[Advance]:
+def progress_bar(description: str, unit: str) -> Iterator[Report]:
     """A bar that appears with the first progress and vanishes at the end; none where stderr is no terminal.
 
     Unit `bytes` shows megabytes, any other one plain numbers.

@@ -114,7 +114,7 @@ def _inspect(p: argparse.ArgumentParser) -> None:
 
 
 def _model_options(p: argparse.ArgumentParser) -> None:
-    p.add_argument("--model", metavar="NAME_OR_DIR", default="demo", help="folder, `demo` (default), alias, or org/name")
+    p.add_argument("--model", metavar="NAME_OR_DIR", default="demo", help="folder, alias, org/name; default: demo")
     p.add_argument("--precision", metavar="P", help="precision to convert to; default: fp32")
     p.add_argument("--revision", metavar="REV", help="branch, tag or commit on the hub")
 

@@ -12,27 +12,25 @@ from rich.table import Table
 from quartet import models as known_models
 from quartet.cli.convert import ready_model
 from quartet.runtime.languages import display_name
-from quartet.spec import Manifest
+from quartet.spec import Language, Manifest
 
 
 def languages(args: argparse.Namespace) -> None:
     """Codes and English names of the model's languages."""
     manifest = Manifest.load(ready_model(args))
-    rows = [
-        {"code": x.code, "name": display_name(x.code), "source": x.source, "target": x.target}
-        for x in manifest.languages
-    ]
     if args.json:
-        _print_json(rows)
+        _print_json([{"name": display_name(x.code), **dataclasses.asdict(x)} for x in manifest.languages])
         return
     table = _table("code", "language", "")
-    for row in rows:
-        table.add_row(row["code"], row["name"], _directions(row["source"], row["target"]))
+    for language in manifest.languages:
+        table.add_row(language.code, display_name(language.code), _directions(language))
     _print(table)
 
 
-def _directions(source: bool, target: bool) -> str:
-    return "" if source and target else "source only" if source else "target only"
+def _directions(language: Language) -> str:
+    if language.source and language.target:
+        return ""
+    return "source only" if language.source else "target only"
 
 
 def models(args: argparse.Namespace) -> None:
@@ -59,7 +57,7 @@ def cache_clear(args: argparse.Namespace) -> None:
     print(f"{known_models.clear_cache(args.name) / 1e6:,.1f} MB freed")
 
 
-def cache_path(args: argparse.Namespace) -> None:
+def cache_path(args: argparse.Namespace) -> None:  # noqa: ARG001 - every command gets them
     """Print the cache folder."""
     print(known_models.cache_folder())
 

@@ -8,13 +8,14 @@ import json
 import queue
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
-from quartet.cli.console import Advance, progress_bar
+from quartet.cli.console import progress_bar
 from quartet.cli.convert import ready_model
 from quartet.errors import OptionError, OutputError
+from quartet.progress import Progress, silent
 from quartet.runtime.pipeline import Translation, Translator
 
 BATCHES_AT_ONCE = 8  # of a file: enough to sort lines by length, and memory stays small
@@ -27,12 +28,12 @@ def translate(args: argparse.Namespace) -> None:
     with _output(args.output) as out, _translator(args) as translator:
         translator.check_languages(args.target, _source(args))
         if args.text:
-            _write(translator, args.text, args, out, lambda done, total: None)
+            _write(translator, args.text, args, out, silent)
         elif args.input:
             _translate_file(translator, args, out)
         else:
             for lines in _batches_as_they_come(sys.stdin.buffer, args.batch_size):
-                _write(translator, lines, args, out, lambda done, total: None)
+                _write(translator, lines, args, out, silent)
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -82,7 +83,7 @@ def _translate_file(translator: Translator, args: argparse.Namespace, out: TextI
                 done += len(chunk)
 
 
-def _of_lines(progress: Advance, before: int, lines: int, total: int) -> Advance:
+def _of_lines(progress: Progress, before: int, lines: int, total: int) -> Progress:
     """Progress within a chunk, counted in pieces, as progress within the file, counted in lines."""
     return lambda done, pieces: progress(before + lines * done // max(1, pieces), total)
 
@@ -103,7 +104,7 @@ def _decoded(file: Iterable[bytes], name: str) -> Iterator[str]:
         yield text.removesuffix("\n").removesuffix("\r")
 
 
-def _write(translator: Translator, texts: list[str], args: argparse.Namespace, out: TextIO, progress: Advance) -> None:
+def _write(translator: Translator, texts: list[str], args: argparse.Namespace, out: TextIO, progress: Progress) -> None:
     results = translator.translate_batch(
         texts,
         args.target,

@@ -4,7 +4,7 @@
 - `read_spec(config)`: the `ModelSpec`, or `UnsupportedModelError` naming what is not supported
 - `tensor_names(spec)`: canonical tensor name -> names it may have in a checkpoint; all that are there must be equal
 - `LEFTOVERS`: patterns of tensors that a checkpoint may hold and the graphs do not need
-- `describe(checkpoint, spec)`: what the manifest says of tokens, languages and generation (`Description`)
+- `describe(checkpoint)`: what the manifest says of tokens, languages and generation (`Description`)
 """
 
 from collections.abc import Callable
@@ -29,7 +29,7 @@ class Family:
     read_spec: Callable[[dict[str, Any]], ModelSpec]
     tensor_names: Callable[[ModelSpec], dict[str, tuple[str, ...]]]
     leftovers: tuple[str, ...]
-    describe: Callable[[Checkpoint, ModelSpec], Description]
+    describe: Callable[[Checkpoint], Description]
 
 
 def find(config: dict[str, Any]) -> Family:

@@ -10,19 +10,18 @@ def tensor_names(spec: ModelSpec) -> dict[str, tuple[str, ...]]:
 
     The embeddings may be there under several names (tied duplicates); where one is shared, all are equal.
     """
-    names = {name: (f"model.{name}", name) for name in _layer_tensors(spec)}
-    encoder, decoder = ("model.encoder.embed_tokens.weight",), ("model.decoder.embed_tokens.weight",)
-    head = ("lm_head.weight",)
-    shared = ("model.shared.weight",)
+    names: dict[str, tuple[str, ...]] = {name: (f"model.{name}", name) for name in _layer_tensors(spec)}
+    encoder, decoder, head = "model.encoder.embed_tokens.weight", "model.decoder.embed_tokens.weight", "lm_head.weight"
+    embedding = [decoder]
     if spec.source_vocab_size is None:
-        decoder = shared + decoder + encoder
+        embedding = ["model.shared.weight", decoder, encoder]
     else:
-        names["encoder.embed_tokens.weight"] = encoder
+        names["encoder.embed_tokens.weight"] = (encoder,)
     if spec.tied_head:
-        decoder += head
+        embedding.append(head)
     else:
-        names["lm_head.weight"] = head
-    names["decoder.embed_tokens.weight"] = decoder
+        names["lm_head.weight"] = (head,)
+    names["decoder.embed_tokens.weight"] = tuple(embedding)
     if spec.head_bias:
         names["final_logits_bias"] = ("final_logits_bias",)
     return names

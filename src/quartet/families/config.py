@@ -86,4 +86,5 @@ def generation(config: dict[str, Any], generation_config: dict[str, Any], defaul
 
 
 def _first(value: Any) -> int | None:
-    return value[0] if isinstance(value, list) else value
+    first: int | None = value[0] if isinstance(value, list) else value
+    return first

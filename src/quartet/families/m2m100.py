@@ -1,4 +1,4 @@
-"""M2M100 (Fan et al. 2020) and NLLB-200 (NLLB Team 2022): pre-norm, one shared embedding, positions that skip padding."""
+"""M2M100 (Fan et al. 2020) and NLLB-200 (NLLB Team 2022): norms first, one embedding, positions that skip padding."""
 
 import math
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from quartet.checkpoint import Checkpoint
 from quartet.checkpoint.card import languages_of
 from quartet.families import tokenizers
-from quartet.families.bart import tensor_names as tensor_names
+from quartet.families.bart import tensor_names
 from quartet.families.config import activation, check_heads, embed_scale, generation, integer, setting, stack, tokens
 from quartet.families.description import Description
 from quartet.runtime.languages import find
@@ -15,6 +15,8 @@ from quartet.spec import Language, ModelSpec, Sinusoidal
 MODEL_TYPES = ("m2m_100",)
 
 SAFE_LENGTH = 160
+
+__all__ = ["LEFTOVERS", "MODEL_TYPES", "describe", "read_spec", "tensor_names"]
 
 LEFTOVERS = (r"model\.(encoder|decoder)\.embed_positions\.weights?", r"final_logits_bias")
 
@@ -50,7 +52,7 @@ def frequencies(d_model: int) -> tuple[float, ...]:
     return tuple(math.exp(-step * i) for i in range(half))
 
 
-def describe(checkpoint: Checkpoint, spec: ModelSpec) -> Description:
+def describe(checkpoint: Checkpoint) -> Description:
     """Prompts `[source] text </s>` and `</s> [target]`, languages from the tokeniser's files."""
     config = checkpoint.config
     window = integer(config, "max_position_embeddings")

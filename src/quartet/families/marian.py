@@ -5,7 +5,7 @@ from typing import Any
 from quartet.checkpoint import Checkpoint
 from quartet.errors import UnsupportedModelError
 from quartet.families import tokenizers
-from quartet.families.bart import tensor_names as tensor_names
+from quartet.families.bart import tensor_names
 from quartet.families.config import activation, check_heads, embed_scale, generation, integer, stack, tokens
 from quartet.families.description import Description
 from quartet.spec import ModelSpec, Sinusoidal
@@ -13,6 +13,8 @@ from quartet.spec import ModelSpec, Sinusoidal
 MODEL_TYPES = ("marian",)
 
 SAFE_LENGTH = 160
+
+__all__ = ["LEFTOVERS", "MODEL_TYPES", "describe", "read_spec", "tensor_names"]
 
 LEFTOVERS = (r"model\.(encoder|decoder)\.embed_positions\.weight",)
 
@@ -52,7 +54,7 @@ def frequencies(d_model: int) -> tuple[float, ...]:
     return tuple(10000 ** (-2 * i / d_model) for i in range(d_model // 2))
 
 
-def describe(checkpoint: Checkpoint, spec: ModelSpec) -> Description:
+def describe(checkpoint: Checkpoint) -> Description:
     """Prompts `text </s>` (after a `>>language<<` token in multilingual models) and `<pad>`."""
     config = checkpoint.config
     window = integer(config, "max_position_embeddings")

@@ -1,1 +1,1 @@
-"""Write the four graphs, node by node, from a `ModelSpec`: builder -> layers, attention -> files -> writer -> verify."""
+"""Write the four graphs from a `ModelSpec`, node by node: builder, layers, attention, files, writer, verify."""

@@ -74,7 +74,7 @@ class Builder:
         self.weights[weight.name] = weight
         return self._initializer(weight.name, ir.DataType.FLOAT, weight.shape)
 
-    def constant(self, name: str, array: np.ndarray) -> ir.Value:
+    def constant(self, name: str, array: np.ndarray | np.generic) -> ir.Value:
         """A small initializer that lives inside the graph file."""
         if name not in self.initializers:
             tensor = ir.tensor(np.ascontiguousarray(array), name=name)

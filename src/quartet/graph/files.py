@@ -21,7 +21,9 @@ from quartet.spec import (
     EMBED_AND_LM_HEAD,
     ENCODER,
     FILES,
+    KEY_AND_VALUE,
     ModelSpec,
+    Part,
     past_name,
     present_name,
 )
@@ -122,11 +124,11 @@ def cache_initializer(spec: ModelSpec) -> Builder:
     d, heads = spec.d_model, spec.decoder.heads
     states = b.input("encoder_hidden_states", FLOAT, ["b", "s", d])
     for layer in range(spec.decoder.layers):
-        for what, part in (("key", "k_proj"), ("value", "v_proj")):
-            module = f"decoder.layers.{layer}.encoder_attn.{part}"
+        for what in KEY_AND_VALUE:
+            module = f"decoder.layers.{layer}.encoder_attn.{what[0]}_proj"
             projected = biased_linear(b, states, module, d)
             apart = split_heads(b, projected, heads, d // heads, path(module))
-            b.output(apart, present_name(layer, "encoder", what), FLOAT, ["b", heads, "s", d // heads])  # type: ignore[arg-type]
+            b.output(apart, present_name(layer, "encoder", what), FLOAT, ["b", heads, "s", d // heads])
     return b
 
 
@@ -166,9 +168,9 @@ def decoder(spec: ModelSpec) -> Builder:
     return b
 
 
-def _cache_inputs(b: Builder, layer: int, part: str, dims: tuple[int | str, ...]) -> tuple[ir.Value, ir.Value]:
-    key = b.input(past_name(layer, part, "key"), FLOAT, ["b", *dims])  # type: ignore[arg-type]
-    value = b.input(past_name(layer, part, "value"), FLOAT, ["b", *dims])  # type: ignore[arg-type]
+def _cache_inputs(b: Builder, layer: int, part: Part, dims: tuple[int | str, ...]) -> tuple[ir.Value, ir.Value]:
+    key = b.input(past_name(layer, part, "key"), FLOAT, ["b", *dims])
+    value = b.input(past_name(layer, part, "value"), FLOAT, ["b", *dims])
     return key, value
 
 

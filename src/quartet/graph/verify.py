@@ -39,7 +39,8 @@ def verify(folder: Path, files: dict[str, FileEntry]) -> None:
     for weight in weights:
         size = files[weight.data_file].bytes
         if weight.offset + weight.length > size:
-            raise ManifestError(f"{weight.name} ends at byte {weight.offset + weight.length} of {size} in {weight.data_file}")
+            end = weight.offset + weight.length
+            raise ManifestError(f"{weight.name} ends at byte {end} of {size} in {weight.data_file}")
     places = Counter((w.data_file, w.offset) for w in weights)
     names = Counter(w.name for w in weights)
     twice = [w.name for w in weights if places[w.data_file, w.offset] > 1 or names[w.name] > 1]

@@ -74,8 +74,8 @@ class _HashingFile:
     def __exit__(self, *error: object) -> None:
         self.file.close()
 
-    def write(self, data: np.ndarray | bytes) -> None:
-        view = memoryview(data).cast("B")
+    def write(self, data: "np.ndarray | bytes") -> None:
+        view = np.frombuffer(data, np.uint8).data if isinstance(data, bytes) else data.reshape(-1).view(np.uint8).data
         self.file.write(view)
         self.digest.update(view)
         self.size += view.nbytes

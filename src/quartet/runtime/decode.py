@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from onnxruntime import OrtValue
 
 from quartet.runtime.sessions import Sessions
-from quartet.spec import past_name, present_name
+from quartet.spec import KEY_AND_VALUE, past_name, present_name
 
 Ids = NDArray[np.int64]
 
@@ -36,7 +36,7 @@ def encode(model: Sessions, sources: Sequence[Sequence[int]]) -> DecoderState:
     }
     (hidden,) = model.encoder.run_with_ort_values(["last_hidden_state"], inputs)
     layers = range(model.manifest.shapes.decoder_layers)
-    pairs = [(i, what) for i in layers for what in ("key", "value")]
+    pairs = [(i, what) for i in layers for what in KEY_AND_VALUE]
     outputs = [present_name(i, "encoder", what) for i, what in pairs]
     cache = model.cache_initializer.run_with_ort_values(outputs, {"encoder_hidden_states": hidden})
     names = [past_name(i, "encoder", what) for i, what in pairs]
@@ -60,7 +60,7 @@ def _empty_past(model: Sessions, rows: int) -> dict[str, OrtValue]:
     return {
         past_name(i, "decoder", what): OrtValue.ortvalue_from_numpy(empty)
         for i in range(shapes.decoder_layers)
-        for what in ("key", "value")
+        for what in KEY_AND_VALUE
     }
 
 

@@ -101,7 +101,7 @@ def _prepare(
     else:
         max_length = prefix_length + options.max_new_tokens
     if (prefix_length >= max_length).any():
-        raise OptionError(f"the prefix has {prefix_length.max()} tokens, the model generates {max_length.min()} at most")
+        raise OptionError(f"a prefix of {prefix_length.max()} tokens leaves no room: {max_length.min()} is the most")
     guarded = options.loop_guard
     repeats = [max(rules.LOOP_REPEATS, rules.longest_repeat(s) + 1) if guarded else 0 for s in sources]
     return _Search(
@@ -170,8 +170,8 @@ def _greedy(search_: _Search, sources: Sequence[Sequence[int]]) -> Iterator[_Gre
         limits = search_.limits.take(rows)
         done = (tokens == search_.rules.eos) & (history.shape[1] > limits.prefix_length)
         done |= history.shape[1] >= limits.max_length
-        finished = [(int(rows[i]), _hypothesis(search_, history[i], totals[i], int(rows[i]))) for i in np.flatnonzero(done)]
-        yield _GreedyStep(history, finished)
+        ended = [(int(rows[i]), history[i], totals[i]) for i in np.flatnonzero(done)]
+        yield _GreedyStep(history, [(row, _hypothesis(search_, ids, total, row)) for row, ids, total in ended])
         if done.any():
             kept = np.flatnonzero(~done)
             rows, totals, history = rows[kept], totals[kept], history[kept]

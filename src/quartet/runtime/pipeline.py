@@ -1,13 +1,14 @@
 """`Translator`: text in, text out. Languages, prompts, splitting and batching around `generate`."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from quartet import models
 from quartet.errors import LanguageError, OptionError
+from quartet.progress import Progress, silent
 from quartet.runtime.detect import detect
 from quartet.runtime.generate import SearchOptions, generate_batch, stream
 from quartet.runtime.languages import display_name, resolve
@@ -46,6 +47,14 @@ class _Plan:
     source: Language | None
     target: Language | None
     pieces: tuple[Piece, ...]  # none: the text goes through unchanged
+
+    @property
+    def source_code(self) -> str | None:
+        return self.source.code if self.source else None
+
+    @property
+    def target_code(self) -> str | None:
+        return self.target.code if self.target else None
 
 
 class Translator:
@@ -141,7 +150,7 @@ class Translator:
         max_batch_size: int = 32,
         split: Split = "auto",
         loop_guard: bool = True,
-        progress: Callable[[int, int], None] = lambda done, total: None,
+        progress: Progress = silent,
     ) -> list[Translation]:
         """Translate texts of any length, in the order given.
 
@@ -223,7 +232,7 @@ class Translator:
         )
         prefixes = _prefix_per_row(prefix_ids, len(ids), self.manifest.tokens.decoder_start)
         self._check_ids([*ids, *prefixes])
-        found = self._search(ids, prefixes, search, max_batch_size, lambda done, total: None)
+        found = self._search(ids, prefixes, search, max_batch_size, silent)
         return [list(hypotheses[0].tokens) for hypotheses in found]
 
     def check_languages(self, target: str | None, source: str | None) -> None:
@@ -273,13 +282,13 @@ class Translator:
         pieces = split_text(text, source.code if source else None, limit, self._text.count, split)
         for piece in pieces if split == "none" else ():
             if (tokens := self._text.count(piece.text)) > window:
-                raise OptionError(f"a text of {tokens} tokens is longer than the model's {window}; do not use split none")
+                raise OptionError(f"a text of {tokens} tokens is longer than the model's {window}; use split auto")
         return pieces
 
     @property
     def _text(self) -> Tokenizer:
         if self._tokenizer is None:
-            raise OptionError(f"{self.folder} has no tokeniser: use generate() with ids, or convert with tokeniser files")
+            raise OptionError(f"{self.folder} has no tokeniser: generate() takes ids, or convert it with its files")
         return self._tokenizer
 
     def _source_ids(self, plan: _Plan, text: str) -> list[int]:
@@ -300,18 +309,17 @@ class Translator:
         return [token for word in pattern for token in words[word]]
 
     def _join(self, plan: _Plan, found: list[list[Hypothesis]]) -> Translation:
-        source, target = (language and language.code for language in (plan.source, plan.target))
         if not plan.pieces:
-            return Translation(plan.text, None, source, target)
+            return Translation(plan.text, None, plan.source_code, plan.target_code)
         ranks = range(min(len(hypotheses) for hypotheses in found))
         best, *others = [self._joined(plan, [hypotheses[i] for hypotheses in found]) for i in ranks]
         return replace(best, alternatives=tuple(others))
 
     def _joined(self, plan: _Plan, hypotheses: list[Hypothesis]) -> Translation:
         texts = [self._text.decode(h.tokens) for h in hypotheses]
-        text = join_pieces(plan.pieces, texts, plan.target.code if plan.target else None)
+        text = join_pieces(plan.pieces, texts, plan.target_code)
         score = sum(h.score for h in hypotheses) / len(hypotheses)
-        return Translation(text, score, plan.source and plan.source.code, plan.target and plan.target.code)
+        return Translation(text, score, plan.source_code, plan.target_code)
 
     # ---- batches ------------------------------------------------------------------------------------------------
 
@@ -321,7 +329,7 @@ class Translator:
         prefixes: Sequence[Sequence[int]],
         options: SearchOptions,
         max_batch_size: int,
-        progress: Callable[[int, int], None],
+        progress: Progress,
     ) -> list[list[Hypothesis]]:
         """Search in batches of similar length; results in the order of the sources."""
         if max_batch_size < 1:
@@ -337,7 +345,6 @@ class Translator:
         return results
 
     def _stream(self, plan: _Plan, options: SearchOptions) -> Iterator[str]:
-        target = plan.target.code if plan.target else None
         texts: list[str] = []
         shown = ""
         for piece in plan.pieces:
@@ -345,11 +352,11 @@ class Translator:
             begun = [*plan.pieces[: len(texts) - 1], replace(piece, after="")]
             for tokens in stream(self._open, self._source_ids(plan, piece.text), self._prefix_ids(plan), options):
                 texts[-1] = self._text.decode(tokens)
-                text = join_pieces(begun, texts, target)
+                text = join_pieces(begun, texts, plan.target_code)
                 if text != shown:
                     yield text
                 shown = text
-        whole = join_pieces(plan.pieces, texts, target) if plan.pieces else plan.text
+        whole = join_pieces(plan.pieces, texts, plan.target_code) if plan.pieces else plan.text
         if whole != shown or not plan.pieces:
             yield whole
 

@@ -88,9 +88,7 @@ def beam_step(
             _finish(beams.finished[b], new, float(normalized[b, i]), eos, k)
     # 3. the best k that do not end go on
     beams.scores, running = best(top_scores + np.where(ends, NEVER, np.float32(0)), k)
-    chosen = Continuations(
-        np.take_along_axis(parents, running, axis=1), np.take_along_axis(tokens, running, axis=1)
-    )
+    chosen = Continuations(np.take_along_axis(parents, running, axis=1), np.take_along_axis(tokens, running, axis=1))
     grown = np.take_along_axis(beams.tokens, chosen.parents[:, :, None], axis=1)
     beams.tokens = np.concatenate([grown, chosen.tokens[:, :, None]], axis=2)
     # 4. can the best running beam still beat the worst finished one?

@@ -45,7 +45,7 @@ def check_files(folder: Path, manifest: Manifest, hashes: bool) -> None:
     for name, entry in manifest.files.items():
         path = folder / name
         if not path.is_file():
-            raise ManifestError(f"{folder}: {name} is missing, though {MANIFEST_NAME} lists it; convert the model again")
+            raise ManifestError(f"{folder} is not complete: {name} is missing; convert the model again")
         size = path.stat().st_size
         if size != entry.bytes:
             raise ManifestError(f"{path} has {size} bytes, {MANIFEST_NAME} says {entry.bytes}; convert the model again")

@@ -1,0 +1,101 @@
+"""The code in the documentation runs, and does what the page says."""
+
+import re
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tiny
+from quartet.conversion import convert_folder
+from quartet.runtime.generate import SearchOptions, generate_batch
+from quartet.runtime.sessions import open_sessions
+from quartet.spec import FILES
+
+DOCS = Path(__file__).parents[1] / "docs"
+RUN_ANYWHERE = DOCS / "run-anywhere.md"
+
+
+@pytest.fixture(scope="module")
+def blocks() -> list[str]:
+    """The blocks of Python on the page, in order."""
+    return re.findall(r"^```python\n(.*?)^```", RUN_ANYWHERE.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def reference(blocks: list[str]) -> dict[str, Any]:
+    """The names that the page's code defines."""
+    names: dict[str, Any] = {}
+    for block in blocks:
+        exec(compile(block, str(RUN_ANYWHERE), "exec"), names)
+    return names
+
+
+@pytest.fixture(scope="module")
+def demo(demo_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("docs") / "demo"
+    convert_folder(demo_checkpoint, folder)
+    return folder
+
+
+def expected(folder: Path, source: list[int], prompt: list[int]) -> list[int]:
+    (hypotheses,) = generate_batch(open_sessions(folder, 1), [source], [prompt], SearchOptions())
+    return list(hypotheses[0].tokens)
+
+
+@pytest.mark.parametrize("variant", ["m2m100-base", "m2m100-short", "marian-base", "marian-separate-sizes"])
+def test_the_reference_generates_what_the_library_does(variant: str, reference: dict[str, Any], tmp_path: Path) -> None:
+    manifest = convert_folder(tiny.make(tmp_path / "checkpoint", variant), tmp_path / "quartet")
+    language = tiny.forced_bos(variant)
+    prompt = [manifest.tokens.decoder_start, *([] if language is None else [language])]
+    lengths = set()
+    for source in tiny.inputs(variant):
+        tokens = reference["generate"](tmp_path / "quartet", source, prompt)
+        assert tokens == expected(tmp_path / "quartet", source, prompt)
+        lengths.add(len(tokens))
+    assert len(lengths) > 1 or variant == "m2m100-short"
+
+
+@pytest.mark.parametrize(
+    ("text", "source", "target"),
+    [
+        ("Where is the train station?", "eng_Latn", "fra_Latn"),
+        ("Je ne sais pas où elle habite.", "fra_Latn", "eng_Latn"),
+        ("She said “多谢” and left.", "eng_Latn", "fra_Latn"),
+    ],
+)
+def test_the_reference_translates_as_the_library_does(
+    text: str, source: str, target: str, reference: dict[str, Any], demo: Path
+) -> None:
+    from quartet import Translator
+
+    with Translator(demo, threads=1) as translator:
+        assert reference["translate"](demo, text, source, target) == translator.translate(text, target, source).text
+
+
+def test_the_reference_is_short_and_needs_only_numpy_and_onnxruntime(blocks: list[str]) -> None:
+    code = [line for line in blocks[0].splitlines() if line.strip() and not line.strip().startswith('"""')]
+    assert len(code) <= 65
+    assert re.findall(r"^(?:import|from) (\w+)", blocks[0], re.MULTILINE) == ["json", "pathlib", "numpy", "onnxruntime"]
+
+
+def test_the_page_names_every_file_and_variable(demo: Path) -> None:
+    from quartet.inspection import inspect_folder
+
+    page = RUN_ANYWHERE.read_text("utf-8")
+    for graph in inspect_folder(demo).graphs:
+        row = next(line for line in page.splitlines() if line.startswith(f"| `{Path(graph.file).stem}`"))
+        for variable in (*graph.inputs, *graph.outputs):
+            name = re.sub(r"\.\{0\.\.\d+\}\.", ".{i}.", variable.name)
+            assert f"`{name.removesuffix('.value')}" in row
+            shape = ", ".join("d" if dim == 256 else "v" if dim == 6208 else str(dim) for dim in variable.shape)
+            assert name.startswith(("past", "present")) or f"[{shape}]" in row
+
+
+def test_the_picture_names_the_four_files_and_follows_dark_mode() -> None:
+    text = (DOCS / "files.svg").read_text("utf-8")
+    ET.fromstring(text)
+    assert "prefers-color-scheme: dark" in text
+    for name in FILES:
+        assert f">{name}<" in text
