@@ -49,12 +49,9 @@ def test_the_reference_generates_what_the_library_does(variant: str, reference: 
     manifest = convert_folder(tiny.make(tmp_path / "checkpoint", variant), tmp_path / "quartet")
     language = tiny.forced_bos(variant)
     prompt = [manifest.tokens.decoder_start, *([] if language is None else [language])]
-    lengths = set()
-    for source in tiny.inputs(variant):
-        tokens = reference["generate"](tmp_path / "quartet", source, prompt)
-        assert tokens == expected(tmp_path / "quartet", source, prompt)
-        lengths.add(len(tokens))
-    assert len(lengths) > 1 or variant == "m2m100-short"
+    generated = [reference["generate"](tmp_path / "quartet", source, prompt) for source in tiny.inputs(variant)]
+    assert generated == [expected(tmp_path / "quartet", source, prompt) for source in tiny.inputs(variant)]
+    assert len({tuple(tokens) for tokens in generated}) > 1
 
 
 @pytest.mark.parametrize(
@@ -75,8 +72,7 @@ def test_the_reference_translates_as_the_library_does(
 
 
 def test_the_reference_is_short_and_needs_only_numpy_and_onnxruntime(blocks: list[str]) -> None:
-    code = [line for line in blocks[0].splitlines() if line.strip() and not line.strip().startswith('"""')]
-    assert len(code) <= 65
+    assert sum(1 for line in blocks[0].splitlines() if line.strip()) <= 60
     assert re.findall(r"^(?:import|from) (\w+)", blocks[0], re.MULTILINE) == ["json", "pathlib", "numpy", "onnxruntime"]
 
 

@@ -83,7 +83,11 @@ def convert_folder(
 
 def check_output(out_dir: Path, force: bool) -> None:
     """Raise `OutputError` where `out_dir` holds something that must not be overwritten."""
-    if not out_dir.exists() or (out_dir.is_dir() and not any(out_dir.iterdir())):
+    if not out_dir.exists():
+        return
+    if out_dir.resolve() == Path.cwd():
+        raise OutputError(f"{out_dir} is the folder that you are in; name another one, such as {out_dir / 'model'}")
+    if out_dir.is_dir() and not any(out_dir.iterdir()):
         return
     if not out_dir.is_dir():
         raise OutputError(f"{out_dir} is a file; name a folder")
@@ -217,5 +221,9 @@ def _move(staging: Path, out_dir: Path, force: bool) -> None:
         return
     old = staging.with_suffix(".old")
     out_dir.rename(old)
-    staging.rename(out_dir)
-    shutil.rmtree(old)
+    try:
+        staging.rename(out_dir)
+    except OSError:
+        old.rename(out_dir)
+        raise
+    shutil.rmtree(old, ignore_errors=True)

@@ -362,11 +362,18 @@ def _reason(error: Exception) -> str:
     return _refusal_or_break(error)
 
 
+def _innermost(error: Exception) -> str:
+    """What an HTTP client says in the end: it wraps the cause, such as a name that is not found, in several others."""
+    wrapped = error.args[0] if error.args else None
+    cause = getattr(wrapped, "reason", None) or error
+    lines = str(cause).strip().splitlines() or ["no details"]
+    return f"{type(cause).__name__}: {lines[0].rpartition('): ')[2][:200]}"
+
+
 def _refusal_or_break(error: Exception) -> str:
     status = _status(error)
     if status is None:
-        first_line = (str(error).strip() or "no details").splitlines()[0]
-        return f"no connection to the hub, or it broke ({type(error).__name__}: {first_line[:200]})"
+        return f"no connection to the hub, or it broke ({_innermost(error)})"
     if status in (401, 403):
         return f"the hub refuses the login (HTTP status {status}); check HF_TOKEN or run `hf auth login`"
     return f"the hub answers with HTTP status {status}; try again later"

@@ -16,7 +16,7 @@ from quartet.errors import QuartetError
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    args = parser().parse_args(argv)
+    args = parser().parse_args((sys.argv[1:] if argv is None else argv) or ["--help"])
     console.show_notices()
     for stream in (sys.stdout, sys.stderr):  # a letter that a terminal cannot show must not end a long run
         if hasattr(stream, "reconfigure"):

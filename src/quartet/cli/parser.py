@@ -5,7 +5,7 @@ import importlib
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 CONVERT_EXAMPLES = """examples:
   quartet convert Helsinki-NLP/opus-mt-en-de opus-en-de
@@ -19,11 +19,21 @@ TRANSLATE_EXAMPLES = """examples:
 LANGUAGE_HELP = "in any common spelling: fr, fra, fra_Latn, fr-FR, French"
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, without the usage above it."""
+
+    def error(self, message: str) -> NoReturn:
+        line = " ".join(message.split()).removeprefix("argument COMMAND ...: ")
+        self.exit(2, f"{self.prog}: {line}; see `{self.prog} --help`\n")
+
+
 def parser() -> argparse.ArgumentParser:
     """The whole command line; `args.run` is the function of the command that was named."""
-    top = argparse.ArgumentParser(prog="quartet", description="Translate offline with four small ONNX files.")
+    usage = "quartet [--help] [--version] COMMAND ..."
+    top = _Parser(prog="quartet", usage=usage, description="Translate offline with four small ONNX files.")
     top.add_argument("--version", action="version", version=f"quartet {version('quartet')}")
-    commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    # argparse makes the column of names only as wide as the metavar
+    commands = top.add_subparsers(title="commands", required=True, prog="quartet", metavar="COMMAND ...")
     _translate(_command(commands, "translate", "translate texts, a file, or standard input", TRANSLATE_EXAMPLES))
     _convert(_command(commands, "convert", "convert a checkpoint to a quartet", CONVERT_EXAMPLES))
     _languages(_command(commands, "languages", "list the languages of a model"))

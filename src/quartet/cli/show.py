@@ -7,7 +7,6 @@ import sys
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from quartet import models as known_models
 from quartet.cli.convert import ready_model
@@ -21,10 +20,9 @@ def languages(args: argparse.Namespace) -> None:
     if args.json:
         _print_json([{"name": display_name(x.code), **dataclasses.asdict(x)} for x in manifest.languages])
         return
-    table = _table("code", "language", "")
-    for language in manifest.languages:
-        table.add_row(language.code, display_name(language.code), _directions(language))
-    _print(table)
+    _print_columns(
+        ("code", "language", ""), *((x.code, display_name(x.code), _directions(x)) for x in manifest.languages)
+    )
 
 
 def _directions(language: Language) -> str:
@@ -41,15 +39,21 @@ def models(args: argparse.Namespace) -> None:
         converted = [dataclasses.asdict(model) | {"folder": str(model.folder)} for model in cached]
         _print_json({"aliases": aliases, "converted": converted, "cache": str(known_models.cache_folder())})
         return
-    names = _table("name", "parameters", "licence", "", title="Known by name (any org/name on the hub works too)")
-    for alias in known_models.aliases().values():
-        size = f"{alias.parameters:,} M" if alias.parameters else ""
-        names.add_row(alias.name, size, alias.license or "", alias.about)
-    done = _table("name", "precision", "size", "licence", title=f"Converted, in {known_models.cache_folder()}")
-    for model in cached:
-        done.add_row(model.name, model.precision, f"{model.bytes / 1e6:,.0f} MB", model.license or "not stated")
-    _print(names)
-    _print(done) if cached else print("\nNothing is converted yet.")
+    print("Known by name (any org/name on the hub works too)\n")
+    _print_columns(("name", "params", "licence", ""), *map(_alias_row, known_models.aliases().values()))
+    print(f"\nConverted, in {known_models.cache_folder()}\n")
+    if cached:
+        _print_columns(("name", "precision", "size", "licence"), *map(_cached_row, cached))
+    else:
+        print("nothing yet")
+
+
+def _alias_row(alias: known_models.Alias) -> tuple[str, ...]:
+    return alias.name, f"{alias.parameters:,} M" if alias.parameters else "", alias.license or "", alias.about
+
+
+def _cached_row(model: known_models.CachedModel) -> tuple[str, ...]:
+    return model.name, model.precision, f"{model.bytes / 1e6:,.0f} MB", model.license or "not stated"
 
 
 def cache_clear(args: argparse.Namespace) -> None:
@@ -73,11 +77,11 @@ def inspect(args: argparse.Namespace) -> None:
         _print(render(found))
 
 
-def _table(*columns: str, title: str | None = None) -> Table:
-    table = Table(box=None, title=title, title_justify="left", pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
+def _print_columns(*rows: tuple[str, ...]) -> None:
+    """One line per row, never wrapped, so that `grep` finds whole ones."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 def _print(what: Any) -> None:

@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import itertools
 import json
+import logging
 import queue
 import sys
 import threading
@@ -14,12 +15,14 @@ from typing import BinaryIO, TextIO
 
 from quartet.cli.console import progress_bar
 from quartet.cli.convert import ready_model
-from quartet.errors import OptionError, OutputError
+from quartet.errors import OptionError, OutputError, QuartetError
 from quartet.progress import Progress, silent
 from quartet.runtime.pipeline import Translation, Translator
 
 BATCHES_AT_ONCE = 8  # of a file: enough to sort lines by length, and memory stays small
 READ_AHEAD = 4096  # lines
+
+log = logging.getLogger("quartet")
 
 
 def translate(args: argparse.Namespace) -> None:
@@ -32,6 +35,8 @@ def translate(args: argparse.Namespace) -> None:
         elif args.input:
             _translate_file(translator, args, out)
         else:
+            if sys.stdin.isatty():
+                log.info("type a text per line; Ctrl-D ends (Ctrl-Z and Enter on Windows)")
             for lines in _batches_as_they_come(sys.stdin.buffer, args.batch_size):
                 _write(translator, lines, args, out, silent)
 
@@ -64,11 +69,12 @@ def _output(path: Path | None) -> Iterator[TextIO]:
         yield sys.stdout
         return
     try:
-        file = path.open("w", encoding="utf-8", errors="replace", newline="\n")
+        with path.open("w", encoding="utf-8", errors="replace", newline="\n") as file:
+            yield file
     except OSError as error:
-        raise OutputError(f"--output {path}: {error.strerror}") from None
-    with file:
-        yield file
+        if isinstance(error, QuartetError) or error.filename not in (None, str(path)):
+            raise
+        raise OutputError(f"--output {path}: {error.strerror or error}") from None
 
 
 def _translate_file(translator: Translator, args: argparse.Namespace, out: TextIO) -> None:

@@ -42,7 +42,7 @@ class _Hanging:
         lead = self.label
         for line in self.text.wrap(console, max(20, options.max_width - len(lead))):
             line.rstrip()
-            yield lead + line
+            yield Text.assemble(lead, line)
             lead = Text(" " * len(lead))
 
 
@@ -170,8 +170,8 @@ def _variables(label: str, variables: tuple[Variable, ...], name_width: int) -> 
     """A line for each, and below those that mean the same (keys and values) what that is."""
     for meaning, group in groupby(variables, key=lambda variable: variable.meaning):
         for variable in group:
-            name = Text(f"{variable.name:<{name_width}}  ", "bold")
-            yield _Hanging(Text(f"  {label:<3} ", "dim"), name + Text(f"{variable.dtype} {_shape(variable)}", "green"))
+            name, shape = f"{variable.name:<{name_width}}  ", f"{variable.dtype} {_shape(variable)}"
+            yield _Hanging(Text(f"  {label:<3} ", "dim"), Text.assemble((name, "bold"), (shape, "green")))
             label = ""
         yield _indented(10, meaning)
 

@@ -1,7 +1,7 @@
 """The weights of ONNX files: where each is stored, how large and precise it is, and which are stored more than once.
 
-No more than a few megabytes of a data file are read at a time; weights inside a graph file are in memory as long as
-that graph is, and one graph is looked at after the other.
+Data files are mapped and read in blocks, so they take no memory of their own; weights inside a graph file are in memory
+as long as that graph is, and one graph is looked at after the other.
 """
 
 import hashlib
@@ -178,8 +178,9 @@ def _digest(tensor: ir.TensorProtocol) -> str:
     rows, columns = _tall(tensor).shape
     step = max(1, BLOCK_BYTES // (columns * 8))
     for start in range(0, rows, step):
-        tall = _tall(tensor) if inline is None else inline  # mapped afresh, so that pages read are given back
+        tall = _tall(tensor) if inline is None else inline
         sha.update(np.ascontiguousarray(tall[start : start + step]).data)
+        del tall  # mapped afresh for each block: the pages that were read are given back
     return sha.hexdigest()
 
 

@@ -41,7 +41,7 @@ class SearchOptions:
         if self.num_hypotheses > self.beam_size:
             raise OptionError(f"num_hypotheses {self.num_hypotheses} is more than beam_size {self.beam_size}")
         if self.max_new_tokens is not None and self.max_new_tokens < 1:
-            raise OptionError(f"max_new_tokens is {self.max_new_tokens}; 1 or more is expected")
+            raise OptionError(f"max_length (max_new_tokens) is {self.max_new_tokens}; 1 or more is expected")
         if self.max_new_tokens is not None and self.min_new_tokens > self.max_new_tokens:
             raise OptionError(f"min_new_tokens {self.min_new_tokens} is more than max_new_tokens {self.max_new_tokens}")
         if self.repetition_penalty is not None and self.repetition_penalty <= 0:

@@ -164,6 +164,8 @@ class Translator:
 
         Raises `LanguageError`, `OptionError`.
         """
+        if isinstance(texts, str):
+            raise OptionError("translate_batch takes a list of texts, this is one; use translate")
         search = SearchOptions(
             beam_size=beam_size,
             num_hypotheses=num_hypotheses,
@@ -250,6 +252,10 @@ class Translator:
             return self._languages[detect(text, codes)]
         return self._only_or_named(name, codes, "source", "--from LANG (source=...)")
 
+    def _is_in_no_language(self, text: str) -> bool:
+        """Numbers and signs alone: nothing to detect, and nothing to translate."""
+        return len(self.source_languages) > 1 and not any(map(str.isalpha, text))
+
     def _only_or_named(self, name: str | None, codes: tuple[str, ...], side: str, option: str) -> Language | None:
         if name is not None:
             if not codes:
@@ -264,11 +270,12 @@ class Translator:
     def _plan(self, text: str, source_name: str | None, target_name: str | None, split: Split) -> _Plan:
         if split not in SPLITS:
             raise OptionError(f"split is {split!r}; it is one of {', '.join(SPLITS)}")
+        _ = self._text  # a model without a tokeniser knows no languages either: say the cause, not the consequence
         target = self._target(target_name)
         if source_name is not None and target is not None and self._source(source_name, text) == target:
             name = display_name(target.code)
             raise LanguageError(f"source and target are both {name} ({target.code}); name two different languages")
-        if not text.strip():
+        if not text.strip() or (source_name is None and self._is_in_no_language(text)):
             return _Plan(text, None, target, ())
         source = self._source(source_name, text)
         if source is not None and source == target:
@@ -287,8 +294,11 @@ class Translator:
 
     @property
     def _text(self) -> Tokenizer:
+        _ = self._open
         if self._tokenizer is None:
-            raise OptionError(f"{self.folder} has no tokeniser: generate() takes ids, or convert it with its files")
+            raise OptionError(
+                f"{self.manifest.name} has no tokeniser: generate() takes ids, or convert it with its tokeniser's files"
+            )
         return self._tokenizer
 
     def _source_ids(self, plan: _Plan, text: str) -> list[int]:

@@ -1,0 +1,13 @@
+"""Print constraints that pin every dependency of a pyproject.toml to the oldest version that it allows."""
+
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+project = tomllib.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))["project"]
+for requirement in [*project["dependencies"], *project["optional-dependencies"]["test"]]:
+    found = re.fullmatch(r"([\w.-]+)\s*>=\s*([\w.]+).*", requirement)
+    if not found:
+        raise SystemExit(f"{requirement!r} has no oldest version; write it as name>=version")
+    print(f"{found[1]}=={found[2]}")
