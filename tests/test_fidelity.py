@@ -55,25 +55,42 @@ def test_demo_greedy(demo, direction, batch_size):
     check(demo, entry["lines"], [2, entry["forced_bos"]], batch_size)
 
 
+def different_texts(found, lines):
+    """The lines whose text differs, outer white space aside (ours is that of the source)."""
+    return [line for f, line in zip(found, lines, strict=True) if f.text.strip() != line["text"].strip()]
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_demo_text_without_splitting_and_guard(demo, direction):
+    """Our tokeniser, our search, our detokeniser: nothing else."""
+    source, target = DIRECTIONS[direction]
+    lines = golden("demo")["directions"][direction]["lines"]
+    found = demo.translate_batch([x["source"] for x in lines], target, source, split="none", loop_guard=False)
+    assert len(different_texts(found, lines)) <= 1
+
+
 @pytest.mark.parametrize("direction", DIRECTIONS)
 def test_demo_text_with_defaults(demo, direction):
-    """The whole way: our tokeniser, splitting and guard on, our search, our detokeniser.
-
-    News is more than the demo model can translate: where the reference falls into a loop, the guard breaks it.
-    """
+    """News is more than the demo model can translate: where the reference loops, the guard breaks the loop; where
+    a line holds several sentences, they are translated one by one, for together most of them get lost."""
     source, target = DIRECTIONS[direction]
     lines = golden("demo")["directions"][direction]["lines"]
     found = demo.translate_batch([line["source"] for line in lines], target, source)
-    different = [line for f, line in zip(found, lines, strict=True) if f.text.strip() != line["text"].strip()]
-    assert all(longest_repeat(line["ids"]) >= LOOP_REPEATS for line in different)
-    assert len(different) < len(lines) / 5
+    unexplained = [
+        line
+        for line in different_texts(found, lines)
+        if longest_repeat(line["ids"]) < LOOP_REPEATS
+        and len(demo._pieces(line["source"], demo._languages[source], "auto")) == 1
+    ]
+    assert len(unexplained) <= 1, unexplained
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
 def test_demo_beams(demo, direction):
     source, target = DIRECTIONS[direction]
     lines = golden("demo")["directions"][direction]["lines"][1::4]
-    found = demo.translate_batch([line["source"] for line in lines], target, source, beam_size=4, loop_guard=False)
+    texts = [line["source"] for line in lines]
+    found = demo.translate_batch(texts, target, source, beam_size=4, split="none", loop_guard=False)
     same = [f.text.strip() == line["beam_text"].strip() for f, line in zip(found, lines, strict=True)]
     assert sum(same) >= 0.98 * len(lines)
     for f, line, equal in zip(found, lines, same, strict=True):

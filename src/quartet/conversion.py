@@ -182,12 +182,13 @@ def _manifest(
             head_size=spec.d_model // spec.decoder.heads,
             max_source_length=description.max_source_length,
             max_target_length=description.max_source_length,
+            source_vocab_size=spec.source_vocab_size,
         ),
         tokens=description.tokens,
         generation=description.generation,
         source_prompt=description.source_prompt,
         target_prompt=description.target_prompt,
-        safe_length=description.safe_length,
+        safe_length=origin.safe_length or description.safe_length,
         languages=description.languages,
         tokenizer=description.tokenizer,
         files=written,
@@ -197,14 +198,15 @@ def _manifest(
 @contextlib.contextmanager
 def _staged(out_dir: Path, force: bool) -> Iterator[Path]:
     """A folder beside `out_dir` that takes its place when the block ends well, and vanishes when it does not."""
+    target = out_dir.resolve()  # where a link leads
     try:
-        out_dir.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=f".{out_dir.name}.", suffix=".partial", dir=out_dir.parent))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent))
     except OSError as error:
         raise OutputError(f"cannot write to {out_dir.parent}: {error.strerror}") from None
     try:
         yield staging
-        _move(staging, out_dir, force)
+        _move(staging, target, force)
     except OSError as error:
         if isinstance(error, OutputError):
             raise

@@ -16,7 +16,7 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import platformdirs
 
@@ -76,12 +76,15 @@ class CachedModel:
 
 def aliases() -> dict[str, Alias]:
     """The table of aliases, by name."""
-    table = tomllib.loads(Path(__file__).with_name("models.toml").read_text(encoding="utf-8"))
     return {
         name: Alias(name, f"{group['organisation']}/{name}", group["license"], entry["parameters"], entry["about"])
-        for group in table["group"]
+        for group in _table()["group"]
         for name, entry in group["models"].items()
     }
+
+
+def _table() -> dict[str, Any]:
+    return tomllib.loads(Path(__file__).with_name("models.toml").read_text(encoding="utf-8"))
 
 
 def resolve(name: str, revision: str | None = None) -> Source:
@@ -157,7 +160,8 @@ def fetch(source: Source, progress: bool = True) -> tuple[Path, Origin]:
 
         known = [alias.repo for alias in aliases().values()]
         folder, commit = hub.download(source.name, source.revision, progress=progress, known=known)
-    return folder, Origin(source.name, commit, license_of(folder) or source.license)
+    measured = _table().get("safe_length", {}).get(source.name)
+    return folder, Origin(source.name, commit, license_of(folder) or source.license, measured)
 
 
 class Convert(Protocol):

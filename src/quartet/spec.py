@@ -84,11 +84,12 @@ class ModelSpec:
 
 @dataclass(frozen=True)
 class Origin:
-    """What a quartet was made from: hub id, alias or folder name; the hub's commit; the licence of the model."""
+    """What a quartet was made from, and what is known of that very model."""
 
-    name: str
-    revision: str | None = None
+    name: str  # hub id, `demo`, or the folder's name
+    revision: str | None = None  # commit on the hub
     license: str | None = None
+    safe_length: int | None = None  # as measured; None: what holds for its family
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,7 @@ class Shapes:
     head_size: int
     max_source_length: int  # the window: most source tokens, special ones included
     max_target_length: int  # most target tokens, prefix included
+    source_vocab_size: int | None = None  # rows of the encoder's own embedding; None: it shares the decoder's
 
 
 @dataclass(frozen=True)

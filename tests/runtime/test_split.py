@@ -23,7 +23,7 @@ def whole(pieces: list[Piece]) -> str:
 
 
 def texts(text: str, limit: int, mode: Mode = "auto", language: str | None = "en") -> list[str]:
-    pieces = split_text(text, language, limit, words, mode)
+    pieces = split_text(text, language, limit, limit, words, mode)
     assert whole(pieces) == text
     return [piece.text for piece in pieces]
 
@@ -33,7 +33,7 @@ ALPHABET = st.sampled_from("ab.!?,;\"'()«» \t\n\r\u00a0\u2028。，！؟।é�
 
 @given(st.text(ALPHABET | st.characters(), max_size=200), st.integers(1, 12), st.sampled_from(MODES))
 def test_nothing_is_lost_and_pieces_fit(text: str, limit: int, mode: Mode) -> None:
-    pieces = split_text(text, "en", limit, words, mode)
+    pieces = split_text(text, "en", limit, limit, words, mode)
     assert whole(pieces) == (valid_unicode(text) if pieces else "")
     assert pieces or not valid_unicode(text).strip()
     for piece in pieces:
@@ -44,11 +44,11 @@ def test_nothing_is_lost_and_pieces_fit(text: str, limit: int, mode: Mode) -> No
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("text", ["", "  ", "\n\n", "\u3000"])
 def test_nothing_to_translate(text: str, mode: Mode) -> None:
-    assert split_text(text, "en", 5, words, mode) == []
+    assert split_text(text, "en", 5, 5, words, mode) == []
 
 
 def test_text_without_tokens_is_kept_between_the_pieces() -> None:
-    pieces = split_text("one\n***\ntwo\n***", "en", 5, lambda text: 0 if text == "***" else 1)
+    pieces = split_text("one\n***\ntwo\n***", "en", 5, 5, lambda text: 0 if text == "***" else 1)
     assert pieces == [Piece("one", after="\n***\n"), Piece("two", after="\n***")]
 
 
@@ -66,7 +66,7 @@ def test_sentences_are_never_merged() -> None:
 
 
 def test_none_does_not_split() -> None:
-    assert split_text(" a b. c\nd ", "en", 1, words, "none") == [Piece("a b. c\nd", " ", " ")]
+    assert split_text(" a b. c\nd ", "en", 1, 1, words, "none") == [Piece("a b. c\nd", " ", " ")]
 
 
 @pytest.mark.parametrize(
@@ -127,11 +127,11 @@ def test_long_texts_are_split_quickly(text: str) -> None:
 
 
 def test_a_token_longer_than_the_limit_stays_a_piece() -> None:
-    assert [piece.text for piece in split_text("ab", "en", 1, lambda text: 5 * len(text))] == ["a", "b"]
+    assert [piece.text for piece in split_text("ab", "en", 1, 1, lambda text: 5 * len(text))] == ["a", "b"]
 
 
 def test_joining_puts_a_space_where_the_target_writes_one() -> None:
-    pieces = split_text("你好。今天，天气很好！ 再见。\n好。", "zh", 9, words, "sentences")
+    pieces = split_text("你好。今天，天气很好！ 再见。\n好。", "zh", 9, 9, words, "sentences")
     english = ["Hello.", "The weather is nice today!", "Bye.", "Good."]
     assert join_pieces(pieces, english, "eng_Latn") == "Hello. The weather is nice today! Bye.\nGood."
     assert join_pieces(pieces, [piece.text for piece in pieces], "yue_Hant") == whole(pieces)
@@ -141,4 +141,10 @@ def test_joining_puts_a_space_where_the_target_writes_one() -> None:
 def test_flores_lines_stay_whole(shared: Path) -> None:
     for name in ("en", "fr", "de", "es"):
         for line in (shared / "data" / "flores-dev" / f"{name}.txt").read_text("utf-8").splitlines():
-            assert [piece.text for piece in split_text(line, name, 200, words)] == [line.strip()]
+            assert [piece.text for piece in split_text(line, name, 200, 200, words)] == [line.strip()]
+
+
+def test_a_long_sentence_is_cut_only_where_it_exceeds_the_window():
+    sentence = "One two three four five six, seven eight nine ten."
+    assert [piece.text for piece in split_text(f"Yes. {sentence}", "en", 4, 12, words)] == ["Yes.", sentence]
+    assert len(split_text(f"Yes. {sentence}", "en", 4, 6, words)) == 3

@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        return _fail(f"{error.filename or 'output'}: {error.strerror or error}", 1)
+        return _fail(f"{error.filename or 'standard output'}: {error.strerror or error}", 1)
     return 0
 
 

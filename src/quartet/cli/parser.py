@@ -67,7 +67,8 @@ def _runs(parser: argparse.ArgumentParser, module: str, function: str) -> None:
 
 
 def _translate(p: argparse.ArgumentParser) -> None:
-    p.add_argument("text", metavar="TEXT", nargs="*", help="a text each; without any, lines are read from stdin")
+    about = "a text each (after -- where it begins with -); without any, lines are read from stdin"
+    p.add_argument("text", metavar="TEXT", nargs="*", help=about)
     p.add_argument("--to", dest="target", metavar="LANG", help=f"target language, {LANGUAGE_HELP}")
     p.add_argument("--from", dest="source", metavar="LANG", help="source language; default: auto, it is detected")
     _model_options(p)

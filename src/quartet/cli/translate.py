@@ -35,9 +35,7 @@ def translate(args: argparse.Namespace) -> None:
         elif args.input:
             _translate_file(translator, args, out)
         else:
-            if sys.stdin.isatty():
-                log.info("type a text per line; Ctrl-D ends (Ctrl-Z and Enter on Windows)")
-            for lines in _batches_as_they_come(sys.stdin.buffer, args.batch_size):
+            for lines in _batches_as_they_come(_standard_input(), args.batch_size):
                 _write(translator, lines, args, out, silent)
 
 
@@ -129,6 +127,15 @@ def _write(translator: Translator, texts: list[str], args: argparse.Namespace, o
 def _as_json(result: Translation) -> str:
     fields = {k: v for k, v in dataclasses.asdict(result).items() if k != "alternatives"}
     return json.dumps(fields, ensure_ascii=False) + "\n"
+
+
+def _standard_input() -> BinaryIO:
+    """Standard input in a buffer of its own: Python aborts when it ends while a thread waits for `sys.stdin`'s."""
+    if sys.stdin is None:
+        raise OptionError("there is no standard input; give TEXT or --input FILE")
+    if sys.stdin.isatty():
+        log.info("type a text per line; Ctrl-D ends (Ctrl-Z and Enter on Windows)")
+    return open(sys.stdin.fileno(), "rb", closefd=False)
 
 
 def _batches_as_they_come(stream: BinaryIO, batch_size: int) -> Iterator[list[str]]:

@@ -14,7 +14,7 @@ from quartet.spec import Language, ModelSpec, Sinusoidal
 
 MODEL_TYPES = ("m2m_100",)
 
-SAFE_LENGTH = 160
+SAFE_LENGTH = 56  # not measured: no real NLLB-200 was at hand; the value of opus-mt, whose users complain alike
 
 __all__ = ["LEFTOVERS", "MODEL_TYPES", "describe", "read_spec", "tensor_names"]
 
@@ -60,7 +60,7 @@ def describe(checkpoint: Checkpoint) -> Description:
     return Description(
         tokens=tokens(config, unk=3),
         generation=generation(config, checkpoint.generation_config, default_length=200),
-        source_prompt=("source", "text", "eos"),
+        source_prompt=("text", "eos", "source") if found and found.language_last else ("source", "text", "eos"),
         target_prompt=("decoder_start", "target"),
         max_source_length=window,
         safe_length=min(window, SAFE_LENGTH),

@@ -55,6 +55,7 @@ class Found(NamedTuple):
     spec: TokenizerSpec
     languages: tuple[Language, ...]
     files: tuple[str, ...]
+    language_last: bool = False  # the source language comes after the end token, as NLLB had it before 2023
 
 
 def nllb_or_m2m100(folder: Path, config: dict[str, Any]) -> Found | None:
@@ -81,7 +82,8 @@ def nllb(folder: Path, config: dict[str, Any]) -> Found | None:
     spec = TokenizerSpec(
         kind, model, specials["<unk>"], offset=1, special_tokens=specials, clean_up_spaces=_cleans(folder)
     )
-    return Found(spec, languages, (model,))
+    last = bool(_json(folder / "tokenizer_config.json").get("legacy_behaviour"))
+    return Found(spec, languages, (model,), last)
 
 
 def m2m100(folder: Path, config: dict[str, Any]) -> Found | None:

@@ -32,7 +32,7 @@ def encode(model: Sessions, sources: Sequence[Sequence[int]]) -> DecoderState:
     inputs = {
         "input_ids": OrtValue.ortvalue_from_numpy(input_ids),
         "attention_mask": attention_mask,
-        "embed_matrix": embed(model, input_ids),
+        "embed_matrix": _source_embedding(model, input_ids),
     }
     (hidden,) = model.encoder.run_with_ort_values(["last_hidden_state"], inputs)
     layers = range(model.manifest.shapes.decoder_layers)
@@ -41,6 +41,14 @@ def encode(model: Sessions, sources: Sequence[Sequence[int]]) -> DecoderState:
     cache = model.cache_initializer.run_with_ort_values(outputs, {"encoder_hidden_states": hidden})
     names = [past_name(i, "encoder", what) for i, what in pairs]
     return DecoderState(attention_mask, dict(zip(names, cache, strict=True)), _empty_past(model, len(sources)))
+
+
+def _source_embedding(model: Sessions, input_ids: Ids) -> OrtValue:
+    """Embeddings [b, s, d] for the encoder; zeros where it has an embedding of its own and ignores them."""
+    shapes = model.manifest.shapes
+    if shapes.source_vocab_size is None:
+        return embed(model, input_ids)
+    return OrtValue.ortvalue_from_numpy(np.zeros((*input_ids.shape, shapes.d_model), np.float32))
 
 
 def padded(rows: Sequence[Sequence[int]], pad: int) -> tuple[Ids, Ids]:

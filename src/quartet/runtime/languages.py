@@ -90,6 +90,11 @@ def find(name: str, available: Sequence[str]) -> str | None:
     return min(ranked, key=lambda pair: pair[0])[1] if ranked else None
 
 
+def is_language(code: str) -> bool:
+    """Whether a code or name means a language that quartet knows; groups of languages (`roa`, `mul`) do not."""
+    return _parse(code) is not None
+
+
 def display_name(code: str) -> str:
     """English name of a language code, e.g. `Chinese (Traditional)`; the code itself where it is unknown."""
     tag = _parse(code)

@@ -11,7 +11,7 @@ from quartet.errors import LanguageError, OptionError
 from quartet.progress import Progress, silent
 from quartet.runtime.detect import detect
 from quartet.runtime.generate import SearchOptions, generate_batch, stream
-from quartet.runtime.languages import display_name, resolve
+from quartet.runtime.languages import display_name, is_language, resolve
 from quartet.runtime.search import Hypothesis
 from quartet.runtime.sessions import Sessions, open_sessions
 from quartet.runtime.split import Piece, join_pieces, split_text
@@ -233,9 +233,15 @@ class Translator:
             max_new_tokens=max_new_tokens,
         )
         prefixes = _prefix_per_row(prefix_ids, len(ids), self.manifest.tokens.decoder_start)
-        self._check_ids([*ids, *prefixes])
+        shapes = self.manifest.shapes
+        _check_ids(ids, shapes.source_vocab_size or shapes.vocab_size)
+        _check_ids(prefixes, shapes.vocab_size)
         found = self._search(ids, prefixes, search, max_batch_size, silent)
         return [list(hypotheses[0].tokens) for hypotheses in found]
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of a text, without the special ones around it."""
+        return self._text.count(text)
 
     def check_languages(self, target: str | None, source: str | None) -> None:
         """Raise `LanguageError` where the model cannot translate between these; None stands as in `translate`."""
@@ -250,6 +256,8 @@ class Translator:
         codes = self.source_languages
         if name is None and len(codes) > 1:
             return self._languages[detect(text, codes)]
+        if len(codes) == 1 and not is_language(codes[0]):  # a group such as `roa`: whatever is named, it is in it
+            return self._languages[codes[0]]
         return self._only_or_named(name, codes, "source", "--from LANG (source=...)")
 
     def _is_in_no_language(self, text: str) -> bool:
@@ -285,8 +293,8 @@ class Translator:
 
     def _pieces(self, text: str, source: Language | None, split: Split) -> list[Piece]:
         window = self.manifest.shapes.max_source_length - (len(self.manifest.source_prompt) - 1)
-        limit = min(window, self.manifest.safe_length)
-        pieces = split_text(text, source.code if source else None, limit, self._text.count, split)
+        code = source.code if source else None
+        pieces = split_text(text, code, self.manifest.safe_length, window, self._text.count, split)
         for piece in pieces if split == "none" else ():
             if (tokens := self._text.count(piece.text)) > window:
                 raise OptionError(f"a text of {tokens} tokens is longer than the model's {window}; use split auto")
@@ -376,12 +384,14 @@ class Translator:
             raise OptionError("this translator is closed; make a new one")
         return self._sessions
 
-    def _check_ids(self, rows: Sequence[Sequence[int]]) -> None:
-        for row in rows:
-            if not row:
-                raise OptionError("a row of ids is empty; the encoder wants at least one token")
-            if min(row) < 0:
-                raise OptionError(f"id {min(row)} is negative")
+
+def _check_ids(rows: Sequence[Sequence[int]], vocab_size: int) -> None:
+    for row in rows:
+        if not row:
+            raise OptionError("a row of ids is empty; the model wants at least one token")
+        for token in (min(row), max(row)):
+            if not 0 <= token < vocab_size:
+                raise OptionError(f"id {token} is outside the vocabulary of {vocab_size}")
 
 
 def _token(language: Language | None) -> list[int]:

@@ -58,6 +58,8 @@ def _open(folder: Path, file: str, threads: int | None, prepacking: bool = True)
     # the graphs are written with fused kernels, the optimiser finds nothing but costs time at load
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 3
+    # spinning threads make one run faster, but would compete with the next session's: a step was twice as long
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     if threads is not None:
         options.intra_op_num_threads = threads
     if not prepacking:

@@ -1,7 +1,7 @@
 """Splitting text that is too long for the model, such that nothing is lost and the lines stay lines.
 
-Every line is translated by itself: models know no line breaks, and would drop them. A line within the limit stays in
-one piece, so that it is translated as the model would without us; a longer one is taken apart into sentences, each a
+Every line is translated by itself: models know no line breaks, and would drop them. A line that is safe stays in one
+piece, so that it is translated as the model would without us; a longer one is taken apart into sentences, each a
 piece of its own, since models of this kind drop sentences when they get several. A sentence that is still too long
 is cut at full stops that the splitter left (in quotations), then after clauses, then at white space, at last anywhere.
 """
@@ -40,17 +40,20 @@ class Piece:
     after: str = ""
 
 
-def split_text(text: str, language: str | None, max_tokens: int, count: Count, mode: Mode = "auto") -> list[Piece]:
+def split_text(
+    text: str, language: str | None, safe_tokens: int, max_tokens: int, count: Count, mode: Mode = "auto"
+) -> list[Piece]:
     """Pieces of at most `max_tokens` tokens (or of one character); none where there is nothing to translate.
 
-    `auto` splits only lines that are longer than `max_tokens`, `sentences` every line, `none` nothing, whatever its
-    length. `before + text + after` of all pieces, joined, is the text (with lone surrogates replaced).
+    `auto` takes only lines apart that are longer than `safe_tokens`, `sentences` every line, `none` nothing, whatever
+    its length. `before + text + after` of all pieces, joined, is the text (with lone surrogates replaced).
     """
     text = valid_unicode(text)
     if mode == "none":
         return _pieces([text], count)
     lines = text.splitlines(keepends=True)
-    return _pieces((part for line in lines for part in _split_line(line, language, max_tokens, count, mode)), count)
+    whole = min(safe_tokens, max_tokens) if mode == "auto" else 0
+    return _pieces((part for line in lines for part in _split_line(line, language, whole, max_tokens, count)), count)
 
 
 def join_pieces(pieces: Sequence[Piece], translations: Sequence[str], target: str | None) -> str:
@@ -67,8 +70,9 @@ def join_pieces(pieces: Sequence[Piece], translations: Sequence[str], target: st
     return joined
 
 
-def _split_line(line: str, language: str | None, max_tokens: int, count: Count, mode: Mode) -> Iterator[str]:
-    if mode == "auto" and count(line) <= max_tokens:
+def _split_line(line: str, language: str | None, whole: int, max_tokens: int, count: Count) -> Iterator[str]:
+    """A line of up to `whole` tokens as it is, else its sentences, these cut only where they exceed `max_tokens`."""
+    if count(line) <= whole:
         yield line
         return
     for sentence in _sentences(line, language):

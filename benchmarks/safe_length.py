@@ -1,0 +1,70 @@
+"""Up to how many tokens at once does a model translate without losing anything?
+
+    python benchmarks/safe_length.py MODEL --source en --target fr --data ../shared/data/flores-dev
+
+Neighbouring sentences of FLORES are joined to paragraphs of 1, 2, 3, ... sentences. Each paragraph is translated
+whole (`split="none"`) and sentence by sentence; both are compared with the joined references. Where whole paragraphs
+begin to lose against their own sentences, in chrF or in length, is the end of the safe length (`SAFE_LENGTH` in the
+family's file).
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import sacrebleu
+from machine import describe
+
+from quartet import Translator
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model")
+    parser.add_argument("--source", required=True)
+    parser.add_argument("--target", required=True)
+    parser.add_argument("--data", type=Path, required=True, help="folder with one file of sentences per language")
+    parser.add_argument("--sentences", type=int, default=120)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[1, 2, 3, 4, 5, 6, 8, 10])
+    args = parser.parse_args()
+    sources, references = (read(args.data / f"{x}.txt", args.sentences) for x in (args.source, args.target))
+    with Translator(args.model) as translator:
+        alone = [t.text for t in translator.translate_batch(sources, args.target, args.source, split="none")]
+        rows = [measure(translator, sources, references, alone, size, args) for size in args.sizes]
+    print("| sentences | tokens | chrF whole | chrF by sentence | length whole ÷ by sentence |\n|---|---|---|---|---|")
+    for r in rows:
+        print(f"| {r['size']} | {r['tokens']:.0f} | {r['whole']:.1f} | {r['apart']:.1f} | {r['length']:.2f} |")
+    print(json.dumps({"command": " ".join(sys.argv), "machine": describe(), "rows": rows}))
+
+
+def read(path: Path, count: int) -> list[str]:
+    return path.read_text(encoding="utf-8").splitlines()[:count]
+
+
+def measure(
+    translator: Translator,
+    sources: list[str],
+    references: list[str],
+    alone: list[str],
+    size: int,
+    args: argparse.Namespace,
+) -> dict[str, float]:
+    paragraphs, expected, apart = (joined(lines, size) for lines in (sources, references, alone))
+    found = translator.translate_batch(paragraphs, args.target, args.source, split="none", max_batch_size=8)
+    whole = [t.text for t in found]
+    return {
+        "size": size,
+        "tokens": sum(translator.count_tokens(p) for p in paragraphs) / len(paragraphs),
+        "whole": sacrebleu.corpus_chrf(whole, [expected]).score,
+        "apart": sacrebleu.corpus_chrf(apart, [expected]).score,
+        "length": sum(map(len, whole)) / sum(map(len, apart)),
+    }
+
+
+def joined(lines: list[str], size: int) -> list[str]:
+    return [" ".join(lines[i : i + size]) for i in range(0, len(lines) - size + 1, size)]
+
+
+if __name__ == "__main__":
+    main()

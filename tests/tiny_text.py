@@ -1,0 +1,25 @@
+"""A small random model with a real tokeniser, the demo's: it translates any text into nonsense within milliseconds."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import tiny
+from checkpoint_files import write_safetensors
+
+DEMO = Path(__file__).parents[1] / "src" / "quartet" / "demo"
+TOKENIZER_FILES = ("sentencepiece.bpe.model", "special_tokens_map.json", "tokenizer_config.json")
+
+
+def make(folder: Path) -> Path:
+    """Write the checkpoint into `folder`: M2M100 of one layer, English and French, a window of 64 tokens."""
+    vocabulary = json.loads((DEMO / "config.json").read_text())["vocab_size"]
+    shape = replace(tiny.VARIANTS["m2m100-one-layer"], vocab_size=vocabulary)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in (*TOKENIZER_FILES, "README.md"):
+        shutil.copyfile(DEMO / name, folder / name)
+    (folder / "config.json").write_text(json.dumps(tiny.config(shape)))
+    (folder / "generation_config.json").write_text(json.dumps(tiny.generation_config(shape)))
+    write_safetensors(folder / "model.safetensors", tiny.tensors(shape))
+    return folder
