@@ -87,3 +87,12 @@ def _detected(text: str, codes: list[str]) -> str | None:
         return detect(text, codes)
     except LanguageError:
         return None
+
+
+@pytest.mark.parametrize("text", ["Hello.", "Hi.", "Good morning!", "HELLO"])
+def test_short_greetings_are_english(text):
+    assert detect(text, ["eng_Latn", "fra_Latn"]) == "eng_Latn"
+
+
+def test_a_single_french_word_is_french():
+    assert detect("Oui.", ["eng_Latn", "fra_Latn"]) == "fra_Latn"

