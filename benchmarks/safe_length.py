@@ -55,7 +55,7 @@ def measure(
     whole = [t.text for t in found]
     return {
         "size": size,
-        "tokens": sum(translator.count_tokens(p) for p in paragraphs) / len(paragraphs),
+        "tokens": sum(translator.tokenizer.count(p) for p in paragraphs) / len(paragraphs),
         "whole": sacrebleu.corpus_chrf(whole, [expected]).score,
         "apart": sacrebleu.corpus_chrf(apart, [expected]).score,
         "length": sum(map(len, whole)) / sum(map(len, apart)),

@@ -80,7 +80,7 @@ def test_demo_text_with_defaults(demo, direction):
         line
         for line in different_texts(found, lines)
         if longest_repeat(line["ids"]) < LOOP_REPEATS
-        and len(demo._pieces(line["source"], demo._languages[source], "auto")) == 1
+        and len(demo._texts.plan(line["source"], source, target, "auto").pieces) == 1
     ]
     assert len(unexplained) <= 1, unexplained
 

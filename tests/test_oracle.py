@@ -34,15 +34,15 @@ def compare(translator, model, rows, prefix, forced_bos):
 
 def test_demo(demo_checkpoint):
     with Translator("demo") as translator:
-        source, target = (translator._languages[code].token_id for code in ("eng_Latn", "fra_Latn"))
-        rows = [[source, *translator._text.encode(text), 2] for text in DEMO_TEXTS]
+        source, target = (language.token_id for language in translator.manifest.languages)
+        rows = [[source, *translator.tokenizer.encode(text), 2] for text in DEMO_TEXTS]
         compare(translator, reference.load(demo_checkpoint), rows, [2, target], target)
 
 
 def test_opus_mt(opus_mt, shared):
     lines = (shared / "data" / "flores-dev" / "en.txt").read_text(encoding="utf-8").splitlines()[SENTENCES]
     with Translator(opus_mt) as translator:
-        rows = [[*translator._text.encode(line), 0] for line in lines]
+        rows = [[*translator.tokenizer.encode(line), 0] for line in lines]
         compare(translator, reference.load(opus_mt), rows, None, None)
 
 

@@ -48,7 +48,7 @@ def marian(tmp_path_factory):
 
 
 def prompt(translator: Translator, text: str) -> list[int]:
-    return [6047, *translator._text.encode(text), 2]
+    return [6047, *translator.tokenizer.encode(text), 2]
 
 
 PREFIX = [2, 6057]
@@ -193,7 +193,7 @@ def test_max_length_counts_the_tokens_of_a_piece(small):
     for length in (1, 5):
         ids = small.generate([prompt(small, "Hello.")], PREFIX, max_new_tokens=length)
         text = small.translate("Hello.", "fr", "en", max_length=length, loop_guard=False).text
-        assert text == small._text.decode(ids[0])
+        assert text == small.tokenizer.decode(ids[0])
 
 
 def test_repetition_is_penalised_and_ngrams_banned(small):
@@ -217,7 +217,7 @@ def test_the_guard_acts_on_the_fifth_round_only(small):
         (ids,) = small.generate([prompt(small, text)], PREFIX)
         loops.append(begins_a_fifth_round(ids))
         off = small.translate(text, "fr", "en", loop_guard=False).text
-        assert off == small._text.decode(ids)
+        assert off == small.tokenizer.decode(ids)
         assert (small.translate(text, "fr", "en").text != off) == loops[-1]
     assert 0 < sum(loops) < len(loops)
 
@@ -229,7 +229,7 @@ SENTENCES = [*TEXTS, "She bought a new car last week.", "We ate bread and cheese
 
 def test_nothing_of_a_long_paragraph_is_lost(small, demo):
     paragraph = " ".join(SENTENCES * 4)
-    assert demo._text.count(paragraph) > demo.manifest.safe_length
+    assert demo.tokenizer.count(paragraph) > demo.manifest.safe_length
     each = [demo.translate(sentence, "fr", "en").text for sentence in SENTENCES]
     found = demo.translate(paragraph, "fr", "en")
     assert found.text == " ".join(each * 4)
@@ -243,7 +243,7 @@ def test_split_modes(small):
     (whole,) = small.generate([prompt(small, text)], PREFIX)
     for split in ("auto", "none"):
         found = small.translate(text, "fr", "en", split=split, loop_guard=False).text
-        assert found == small._text.decode(whole) != " ".join(each)
+        assert found == small.tokenizer.decode(whole) != " ".join(each)
 
 
 def test_split_none_refuses_what_exceeds_the_window(small):
@@ -253,12 +253,12 @@ def test_split_none_refuses_what_exceeds_the_window(small):
 
 
 def test_pieces_fill_the_window_and_no_more(small):
-    longest = "a" * next(n for n in range(100) if small._text.count("a" * (n + 1)) > 62)
-    assert small._text.count(longest) == 62
-    assert len(small._plan(longest, "en", "fr", "auto").pieces) == 1
-    pieces = small._plan(longest + "a", "en", "fr", "auto").pieces
+    longest = "a" * next(n for n in range(100) if small.tokenizer.count("a" * (n + 1)) > 62)
+    assert small.tokenizer.count(longest) == 62
+    assert len(small._texts.plan(longest, "en", "fr", "auto").pieces) == 1
+    pieces = small._texts.plan(longest + "a", "en", "fr", "auto").pieces
     assert "".join(piece.text for piece in pieces) == longest + "a"
-    assert all(small._text.count(piece.text) <= 62 for piece in pieces)
+    assert all(small.tokenizer.count(piece.text) <= 62 for piece in pieces)
     assert small.translate(longest, "fr", "en", split="none").text
 
 

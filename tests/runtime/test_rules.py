@@ -53,6 +53,15 @@ def test_end_is_banned_until_the_minimum_and_forced_at_the_maximum():
     assert banned(late) == [{1, 2, 3}]
 
 
+def test_a_forced_first_token_comes_right_after_the_decoder_start():
+    r = Rules(eos=0, forced_bos=2)
+    first, second = np.zeros((1, 4), np.float32), np.zeros((1, 4), np.float32)
+    rules.apply(first, np.array([[3]]), r, limits(1))
+    rules.apply(second, np.array([[3, 2]]), r, limits(1))
+    assert banned(first) == [{0, 1, 3}]
+    assert banned(second) == [set()]
+
+
 def test_begin_suppress_only_bites_on_the_first_new_token():
     r = Rules(eos=0, suppress_tokens=(3,), begin_suppress_tokens=(1, 2))
     first, second = np.zeros((1, 5), np.float32), np.zeros((1, 5), np.float32)

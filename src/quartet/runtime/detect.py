@@ -25,7 +25,9 @@ def detect(text: str, among: Sequence[str]) -> str:
     sample = " ".join(valid_unicode(text).split())[:MAX_CHARACTERS]
     if not any(map(str.isalpha, sample)):
         raise LanguageError(f"cannot tell the language of {_shown(sample)}; name it with --from (source=...)")
-    guesses = [(LABELS.get(g["lang"], g["lang"]), g["score"]) for g in _detector().detect(_words(sample), model="lite", k=ALL)]
+    guesses = [
+        (LABELS.get(g["lang"], g["lang"]), g["score"]) for g in _detector().detect(_words(sample), model="lite", k=ALL)
+    ]
     codes = tuple(among)
     found = ((code, probability) for label, probability in guesses if (code := _code(label, codes)))
     best, probability = next(found, (None, 0.0))

@@ -113,6 +113,7 @@ def _prepare(
             bad_words_ids=generation.bad_words_ids,
             suppress_tokens=generation.suppress_tokens,
             begin_suppress_tokens=generation.begin_suppress_tokens,
+            forced_bos=generation.forced_bos,
             forced_eos=generation.forced_eos,
             renormalize=generation.renormalize_logits,
             min_new_tokens=options.min_new_tokens,

@@ -1,27 +1,18 @@
-"""`Translator`: text in, text out. Languages, prompts, splitting and batching around `generate`."""
+"""`Translator`: text in, text out. Planning (`plan`), batching and joining around `generate`."""
 
-import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from quartet import models
-from quartet.errors import LanguageError, OptionError
+from quartet.errors import OptionError
 from quartet.progress import Progress, silent
-from quartet.runtime.detect import detect
 from quartet.runtime.generate import SearchOptions, generate_batch, stream
-from quartet.runtime.languages import display_name, is_language, resolve
+from quartet.runtime.plan import Plan, Planner, Split
 from quartet.runtime.search import Hypothesis
 from quartet.runtime.sessions import Sessions, open_sessions
-from quartet.runtime.split import Piece, join_pieces, split_text
 from quartet.runtime.text import Tokenizer, load_tokenizer
-from quartet.spec import Language, Manifest
-
-log = logging.getLogger("quartet")
-
-Split = Literal["auto", "sentences", "none"]
-SPLITS: tuple[Split, ...] = ("auto", "sentences", "none")
+from quartet.spec import Manifest
 
 
 @dataclass(frozen=True)
@@ -37,24 +28,6 @@ class Translation:
     source: str | None
     target: str | None
     alternatives: tuple["Translation", ...] = ()
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """A text taken apart: its pieces, and the languages that it goes from and to."""
-
-    text: str
-    source: Language | None
-    target: Language | None
-    pieces: tuple[Piece, ...]  # none: the text goes through unchanged
-
-    @property
-    def source_code(self) -> str | None:
-        return self.source.code if self.source else None
-
-    @property
-    def target_code(self) -> str | None:
-        return self.target.code if self.target else None
 
 
 class Translator:
@@ -79,13 +52,12 @@ class Translator:
         self._sessions: Sessions | None = open_sessions(self.folder, threads, verify)
         self.manifest: Manifest = self._sessions.manifest
         spec = self.manifest.tokenizer
-        self._tokenizer = load_tokenizer(self.folder, spec) if spec else None
-        self._languages = {language.code: language for language in self.manifest.languages}
+        self._planner = Planner(self.manifest, load_tokenizer(self.folder, spec)) if spec else None
 
     def close(self) -> None:
         """Give the memory back. The translator cannot be used afterwards."""
         self._sessions = None
-        self._tokenizer = None
+        self._planner = None
 
     def __enter__(self) -> "Translator":
         return self
@@ -175,10 +147,11 @@ class Translator:
             max_new_tokens=max_length,
             loop_guard=loop_guard,
         )
-        plans = [self._plan(text, source, target, split) for text in texts]
-        rows = [(plan, piece.text) for plan in plans for piece in plan.pieces]
-        sources = [self._source_ids(plan, text) for plan, text in rows]
-        prefixes = [self._prefix_ids(plan) for plan, _ in rows]
+        texts_ = self._texts
+        plans = [texts_.plan(text, source, target, split) for text in texts]
+        rows = [(plan, piece) for plan in plans for piece in plan.pieces]
+        sources = [texts_.source_ids(plan, piece) for plan, piece in rows]
+        prefixes = [texts_.prefix_ids(plan) for plan, _ in rows]
         found = iter(self._search(sources, prefixes, search, max_batch_size, progress))
         return [self._join(plan, [next(found) for _ in plan.pieces]) for plan in plans]
 
@@ -201,8 +174,7 @@ class Translator:
             max_new_tokens=max_length,
             loop_guard=loop_guard,
         )
-        plan = self._plan(text, source, target, split)
-        return self._stream(plan, search)
+        return self._stream(self._texts.plan(text, source, target, split), search)
 
     def generate(
         self,
@@ -239,107 +211,35 @@ class Translator:
         found = self._search(ids, prefixes, search, max_batch_size, silent)
         return [list(hypotheses[0].tokens) for hypotheses in found]
 
-    def count_tokens(self, text: str) -> int:
-        """Tokens of a text, without the special ones around it."""
-        return self._text.count(text)
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """Text to ids and back, without the special tokens around a text (the manifest's prompts say which)."""
+        return self._texts.tokenizer
 
     def check_languages(self, target: str | None, source: str | None) -> None:
         """Raise `LanguageError` where the model cannot translate between these; None stands as in `translate`."""
-        self._plan("", source, target, "auto")
-
-    # ---- languages ----------------------------------------------------------------------------------------------
-
-    def _target(self, name: str | None) -> Language | None:
-        return self._only_or_named(name, self.target_languages, "target", "--to LANG (target=...)")
-
-    def _source(self, name: str | None, text: str) -> Language | None:
-        codes = self.source_languages
-        if name is None and len(codes) > 1:
-            return self._languages[detect(text, codes)]
-        if len(codes) == 1 and not is_language(codes[0]):  # a group such as `roa`: whatever is named, it is in it
-            return self._languages[codes[0]]
-        return self._only_or_named(name, codes, "source", "--from LANG (source=...)")
-
-    def _is_in_no_language(self, text: str) -> bool:
-        """Numbers and signs alone: nothing to detect, and nothing to translate."""
-        return len(self.source_languages) > 1 and not any(map(str.isalpha, text))
-
-    def _only_or_named(self, name: str | None, codes: tuple[str, ...], side: str, option: str) -> Language | None:
-        if name is not None:
-            if not codes:
-                raise LanguageError(f"language {name!r}: the model names no {side} languages, so leave it out")
-            return self._languages[resolve(name, codes)]
-        if len(codes) > 1:
-            raise LanguageError(f"name the {side} language with {option}; the model has {len(codes)}")
-        return self._languages[codes[0]] if codes else None
-
-    # ---- from text to pieces and back ---------------------------------------------------------------------------
-
-    def _plan(self, text: str, source_name: str | None, target_name: str | None, split: Split) -> _Plan:
-        if split not in SPLITS:
-            raise OptionError(f"split is {split!r}; it is one of {', '.join(SPLITS)}")
-        _ = self._text  # a model without a tokeniser knows no languages either: say the cause, not the consequence
-        target = self._target(target_name)
-        if source_name is not None and target is not None and self._source(source_name, text) == target:
-            name = display_name(target.code)
-            raise LanguageError(f"source and target are both {name} ({target.code}); name two different languages")
-        if not text.strip() or (source_name is None and self._is_in_no_language(text)):
-            return _Plan(text, None, target, ())
-        source = self._source(source_name, text)
-        if source is not None and source == target:
-            log.warning("already in %s, left as it is: %s", display_name(source.code), _shortened(text))
-            return _Plan(text, source, target, ())
-        return _Plan(text, source, target, tuple(self._pieces(text, source, split)))
-
-    def _pieces(self, text: str, source: Language | None, split: Split) -> list[Piece]:
-        window = self.manifest.shapes.max_source_length - (len(self.manifest.source_prompt) - 1)
-        code = source.code if source else None
-        pieces = split_text(text, code, self.manifest.safe_length, window, self._text.count, split)
-        for piece in pieces if split == "none" else ():
-            if (tokens := self._text.count(piece.text)) > window:
-                raise OptionError(f"a text of {tokens} tokens is longer than the model's {window}; use split auto")
-        return pieces
+        self._texts.plan("", source, target, "auto")
 
     @property
-    def _text(self) -> Tokenizer:
+    def _texts(self) -> Planner:
         _ = self._open
-        if self._tokenizer is None:
+        if self._planner is None:
             raise OptionError(
                 f"{self.manifest.name} has no tokeniser: generate() takes ids, or convert it with its tokeniser's files"
             )
-        return self._tokenizer
+        return self._planner
 
-    def _source_ids(self, plan: _Plan, text: str) -> list[int]:
-        return self._prompt(self.manifest.source_prompt, plan, self._text.encode(text))
-
-    def _prefix_ids(self, plan: _Plan) -> list[int]:
-        return self._prompt(self.manifest.target_prompt, plan, [])
-
-    def _prompt(self, pattern: tuple[str, ...], plan: _Plan, text_ids: list[int]) -> list[int]:
-        tokens = self.manifest.tokens
-        words = {
-            "source": _token(plan.source),
-            "target": _token(plan.target),
-            "text": text_ids,
-            "eos": [tokens.eos],
-            "decoder_start": [tokens.decoder_start],
-        }
-        return [token for word in pattern for token in words[word]]
-
-    def _join(self, plan: _Plan, found: list[list[Hypothesis]]) -> Translation:
+    def _join(self, plan: Plan, found: list[list[Hypothesis]]) -> Translation:
         if not plan.pieces:
             return Translation(plan.text, None, plan.source_code, plan.target_code)
         ranks = range(min(len(hypotheses) for hypotheses in found))
         best, *others = [self._joined(plan, [hypotheses[i] for hypotheses in found]) for i in ranks]
         return replace(best, alternatives=tuple(others))
 
-    def _joined(self, plan: _Plan, hypotheses: list[Hypothesis]) -> Translation:
-        texts = [self._text.decode(h.tokens) for h in hypotheses]
-        text = join_pieces(plan.pieces, texts, plan.target_code)
+    def _joined(self, plan: Plan, hypotheses: list[Hypothesis]) -> Translation:
+        text = plan.join([self.tokenizer.decode(h.tokens) for h in hypotheses])
         score = sum(h.score for h in hypotheses) / len(hypotheses)
         return Translation(text, score, plan.source_code, plan.target_code)
-
-    # ---- batches ------------------------------------------------------------------------------------------------
 
     def _search(
         self,
@@ -362,20 +262,21 @@ class Translator:
             progress(start + len(rows), len(sources))
         return results
 
-    def _stream(self, plan: _Plan, options: SearchOptions) -> Iterator[str]:
+    def _stream(self, plan: Plan, options: SearchOptions) -> Iterator[str]:
+        planner = self._texts
         texts: list[str] = []
-        shown = ""
+        shown = None
         for piece in plan.pieces:
             texts.append("")
-            begun = [*plan.pieces[: len(texts) - 1], replace(piece, after="")]
-            for tokens in stream(self._open, self._source_ids(plan, piece.text), self._prefix_ids(plan), options):
-                texts[-1] = self._text.decode(tokens)
-                text = join_pieces(begun, texts, plan.target_code)
-                if text != shown:
+            begun = replace(plan, pieces=(*plan.pieces[: len(texts) - 1], replace(piece, after="")))
+            for tokens in stream(self._open, planner.source_ids(plan, piece), planner.prefix_ids(plan), options):
+                texts[-1] = planner.tokenizer.decode(tokens)
+                text = begun.join(texts)
+                if text != (shown or ""):
                     yield text
                 shown = text
-        whole = join_pieces(plan.pieces, texts, plan.target_code) if plan.pieces else plan.text
-        if whole != shown or not plan.pieces:
+        whole = plan.join(texts) if plan.pieces else plan.text
+        if whole != shown:
             yield whole
 
     @property
@@ -392,15 +293,6 @@ def _check_ids(rows: Sequence[Sequence[int]], vocab_size: int) -> None:
         for token in (min(row), max(row)):
             if not 0 <= token < vocab_size:
                 raise OptionError(f"id {token} is outside the vocabulary of {vocab_size}")
-
-
-def _token(language: Language | None) -> list[int]:
-    return [] if language is None or language.token_id is None else [language.token_id]
-
-
-def _shortened(text: str, length: int = 60) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= length else line[: length - 1] + "…"
 
 
 def _prefix_per_row(

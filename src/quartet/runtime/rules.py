@@ -26,6 +26,7 @@ class Rules:
     bad_words_ids: tuple[tuple[int, ...], ...] = ()
     suppress_tokens: tuple[int, ...] = ()
     begin_suppress_tokens: tuple[int, ...] = ()
+    forced_bos: int | None = None  # first token after the decoder start
     forced_eos: int | None = None
     renormalize: bool = False
     min_new_tokens: int = 0
@@ -55,6 +56,8 @@ def apply(scores: Scores, history: Ids, rules: Rules, limits: RowLimits) -> None
     ban_words(scores, history, rules.bad_words_ids, rules.eos)
     new_tokens = length - limits.prefix_length
     scores[new_tokens < rules.min_new_tokens, rules.eos] = -np.inf
+    if rules.forced_bos is not None and length == 1:
+        force(scores, np.ones(len(scores), bool), rules.forced_bos)
     if rules.forced_eos is not None:
         force(scores, limits.max_length - 1 == length, rules.forced_eos)
     if rules.suppress_tokens:
