@@ -1,0 +1,7 @@
+"""`python -m quartet`."""
+
+import sys
+
+from quartet.cli import main
+
+sys.exit(main())
