@@ -220,3 +220,12 @@ def test_a_person_is_told_that_lines_are_awaited(options, expected, start):
     os.write(ours, b"\x04")
     assert child.wait(timeout=20) == 0
     os.close(ours)
+
+
+def test_an_output_that_is_there_is_replaced_but_not_for_a_mistake(options, expected, run, tmp_path):
+    out = tmp_path / "out.txt"
+    out.write_text("an older and longer translation of something else\n" * 9)
+    assert run("translate", "--to", "klingon", "--output", out, LINES[0]).code == 2
+    assert out.read_text().startswith("an older")
+    assert run(*options, "--output", out, LINES[0]).code == 0
+    assert out.read_text() == expected[0] + "\n"

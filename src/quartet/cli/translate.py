@@ -30,6 +30,8 @@ def translate(args: argparse.Namespace) -> None:
     _check(args)
     with _output(args.output) as out, _translator(args) as translator:
         translator.check_languages(args.target, _source(args))
+        if args.output and args.output.is_file():
+            out.truncate(0)  # only now: a wrong language must not cost the file that is there
         if args.text:
             _write(translator, args.text, args, out, silent)
         elif args.input:
@@ -62,12 +64,12 @@ def _source(args: argparse.Namespace) -> str | None:
 
 @contextlib.contextmanager
 def _output(path: Path | None) -> Iterator[TextIO]:
-    """stdout, or a file; opened before any work, so that a name that cannot be written costs nothing."""
+    """stdout, or a file: opened before any work, so that a name that cannot be written costs none, but not emptied."""
     if path is None:
         yield sys.stdout
         return
     try:
-        with path.open("w", encoding="utf-8", errors="replace", newline="\n") as file:
+        with path.open("a", encoding="utf-8", errors="replace", newline="\n") as file:
             yield file
     except OSError as error:
         if isinstance(error, QuartetError) or error.filename not in (None, str(path)):
