@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -55,7 +56,7 @@ def start() -> Iterator[Start]:
         pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE) | options
         env = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"}
         command = [sys.executable, "-c", script, *(a if isinstance(a, bytes) else str(a) for a in argv)]
-        children.append(subprocess.Popen(command, env=env, **pipes))
+        children.append(subprocess.Popen(command, env=env, preexec_fn=_listen_to_ctrl_c, **pipes))
         return children[-1]
 
     yield launch
@@ -64,6 +65,11 @@ def start() -> Iterator[Start]:
         child.wait()
         for pipe in filter(None, (child.stdin, child.stdout, child.stderr)):
             pipe.close()
+
+
+def _listen_to_ctrl_c() -> None:
+    """A child of a background job would ignore SIGINT, as the job does."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")
