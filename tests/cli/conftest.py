@@ -2,7 +2,6 @@
 
 import logging
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -24,6 +23,9 @@ class Result:
     out: str
     err: str
 
+
+# a background job ignores SIGINT, and its children would too
+LISTEN_TO_CTRL_C = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
 
 Run = Callable[..., Result]
 Start = Callable[..., subprocess.Popen[bytes]]
@@ -55,8 +57,13 @@ def start() -> Iterator[Start]:
     def launch(*argv: object, script: str = "import sys; from quartet.cli import main; sys.exit(main())", **options):
         pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE) | options
         env = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"}
-        command = [sys.executable, "-c", script, *(a if isinstance(a, bytes) else str(a) for a in argv)]
-        children.append(subprocess.Popen(command, env=env, preexec_fn=_listen_to_ctrl_c, **pipes))
+        command = [
+            sys.executable,
+            "-c",
+            LISTEN_TO_CTRL_C + script,
+            *(a if isinstance(a, bytes) else str(a) for a in argv),
+        ]
+        children.append(subprocess.Popen(command, env=env, **pipes))
         return children[-1]
 
     yield launch
@@ -65,11 +72,6 @@ def start() -> Iterator[Start]:
         child.wait()
         for pipe in filter(None, (child.stdin, child.stdout, child.stderr)):
             pipe.close()
-
-
-def _listen_to_ctrl_c() -> None:
-    """A child of a background job would ignore SIGINT, as the job does."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")
