@@ -129,15 +129,15 @@ def test_opus_mt_greedy(opus, batch_size):
 
 @pytest.mark.slow
 def test_opus_mt_text_with_defaults(opus):
-    lines = golden("opus-mt-en-fr")["lines"]
+    lines = golden("opus-mt-en-fr")["lines"][::3]
     found = opus.translate_batch([line["source"] for line in lines])
     different = [(f.text, line["text"]) for f, line in zip(found, lines, strict=True) if f.text != line["text"]]
-    assert len(different) <= len(lines) // 200, different
+    assert len(different) <= 1, different
 
 
 @pytest.mark.slow
 def test_opus_mt_beams(opus):
-    lines = golden("opus-mt-en-fr")["lines"]
+    lines = golden("opus-mt-en-fr")["lines"][1::3]
     found = opus.translate_batch([line["source"] for line in lines], beam_size=4, max_batch_size=8)
     same = sum(f.text == line["beam_text"] for f, line in zip(found, lines, strict=True))
     assert same >= 0.98 * len(lines), f"{same} of {len(lines)}"

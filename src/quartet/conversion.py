@@ -20,7 +20,7 @@ from quartet.families.description import Description
 from quartet.graph import files, verify, writer
 from quartet.graph.builder import Builder
 from quartet.progress import Progress, silent
-from quartet.quantize.recipes import DEFAULT_PRECISION, check_precision
+from quartet.quantize.recipes import DEFAULT_PRECISION, recipe_of
 from quartet.spec import MANIFEST_NAME, FileEntry, Manifest, ModelSpec, Origin, Shapes, file_entry
 
 
@@ -38,7 +38,7 @@ def convert(
     Raises what `convert_folder` raises, `ModelNotFoundError`, and `DownloadError`.
     """
     out_dir = Path(out_dir)
-    check_precision(precision)
+    recipe_of(precision)
     check_output(out_dir, force)
     found = models.resolve(str(source), revision)
     if found.kind == "quartet":
@@ -64,12 +64,12 @@ def convert_folder(
     Raises `CheckpointError` (unreadable, or tensors missing, misshapen or left over: all of them are listed),
     `UnsupportedModelError`, `OutputError` (`out_dir` exists or cannot be written).
     """
-    check_precision(precision)
+    recipe = recipe_of(precision)
     check_output(out_dir, force)
     checkpoint = open_checkpoint(folder)
     family = families.find(checkpoint.config)
     spec = family.read_spec(checkpoint.config)
-    graphs = files.build(spec)
+    graphs = files.build(spec, recipe)
     tensors = match_tensors(checkpoint, family, spec, graphs)
     description = family.describe(checkpoint)
     with _staged(out_dir, force) as staging:

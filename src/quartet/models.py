@@ -23,7 +23,7 @@ import platformdirs
 from quartet.checkpoint import CONFIG, is_checkpoint
 from quartet.checkpoint.card import license_of
 from quartet.errors import ManifestError, ModelNotFoundError, OptionError, OutputError, did_you_mean
-from quartet.quantize.recipes import DEFAULT_PRECISION, check_precision
+from quartet.quantize.recipes import DEFAULT_PRECISION, recipe_of
 from quartet.spec import FORMAT_VERSION, MANIFEST_NAME, Manifest, Origin
 
 DEMO = "demo"
@@ -208,7 +208,7 @@ def ready(
     if source.kind == "quartet" and source.folder:
         return _as_asked(source.folder, precision)
     precision = precision or DEFAULT_PRECISION
-    check_precision(precision)
+    recipe_of(precision)
     entry = _models_folder() / _entry_name(source, precision)
     if not _is_whole(entry):
         with _locked(entry.name, wait=True):

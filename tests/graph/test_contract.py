@@ -119,16 +119,27 @@ def test_the_idle_branch_gives_an_empty_dummy(quartet):
     assert logits.shape == (1, 1, manifest.shapes.vocab_size)
 
 
-def test_verify_finds_a_weight_stored_twice(quartet, tmp_path):
-    folder, manifest = quartet
+def misplaced(folder, target, second_offset, second_name=None):
+    """A copy of a quartet whose second weight of the decoder lies elsewhere, or has another name."""
     for path in folder.iterdir():
-        (tmp_path / path.name).write_bytes(path.read_bytes())
-    model = ir.load(tmp_path / "decoder.onnx")
-    first, second, *_ = [v for v in model.graph.initializers.values() if isinstance(v.const_value, ir.ExternalTensor)]
-    for value in (first, second):
-        value.const_value = ir.ExternalTensor(
-            "decoder.onnx.data", 0, 4, ir.DataType.FLOAT, shape=ir.Shape([1]), name=value.name
-        )
-    ir.save(model, tmp_path / "decoder.onnx")
-    with pytest.raises(ManifestError, match=f"stored or named more than once: .*{first.name}"):
-        verify(tmp_path, manifest.files)
+        (target / path.name).write_bytes(path.read_bytes())
+    model = ir.load(target / "decoder.onnx")
+    _, second, *_ = [v for v in model.graph.initializers.values() if isinstance(v.const_value, ir.ExternalTensor)]
+    shape = ir.Shape([4])
+    second.const_value = ir.ExternalTensor(
+        "decoder.onnx.data", second_offset, 16, ir.DataType.FLOAT, shape=shape, name=second.name
+    )
+    ir.save(model, target / "decoder.onnx")
+    return target
+
+
+def test_verify_finds_overlapping_weights(quartet, tmp_path):
+    folder, manifest = quartet
+    with pytest.raises(ManifestError, match=r"decoder\.onnx\.data has weights that overlap at byte 8"):
+        verify(misplaced(folder, tmp_path, 8), manifest.files)
+
+
+def test_verify_finds_a_weight_outside_its_file(quartet, tmp_path):
+    folder, manifest = quartet
+    with pytest.raises(ManifestError, match=r"ends at byte \d+ of \d+ in decoder\.onnx\.data"):
+        verify(misplaced(folder, tmp_path, manifest.files["decoder.onnx.data"].bytes), manifest.files)

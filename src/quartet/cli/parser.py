@@ -92,7 +92,7 @@ def _translate(p: argparse.ArgumentParser) -> None:
 def _convert(p: argparse.ArgumentParser) -> None:
     p.add_argument("source", metavar="SOURCE", help="folder of a checkpoint, `demo`, alias, or org/name on the hub")
     p.add_argument("out_dir", metavar="OUT_DIR", type=Path, help="folder to make")
-    p.add_argument("--precision", metavar="P", help="fp32 (default)")
+    p.add_argument("--precision", metavar="P", help="fp32 (default), int8 or int4")
     p.add_argument("--revision", metavar="REV", help="branch, tag or commit on the hub")
     p.add_argument("--force", action="store_true", help="replace a quartet that is there already")
     _runs(p, "convert", "convert")
@@ -126,7 +126,7 @@ def _inspect(p: argparse.ArgumentParser) -> None:
 
 def _model_options(p: argparse.ArgumentParser) -> None:
     p.add_argument("--model", metavar="NAME_OR_DIR", default="demo", help="folder, alias, org/name; default: demo")
-    p.add_argument("--precision", metavar="P", help="precision to convert to; default: fp32")
+    p.add_argument("--precision", metavar="P", help="precision to convert to: fp32 (default), int8, int4")
     p.add_argument("--revision", metavar="REV", help="branch, tag or commit on the hub")
 
 

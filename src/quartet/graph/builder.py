@@ -5,12 +5,16 @@ file later, by `graph.writer`. So building a graph costs no memory, and the list
 of tensors that a checkpoint has to have.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
+
+from quartet.quantize.numerics import Scheme
+from quartet.quantize.recipes import Recipe
 
 OPSET = 20  # at most 21, and IR at most 10, so that mobile and web builds of ONNX Runtime load the files
 IR_VERSION = 9
@@ -20,43 +24,71 @@ Dim = int | str
 
 
 @dataclass(frozen=True)
+class Initializer:
+    """A tensor of the graph as it is stored."""
+
+    name: str
+    dtype: ir.DataType
+    shape: tuple[int, ...]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes in the data file."""
+        return math.prod(self.shape) * self.dtype.itemsize  # type: ignore[return-value]
+
+
+@dataclass(frozen=True)
 class Weight:
-    """An initializer whose bytes come from the checkpoint.
+    """Initializers whose bytes come from the checkpoint.
 
     `sources` are canonical tensor names, all of shape `source_shape` (each), put under each other along the first
-    axis. With `transposed` the result, a matrix [out, in], is stored as [in, out], as `MatMul` wants it.
+    axis. With `transposed` the result, a matrix [out, in], is stored as [in, out], as `MatMul` wants it. With a
+    `scheme` it is stored as codes, scales and perhaps zero points, as `MatMulNBits` wants them.
     """
 
     name: str
     sources: tuple[str, ...]
     source_shape: tuple[int, ...]
     transposed: bool = False
+    scheme: Scheme | None = None
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape as stored. A leading axis of one (Marian's `final_logits_bias` [1, v]) is dropped."""
+    def initializers(self) -> tuple[Initializer, ...]:
+        """What is stored: the weight itself, or codes, scales and (where asymmetric) zero points."""
+        if self.scheme is None:
+            return (Initializer(self.name, ir.DataType.FLOAT, self._shape()),)
+        bits, size = self.scheme.bits, self.scheme.block_size
+        rows, columns = len(self.sources) * self.source_shape[0], self.source_shape[1]
+        blocks = -(-columns // size)
+        codes = Initializer(f"{self.name}.codes", ir.DataType.UINT8, (rows, blocks, size * bits // 8))
+        scales = Initializer(f"{self.name}.scales", ir.DataType.FLOAT, (rows, blocks))
+        zeros = Initializer(f"{self.name}.zero_points", ir.DataType.UINT8, (rows, -(-blocks * bits // 8)))
+        return (codes, scales) if self.scheme.symmetric else (codes, scales, zeros)
+
+    def _shape(self) -> tuple[int, ...]:
+        """A leading axis of one (Marian's `final_logits_bias` [1, v]) is dropped."""
         if len(self.source_shape) == 2 and self.source_shape[0] == 1 and len(self.sources) == 1:
             return self.source_shape[1:]
-        rows = len(self.sources) * self.source_shape[0]
-        shape = (rows, *self.source_shape[1:])
+        shape = (len(self.sources) * self.source_shape[0], *self.source_shape[1:])
         return shape[::-1] if self.transposed else shape
 
     @property
     def nbytes(self) -> int:
-        """Bytes as stored."""
-        return 4 * int(np.prod(self.shape))
+        """Bytes in the data file."""
+        return sum(initializer.nbytes for initializer in self.initializers)
 
 
 class Builder:
     """The nodes, inputs, outputs and weights of one graph while it is being written."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, recipe: Recipe) -> None:
+        self.name, self.recipe = name, recipe
         self.inputs: list[ir.Value] = []
         self.outputs: list[ir.Value] = []
         self.nodes: list[ir.Node] = []
         self.initializers: dict[str, ir.Value] = {}
         self.weights: dict[str, Weight] = {}
+        self.views: dict[str, str] = {}  # initializer -> the one whose bytes it names again, in another shape
 
     def input(self, name: str, dtype: ir.DataType, shape: Sequence[Dim]) -> ir.Value:
         """Declare an input of the graph."""
@@ -70,9 +102,23 @@ class Builder:
         self.outputs.append(value)
 
     def weight(self, weight: Weight) -> ir.Value:
-        """An initializer that the writer fills from the checkpoint."""
+        """An initializer in float32 that the writer fills from the checkpoint."""
+        return self.quantized(weight)[0]
+
+    def quantized(self, weight: Weight) -> list[ir.Value]:
+        """The initializers of a quantised weight: codes, scales and perhaps zero points."""
         self.weights[weight.name] = weight
-        return self._initializer(weight.name, ir.DataType.FLOAT, weight.shape)
+        return [self._initializer(i.name, i.dtype, i.shape) for i in weight.initializers]
+
+    def view(self, name: str, value: ir.Value, shape: Sequence[int]) -> ir.Value:
+        """An initializer of another shape over the same bytes of the data file.
+
+        A Reshape would be folded into a second copy when the file is loaded.
+        """
+        assert value.name is not None
+        assert value.dtype is not None
+        self.views[name] = value.name
+        return self._initializer(name, value.dtype, shape)
 
     def constant(self, name: str, array: np.ndarray | np.generic) -> ir.Value:
         """A small initializer that lives inside the graph file."""
@@ -112,8 +158,8 @@ class Builder:
 
     def subgraph(self, name: str) -> "Builder":
         """A builder for the branch of an `If`: it shares initializers and weights with this one."""
-        branch = Builder(name)
-        branch.initializers, branch.weights = self.initializers, self.weights
+        branch = Builder(name, self.recipe)
+        branch.initializers, branch.weights, branch.views = self.initializers, self.weights, self.views
         return branch
 
     def branch_graph(self) -> ir.Graph:

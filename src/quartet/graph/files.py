@@ -3,7 +3,6 @@
 Shapes: b batch, s source length, p generated so far, d width, h heads, k head size, v vocabulary.
 """
 
-import numpy as np
 import onnx_ir as ir
 
 from quartet.graph.attention import (
@@ -14,7 +13,18 @@ from quartet.graph.attention import (
     split_heads,
 )
 from quartet.graph.builder import Builder, Weight
-from quartet.graph.layers import add_and_norm, add_positions, feed_forward, layer_norm, path, vector
+from quartet.graph.layers import (
+    add_and_norm,
+    add_positions,
+    embedding,
+    feed_forward,
+    layer_norm,
+    path,
+    quantized_product,
+    vector,
+)
+from quartet.quantize.numerics import Scheme
+from quartet.quantize.recipes import Recipe
 from quartet.spec import (
     CACHE_INITIALIZER,
     DECODER,
@@ -31,7 +41,7 @@ from quartet.spec import (
 INT64, FLOAT, BOOL = ir.DataType.INT64, ir.DataType.FLOAT, ir.DataType.BOOL
 
 
-def build(spec: ModelSpec) -> dict[str, Builder]:
+def build(spec: ModelSpec, recipe: Recipe) -> dict[str, Builder]:
     """All four graphs, by file."""
     makers = {
         EMBED_AND_LM_HEAD: embed_and_lm_head,
@@ -39,31 +49,34 @@ def build(spec: ModelSpec) -> dict[str, Builder]:
         CACHE_INITIALIZER: cache_initializer,
         DECODER: decoder,
     }
-    return {file: makers[file](spec) for file in FILES}
+    return {file: makers[file](spec, recipe) for file in FILES}
 
 
-def embed_and_lm_head(spec: ModelSpec) -> Builder:
+def embed_and_lm_head(spec: ModelSpec, recipe: Recipe) -> Builder:
     """One matrix, two uses: rows of it for `input_ids`, or its product with `pre_logits`; `use_lm_head` says which.
 
     The idle branch gives an empty tensor (batch of zero) for the other output.
     """
-    b = Builder(EMBED_AND_LM_HEAD)
+    b = Builder(EMBED_AND_LM_HEAD, recipe)
     d, v = spec.d_model, spec.vocab_size
     use_lm_head = b.input("use_lm_head", BOOL, [1])
     input_ids = b.input("input_ids", INT64, ["b", "n"])
     pre_logits = b.input("pre_logits", FLOAT, ["b", 1, d])
-    table = b.weight(Weight("/embed_tokens.weight", ("decoder.embed_tokens.weight",), (v, d)))
-    head = table if spec.tied_head else b.weight(Weight("/lm_head.weight", ("lm_head.weight",), (v, d)))
+    scheme = recipe.scheme(EMBED_AND_LM_HEAD, d)
+    table = b.quantized(Weight("/embed_tokens.weight", ("decoder.embed_tokens.weight",), (v, d), scheme=scheme))
+    head = table
+    if not spec.tied_head:
+        head = b.quantized(Weight("/lm_head.weight", ("lm_head.weight",), (v, d), scheme=scheme))
 
     embed = b.subgraph("embed")
-    matrix = _embedding(embed, table, input_ids, spec.embed_scale, "/embed")
+    matrix = embedding(embed, table, input_ids, scheme, spec.embed_scale, "/embed")
     embed.output(matrix, "embed/embed_matrix", FLOAT, ["b", "n", d])
     embed.output(_empty(embed, (0, 1, v), "/embed/no_logits"), "embed/logits", FLOAT, ["b", 1, v])
 
     project = b.subgraph("lm_head")
     nothing = _empty(project, (0, 1, d), "/lm_head/no_embedding")
     project.output(nothing, "lm_head/embed_matrix", FLOAT, ["b", "n", d])
-    _logits(project, head, pre_logits, spec)
+    project.output(_logits(project, head, pre_logits, scheme, spec), "lm_head/logits", FLOAT, ["b", 1, v])
 
     branches = {"then_branch": project.branch_graph(), "else_branch": embed.branch_graph()}
     embed_matrix, logits = b.op_many("If", [use_lm_head], "/use_lm_head", ("embed_matrix", "logits"), branches)
@@ -72,37 +85,38 @@ def embed_and_lm_head(spec: ModelSpec) -> Builder:
     return b
 
 
-def _embedding(b: Builder, table: ir.Value, ids: ir.Value, scale: float, name: str) -> ir.Value:
-    rows = b.op("Gather", [table, ids], f"{name}/rows")
-    return b.op("Mul", [rows, b.constant(f"{name}/scale", np.float32(scale))], name)
-
-
-def _logits(b: Builder, head: ir.Value, pre_logits: ir.Value, spec: ModelSpec) -> None:
-    # Gemm reads the matrix [v, d] as it lies (transB): a MatMul would need it transposed, that is, stored again
-    flat = b.op("Reshape", [pre_logits, b.integers("flat", -1, spec.d_model)], "/lm_head/flat")
-    inputs = [flat, head]
+def _logits(b: Builder, head: list[ir.Value], pre_logits: ir.Value, scheme: Scheme | None, spec: ModelSpec) -> ir.Value:
+    """`pre_logits` [b, 1, d] times the matrix [v, d] as it lies, plus the bias where there is one: [b, 1, v]."""
+    d, v = spec.d_model, spec.vocab_size
+    bias = []
     if spec.head_bias:
-        inputs.append(b.weight(Weight("/lm_head.bias", ("final_logits_bias",), (1, spec.vocab_size))))
-    product = b.op("Gemm", inputs, "/lm_head/product", {"transB": 1})
-    logits = b.op("Unsqueeze", [product, b.integers("axis1", 1)], "/lm_head/logits")
-    b.output(logits, "lm_head/logits", FLOAT, ["b", 1, spec.vocab_size])
+        bias = [b.weight(Weight("/lm_head.bias", ("final_logits_bias",), (1, v)))]
+    if scheme is not None:
+        product = quantized_product(b, pre_logits, head, scheme, v, d, "/lm_head/product")
+        return b.op("Add", [product, *bias], "/lm_head/logits") if bias else product
+    # Gemm can read the matrix transposed; a MatMul would need it stored again
+    flat = b.op("Reshape", [pre_logits, b.integers("flat", -1, d)], "/lm_head/flat")
+    product = b.op("Gemm", [flat, *head, *bias], "/lm_head/product", {"transB": 1})
+    return b.op("Unsqueeze", [product, b.integers("axis1", 1)], "/lm_head/logits")
 
 
 def _empty(b: Builder, shape: tuple[int, ...], name: str) -> ir.Value:
     return b.op("ConstantOfShape", [b.integers(f"{name}/shape", *shape)], name)
 
 
-def encoder(spec: ModelSpec) -> Builder:
+def encoder(spec: ModelSpec, recipe: Recipe) -> Builder:
     """Source embeddings [b, s, d] to `last_hidden_state` [b, s, d]."""
-    b = Builder(ENCODER)
+    b = Builder(ENCODER, recipe)
     d, stack = spec.d_model, spec.encoder
     input_ids = b.input("input_ids", INT64, ["b", "s"])
     attention_mask = b.input("attention_mask", INT64, ["b", "s"])
     embedded = b.input("embed_matrix", FLOAT, ["b", "s", d])
     if spec.source_vocab_size is not None:  # a source vocabulary of its own; `embed_matrix` is then unused
         shape = (spec.source_vocab_size, d)
-        table = b.weight(Weight("/encoder/embed_tokens.weight", ("encoder.embed_tokens.weight",), shape))
-        embedded = _embedding(b, table, input_ids, spec.embed_scale, "/encoder/embed")
+        scheme = recipe.scheme(EMBED_AND_LM_HEAD, d)
+        name = "/encoder/embed_tokens.weight"
+        table = b.quantized(Weight(name, ("encoder.embed_tokens.weight",), shape, scheme=scheme))
+        embedded = embedding(b, table, input_ids, scheme, spec.embed_scale, "/encoder/embed")
     x = add_positions(b, embedded, input_ids, None, spec.positions, "/encoder/embed_positions")
     mask = b.op("Cast", [attention_mask], "/encoder/mask", {"to": int(ir.DataType.INT32)})
 
@@ -118,9 +132,9 @@ def encoder(spec: ModelSpec) -> Builder:
     return b
 
 
-def cache_initializer(spec: ModelSpec) -> Builder:
+def cache_initializer(spec: ModelSpec, recipe: Recipe) -> Builder:
     """`encoder_hidden_states` [b, s, d] to the encoder part of the cache: keys and values [b, h, s, k] per layer."""
-    b = Builder(CACHE_INITIALIZER)
+    b = Builder(CACHE_INITIALIZER, recipe)
     d, heads = spec.d_model, spec.decoder.heads
     states = b.input("encoder_hidden_states", FLOAT, ["b", "s", d])
     for layer in range(spec.decoder.layers):
@@ -132,9 +146,9 @@ def cache_initializer(spec: ModelSpec) -> Builder:
     return b
 
 
-def decoder(spec: ModelSpec) -> Builder:
+def decoder(spec: ModelSpec, recipe: Recipe) -> Builder:
     """One token's embedding [b, 1, d] and the cache to `pre_logits` [b, 1, d] and the cache with one token more."""
-    b = Builder(DECODER)
+    b = Builder(DECODER, recipe)
     d, stack = spec.d_model, spec.decoder
     heads, head_size = stack.heads, d // stack.heads
     input_ids = b.input("input_ids", INT64, ["b", 1])

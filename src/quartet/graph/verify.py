@@ -1,5 +1,6 @@
 """Check a finished quartet without loading it: structure, sizes, and that no weight is stored twice."""
 
+import itertools
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -34,15 +35,23 @@ def stored_weights(folder: Path) -> Iterator[Stored]:
 
 
 def verify(folder: Path, files: dict[str, FileEntry]) -> None:
-    """Raise `ManifestError` where a weight lies outside its data file, overlaps another, or is stored twice."""
+    """Raise `ManifestError` where a weight lies outside its data file, overlaps another, or is named twice."""
     weights = list(stored_weights(folder))
     for weight in weights:
         size = files[weight.data_file].bytes
         if weight.offset + weight.length > size:
             end = weight.offset + weight.length
             raise ManifestError(f"{weight.name} ends at byte {end} of {size} in {weight.data_file}")
-    places = Counter((w.data_file, w.offset) for w in weights)
+    _refuse_overlaps(weights)
     names = Counter(w.name for w in weights)
-    twice = [w.name for w in weights if places[w.data_file, w.offset] > 1 or names[w.name] > 1]
+    twice = sorted(name for name, count in names.items() if count > 1)
     if twice:
-        raise ManifestError(f"stored or named more than once: {', '.join(sorted(set(twice)))}")
+        raise ManifestError(f"named more than once: {', '.join(twice)}")
+
+
+def _refuse_overlaps(weights: list[Stored]) -> None:
+    """Two names for the same bytes are one weight (in two shapes); bytes that only overlap are a mistake."""
+    places = sorted({(w.data_file, w.offset, w.length) for w in weights})
+    for (file, offset, length), (next_file, next_offset, _) in itertools.pairwise(places):
+        if file == next_file and next_offset < offset + length:
+            raise ManifestError(f"{file} has weights that overlap at byte {next_offset}")

@@ -5,7 +5,8 @@ a large table goes slice by slice, so memory stays near the largest single matri
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,7 +14,10 @@ import numpy as np
 import onnx_ir as ir
 
 from quartet.checkpoint.tensors import TensorEntry, read, row_slices
+from quartet.errors import CheckpointError
 from quartet.graph.builder import Builder, Weight
+from quartet.quantize.numerics import Method, Scheme, quantize
+from quartet.quantize.recipes import Recipe
 from quartet.spec import FileEntry, file_entry
 
 SLICE_BYTES = 16 << 20
@@ -32,33 +36,69 @@ def write(
 ) -> dict[str, FileEntry]:
     """Write one of the four files. `tensors` are by canonical name; `advance` is told of bytes as they are written."""
     model = builder.model()
+    places: dict[str, int] = {}
     with _HashingFile(folder / data_name(builder.name)) as out:
         for weight in builder.weights.values():
-            offset = out.align(ALIGNMENT if weight.nbytes >= SMALL else SMALL_ALIGNMENT)
-            for block in _blocks(weight, [tensors[s] for s in weight.sources]):
-                out.write(block)
-                advance(block.nbytes)
-            _place(builder.initializers[weight.name], weight, data_name(builder.name), offset)
+            entries = [tensors[source] for source in weight.sources]
+            for initializer, blocks in zip(weight.initializers, _stored(weight, entries, builder.recipe), strict=True):
+                places[initializer.name] = out.align(ALIGNMENT if initializer.nbytes >= SMALL else SMALL_ALIGNMENT)
+                for block in blocks:
+                    out.write(block)
+                    advance(block.nbytes)
+    places |= {view: places[original] for view, original in builder.views.items()}
+    for name, offset in places.items():
+        _place(builder.initializers[name], data_name(builder.name), offset)
     graph_path = folder / f"{builder.name}.onnx"
     ir.save(model, graph_path)
     return {graph_path.name: file_entry(graph_path), data_name(builder.name): out.entry()}
 
 
-def _place(value: ir.Value, weight: Weight, location: str, offset: int) -> None:
+def _place(value: ir.Value, location: str, offset: int) -> None:
+    assert value.dtype is not None
+    assert isinstance(value.shape, ir.Shape)
+    assert value.name is not None
+    length = math.prod(value.shape.numpy()) * value.dtype.itemsize
     value.const_value = ir.ExternalTensor(
-        location, offset, weight.nbytes, ir.DataType.FLOAT, shape=ir.Shape(weight.shape), name=weight.name
+        location, offset, int(length), value.dtype, shape=value.shape, name=value.name
     )
 
 
-def _blocks(weight: Weight, entries: list[TensorEntry]) -> Iterator[np.ndarray]:
-    """The bytes of a weight as it is stored, in pieces: float32, C order."""
-    if weight.transposed:
-        matrix = np.concatenate([read(entry) for entry in entries])
-        yield np.ascontiguousarray(matrix.T)
-        return
+def _stored(weight: Weight, entries: list[TensorEntry], recipe: Recipe) -> Iterator[Iterable[np.ndarray]]:
+    """The bytes of each initializer of a weight, in pieces, in C order."""
+    if weight.scheme is not None:
+        yield from _quantized(weight.name, entries, weight.scheme, recipe.method)
+    elif weight.transposed:
+        yield [np.ascontiguousarray(np.concatenate([read(entry) for entry in entries]).T)]
+    else:
+        yield _slices(entries)
+
+
+def _slices(entries: list[TensorEntry]) -> Iterator[np.ndarray]:
     for entry in entries:
         for start, stop in row_slices(entry.shape, SLICE_BYTES):
             yield read(entry, start, stop)
+
+
+def _quantized(name: str, entries: list[TensorEntry], scheme: Scheme, method: Method) -> Iterator[Iterable[np.ndarray]]:
+    """Codes slice by slice; the scales and zero points, small, are kept until the codes are written."""
+    scales: list[np.ndarray] = []
+    zero_points: list[np.ndarray] = []
+
+    def codes() -> Iterator[np.ndarray]:
+        for rows in _slices(entries):
+            try:
+                blocks = quantize(rows, scheme, method)
+            except CheckpointError as error:
+                raise CheckpointError(f"{name} cannot be quantised: {error}") from None
+            scales.append(blocks.scales)
+            if blocks.zero_points is not None:
+                zero_points.append(blocks.zero_points)
+            yield blocks.codes
+
+    yield codes()
+    yield scales
+    if not scheme.symmetric:
+        yield zero_points
 
 
 class _HashingFile:

@@ -32,8 +32,8 @@ def open_sessions(folder: Path, threads: int | None = None, verify: bool = False
     check_files(folder, manifest, verify)
     return Sessions(
         manifest,
-        # the matrix is shared with the embedding, which needs it as it is: a packed form would be a second copy
-        embed_and_lm_head=_open(folder, EMBED_AND_LM_HEAD, threads, prepacking=False),
+        # in float32 the embedding needs the matrix as it is: a packed form for the head would be a second copy
+        embed_and_lm_head=_open(folder, EMBED_AND_LM_HEAD, threads, prepacking=manifest.precision != "fp32"),
         encoder=_open(folder, ENCODER, threads),
         cache_initializer=_open(folder, CACHE_INITIALIZER, threads),
         decoder=_open(folder, DECODER, threads),

@@ -1,0 +1,79 @@
+"""What does each precision cost in quality, and what does it save? Size, chrF, BLEU and time on real sentences.
+
+    python benchmarks/precision.py CHECKPOINT --source en --target fr --data ../shared/data/flores-dev
+
+Every precision translates the same sentences, greedily; times are of alternating runs over batches, at batch 1.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import sacrebleu
+from machine import describe
+
+from quartet import Translator
+from quartet.conversion import convert_folder
+from quartet.quantize.recipes import RECIPES
+
+TIMED = 12  # sentences of the alternating runs
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("--source", required=True)
+    parser.add_argument("--target", required=True)
+    parser.add_argument("--data", type=Path, required=True, help="folder with one file of sentences per language")
+    parser.add_argument("--sentences", type=int, default=300)
+    parser.add_argument("--precisions", nargs="+", default=list(RECIPES), choices=list(RECIPES))
+    parser.add_argument("--threads", type=int)
+    args = parser.parse_args()
+    files = [args.data / f"{language}.txt" for language in (args.source, args.target)]
+    sources, references = (f.read_text(encoding="utf-8").splitlines()[: args.sentences] for f in files)
+    with tempfile.TemporaryDirectory(prefix="quartet-") as work:
+        folders = {precision: converted(args.checkpoint, Path(work), precision) for precision in args.precisions}
+        models = {precision: Translator(folder, threads=args.threads) for precision, folder in folders.items()}
+        seconds = alternating(models, sources[:TIMED], args)
+        rows = []
+        for precision, translator in models.items():
+            found = [t.text for t in translator.translate_batch(sources, args.target, args.source)]
+            rows.append(
+                {
+                    "precision": precision,
+                    "megabytes": sum(entry.bytes for entry in translator.manifest.files.values()) / 1e6,
+                    "chrf": sacrebleu.corpus_chrf(found, [references]).score,
+                    "bleu": sacrebleu.corpus_bleu(found, [references]).score,
+                    "seconds": seconds[precision],
+                }
+            )
+    first = rows[0]
+    print("| precision | files | chrF | BLEU | speed at batch 1 |\n|---|---|---|---|---|")
+    for r in rows:
+        speed = first["seconds"] / r["seconds"]
+        print(f"| {r['precision']} | {r['megabytes']:.0f} MB | {r['chrf']:.2f} | {r['bleu']:.2f} | {speed:.2f}× |")
+    print(json.dumps({"command": " ".join(sys.argv), "machine": describe(), "rows": rows}))
+
+
+def converted(checkpoint: Path, work: Path, precision: str) -> Path:
+    convert_folder(checkpoint, work / precision, precision=precision)
+    return work / precision
+
+
+def alternating(models: dict[str, Translator], texts: list[str], args: argparse.Namespace) -> dict[str, float]:
+    """Median seconds for the texts, one after the other, over runs in turn."""
+    times: dict[str, list[float]] = {name: [] for name in models}
+    for _ in range(5):
+        for name, translator in models.items():
+            start = time.perf_counter()
+            translator.translate_batch(texts, args.target, args.source, max_batch_size=1)
+            times[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+if __name__ == "__main__":
+    main()
