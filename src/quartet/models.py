@@ -77,7 +77,7 @@ class CachedModel:
 def aliases() -> dict[str, Alias]:
     """The table of aliases, by name."""
     return {
-        name: Alias(name, f"{group['organisation']}/{name}", group["license"], entry["parameters"], entry["about"])
+        name: Alias(name, f"{group['organisation']}/{name}", group["license"], entry.get("parameters"), entry["about"])
         for group in _table()["group"]
         for name, entry in group["models"].items()
     }

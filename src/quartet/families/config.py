@@ -52,8 +52,8 @@ def check_heads(spec: ModelSpec) -> ModelSpec:
     for side, heads in (("encoder", spec.encoder.heads), ("decoder", spec.decoder.heads)):
         if spec.d_model % heads:
             raise CheckpointError(f"config.json: d_model {spec.d_model} is no multiple of {heads} {side} heads")
-    if spec.d_model % 2:
-        raise UnsupportedModelError(f"d_model {spec.d_model} is odd; sinusoidal positions need an even one")
+    if spec.d_model % 2 or spec.d_model < 4:
+        raise UnsupportedModelError(f"d_model {spec.d_model}: sinusoidal positions need an even one, at least 4")
     return spec
 
 
