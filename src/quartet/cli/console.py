@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from quartet.progress import Progress as Report
+from quartet.progress import silent
 
 
 def show_notices() -> None:
@@ -26,9 +27,12 @@ def progress_bar(description: str, unit: str) -> Iterator[Report]:
     Unit `bytes` shows megabytes, any other one plain numbers.
     """
     console = Console(stderr=True)
+    if not console.is_terminal:
+        yield silent
+        return
     count = [DownloadColumn()] if unit == "bytes" else [MofNCompleteColumn(), TextColumn(unit)]
     columns = (TextColumn("{task.description}"), BarColumn(), *count, TimeRemainingColumn())
-    bars = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    bars = Progress(*columns, console=console, transient=True)
     task = bars.add_task(description, total=None)
 
     def advance(done: int, total: int) -> None:
@@ -38,4 +42,5 @@ def progress_bar(description: str, unit: str) -> Iterator[Report]:
     try:
         yield advance
     finally:
-        bars.stop()
+        if bars.live.is_started:
+            bars.stop()
