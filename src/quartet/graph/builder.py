@@ -58,8 +58,7 @@ class Weight:
         if self.scheme is None:
             return (Initializer(self.name, ir.DataType.FLOAT, self._shape()),)
         bits, size = self.scheme.bits, self.scheme.block_size
-        rows, columns = len(self.sources) * self.source_shape[0], self.source_shape[1]
-        blocks = -(-columns // size)
+        rows, blocks = len(self.sources) * self.source_shape[0], self.scheme.blocks(self.source_shape[1])
         codes = Initializer(f"{self.name}.codes", ir.DataType.UINT8, (rows, blocks, size * bits // 8))
         scales = Initializer(f"{self.name}.scales", ir.DataType.FLOAT, (rows, blocks))
         zeros = Initializer(f"{self.name}.zero_points", ir.DataType.UINT8, (rows, -(-blocks * bits // 8)))
@@ -103,10 +102,10 @@ class Builder:
 
     def weight(self, weight: Weight) -> ir.Value:
         """An initializer in float32 that the writer fills from the checkpoint."""
-        return self.quantized(weight)[0]
+        return self.stored(weight)[0]
 
-    def quantized(self, weight: Weight) -> list[ir.Value]:
-        """The initializers of a quantised weight: codes, scales and perhaps zero points."""
+    def stored(self, weight: Weight) -> list[ir.Value]:
+        """The initializers of a weight: itself, or with a scheme codes, scales and perhaps zero points."""
         self.weights[weight.name] = weight
         return [self._initializer(i.name, i.dtype, i.shape) for i in weight.initializers]
 

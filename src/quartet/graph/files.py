@@ -63,10 +63,10 @@ def embed_and_lm_head(spec: ModelSpec, recipe: Recipe) -> Builder:
     input_ids = b.input("input_ids", INT64, ["b", "n"])
     pre_logits = b.input("pre_logits", FLOAT, ["b", 1, d])
     scheme = recipe.scheme(EMBED_AND_LM_HEAD, d)
-    table = b.quantized(Weight("/embed_tokens.weight", ("decoder.embed_tokens.weight",), (v, d), scheme=scheme))
+    table = b.stored(Weight("/embed_tokens.weight", ("decoder.embed_tokens.weight",), (v, d), scheme=scheme))
     head = table
     if not spec.tied_head:
-        head = b.quantized(Weight("/lm_head.weight", ("lm_head.weight",), (v, d), scheme=scheme))
+        head = b.stored(Weight("/lm_head.weight", ("lm_head.weight",), (v, d), scheme=scheme))
 
     embed = b.subgraph("embed")
     matrix = embedding(embed, table, input_ids, scheme, spec.embed_scale, "/embed")
@@ -115,7 +115,7 @@ def encoder(spec: ModelSpec, recipe: Recipe) -> Builder:
         shape = (spec.source_vocab_size, d)
         scheme = recipe.scheme(EMBED_AND_LM_HEAD, d)
         name = "/encoder/embed_tokens.weight"
-        table = b.quantized(Weight(name, ("encoder.embed_tokens.weight",), shape, scheme=scheme))
+        table = b.stored(Weight(name, ("encoder.embed_tokens.weight",), shape, scheme=scheme))
         embedded = embedding(b, table, input_ids, scheme, spec.embed_scale, "/encoder/embed")
     x = add_positions(b, embedded, input_ids, None, spec.positions, "/encoder/embed_positions")
     mask = b.op("Cast", [attention_mask], "/encoder/mask", {"to": int(ir.DataType.INT32)})

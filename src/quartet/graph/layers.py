@@ -21,7 +21,7 @@ def linear(b: Builder, x: ir.Value, parts: tuple[str, ...], rows: int, columns: 
     if scheme is None:
         weight = b.weight(Weight(f"{name}.weight", sources, (rows, columns), transposed=True))
         return b.op("MatMul", [x, weight], name)
-    stored = b.quantized(Weight(f"{name}.weight", sources, (rows, columns), scheme=scheme))
+    stored = b.stored(Weight(f"{name}.weight", sources, (rows, columns), scheme=scheme))
     return quantized_product(b, x, stored, scheme, len(parts) * rows, columns, name)
 
 
