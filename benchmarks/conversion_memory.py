@@ -7,7 +7,6 @@ and deleted again; the disk needs twice its size. The limits are those that the 
 """
 
 import argparse
-import json
 import os
 import shutil
 import sys
@@ -15,8 +14,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from machine import describe
 from random_checkpoint import SHAPES, big
+from report import last_line, table
 
 LIMITS_MB = {"nllb-600M": 1000, "nllb-3.3B": 2000}
 CONVERT = "import sys; from quartet.cli import main; sys.exit(main(['convert', *sys.argv[1:]]))"
@@ -62,16 +61,15 @@ def main() -> None:
             rows.append(measure(shape, args.dtype, folder))
         finally:
             shutil.rmtree(folder)
-    print("| shape | checkpoint | quartet | time | peak resident | limit |\n|---|---|---|---|---|---|")
-    for r in rows:
-        limit = f"{r['limit_mb']} MB" if r["limit_mb"] else ""
-        print(
-            f"| {r['shape']} {r['dtype']} | {r['checkpoint_mb']} MB | {r['quartet_mb']} MB "
-            f"| {r['seconds']} s | {r['peak_mb']} MB | {limit} |"
-        )
-    print(json.dumps({"command": " ".join(sys.argv), "machine": describe(), "rows": rows}))
+    table(("shape", "checkpoint", "quartet", "time", "peak resident", "limit"), map(cells, rows))
+    last_line({"rows": rows})
     if any(r["limit_mb"] and r["peak_mb"] > r["limit_mb"] for r in rows):
         raise SystemExit("over the limit")
+
+
+def cells(row: dict) -> list[str]:
+    sizes = [f"{row[name]} MB" if row[name] else "" for name in ("checkpoint_mb", "quartet_mb", "peak_mb", "limit_mb")]
+    return [f"{row['shape']} {row['dtype']}", *sizes[:2], f"{row['seconds']} s", *sizes[2:]]
 
 
 if __name__ == "__main__":

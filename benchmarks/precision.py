@@ -6,15 +6,13 @@ Every precision translates the same sentences, greedily; times are of alternatin
 """
 
 import argparse
-import json
 import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import sacrebleu
-from machine import describe
+from report import last_line, table
 
 from quartet import Translator
 from quartet.conversion import convert_folder
@@ -51,12 +49,13 @@ def main() -> None:
                     "seconds": seconds[precision],
                 }
             )
-    first = rows[0]
-    print("| precision | files | chrF | BLEU | speed at batch 1 |\n|---|---|---|---|---|")
-    for r in rows:
-        speed = first["seconds"] / r["seconds"]
-        print(f"| {r['precision']} | {r['megabytes']:.0f} MB | {r['chrf']:.2f} | {r['bleu']:.2f} | {speed:.2f}× |")
-    print(json.dumps({"command": " ".join(sys.argv), "machine": describe(), "rows": rows}))
+    table(("precision", "files", "chrF", "BLEU", "speed at batch 1"), (cells(row, rows[0]) for row in rows))
+    last_line({"rows": rows})
+
+
+def cells(row: dict, first: dict) -> list[str]:
+    quality = [f"{row['chrf']:.2f}", f"{row['bleu']:.2f}"]
+    return [row["precision"], f"{row['megabytes']:.0f} MB", *quality, f"{first['seconds'] / row['seconds']:.2f}×"]
 
 
 def converted(checkpoint: Path, work: Path, precision: str) -> Path:

@@ -40,6 +40,7 @@ class Shape:
 
 
 SHAPES = {
+    "tiny": Shape(d_model=64, layers=2, ffn_dim=128, heads=4, vocab_size=1000),  # to try a script out
     "nllb-600M": Shape(d_model=1024, layers=12, ffn_dim=4096),  # facebook/nllb-200-distilled-600M
     "nllb-1.3B": Shape(d_model=1024, layers=24, ffn_dim=8192),  # facebook/nllb-200-distilled-1.3B
     "nllb-3.3B": Shape(d_model=2048, layers=24, ffn_dim=8192),  # facebook/nllb-200-3.3B

@@ -9,12 +9,10 @@ family's file).
 """
 
 import argparse
-import json
-import sys
 from pathlib import Path
 
 import sacrebleu
-from machine import describe
+from report import last_line, table
 
 from quartet import Translator
 
@@ -32,10 +30,14 @@ def main() -> None:
     with Translator(args.model) as translator:
         alone = [t.text for t in translator.translate_batch(sources, args.target, args.source, split="none")]
         rows = [measure(translator, sources, references, alone, size, args) for size in args.sizes]
-    print("| sentences | tokens | chrF whole | chrF by sentence | length whole ÷ by sentence |\n|---|---|---|---|---|")
-    for r in rows:
-        print(f"| {r['size']} | {r['tokens']:.0f} | {r['whole']:.1f} | {r['apart']:.1f} | {r['length']:.2f} |")
-    print(json.dumps({"command": " ".join(sys.argv), "machine": describe(), "rows": rows}))
+    columns = ("sentences", "tokens", "chrF whole", "chrF by sentence", "length whole ÷ by sentence")
+    table(columns, map(cells, rows))
+    last_line({"rows": rows})
+
+
+def cells(row: dict[str, float]) -> list[object]:
+    scores = [f"{row['whole']:.1f}", f"{row['apart']:.1f}"]
+    return [row["size"], f"{row['tokens']:.0f}", *scores, f"{row['length']:.2f}"]
 
 
 def read(path: Path, count: int) -> list[str]:

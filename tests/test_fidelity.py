@@ -13,7 +13,7 @@ import pytest
 
 from fidelity import differences
 from quartet import Translator
-from quartet.runtime.decode import decode_one_token, encode, read_logits
+from quartet.runtime.decode import decode_one_token, encode, read_scores
 from quartet.runtime.rules import LOOP_REPEATS, longest_repeat
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -107,7 +107,7 @@ def check_logits(translator, name):
         model = translator._open
         state = encode(model, [one["source_ids"].tolist()])
         for step, token in enumerate(one["decoder_ids"]):
-            logits = read_logits(model, decode_one_token(model, state, np.array([token])))[0]
+            logits = read_scores(model, decode_one_token(model, state, np.array([token]))).logits[0]
             assert np.abs(logits[one["top_ids"][step]] - one["top_logits"][step]).max() < LOGIT_TOLERANCE
             assert np.abs(logits[one["fixed_ids"]] - one["fixed_logits"][step]).max() < LOGIT_TOLERANCE
 

@@ -10,7 +10,7 @@ import pytest
 
 import tiny
 from quartet.conversion import convert_folder
-from quartet.runtime.decode import decode_one_token, embed, encode, padded, read_logits
+from quartet.runtime.decode import decode_one_token, embed, encode, padded, read_scores
 from quartet.runtime.generate import SearchOptions, generate_batch
 from quartet.runtime.sessions import Sessions, open_sessions
 
@@ -50,14 +50,14 @@ def test_hidden_states_and_logits(case):
     arrays = np.load(GOLDEN / "tiny.npz")
     for i, ids in enumerate(entry["inputs"]):
         input_ids, mask = padded([ids], 1)
-        inputs = {"input_ids": input_ids, "attention_mask": mask, "embed_matrix": embed(model, input_ids).numpy()}
+        inputs = {"input_ids": input_ids, "attention_mask": mask, "embed_matrix": embed(model, input_ids)}
         (hidden,) = model.encoder.run(["last_hidden_state"], inputs)
         assert np.abs(hidden[0] - arrays[f"{name}/{i}/last_hidden_state"]).max() < TOLERANCE
         if f"{name}/{i}/logits" not in arrays:
             continue
         state = encode(model, [ids])
         for token, expected in zip(arrays[f"{name}/{i}/decoder_ids"], arrays[f"{name}/{i}/logits"], strict=True):
-            logits = read_logits(model, decode_one_token(model, state, np.array([token])))
+            logits = read_scores(model, decode_one_token(model, state, np.array([token]))).logits
             assert np.abs(logits[0] - expected).max() < TOLERANCE
 
 

@@ -8,20 +8,33 @@ import contextlib
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from quartet import families, models
 from quartet.checkpoint import Checkpoint, open_checkpoint
 from quartet.checkpoint.tensors import TensorEntry, equal
-from quartet.errors import CheckpointError, OutputError
+from quartet.errors import CheckpointError, OptionError, OutputError
 from quartet.families import Family
 from quartet.families.description import Description
 from quartet.graph import files, verify, writer
 from quartet.graph.builder import Builder
+from quartet.graph.head import bias_weight, head_weight, lm_head, matrix_weight
 from quartet.progress import Progress, silent
-from quartet.quantize.recipes import DEFAULT_PRECISION, recipe_of
-from quartet.spec import MANIFEST_NAME, FileEntry, Manifest, ModelSpec, Origin, Shapes, file_entry
+from quartet.quantize.recipes import DEFAULT_PRECISION, QuantizationOptions, Recipe, recipe_of
+from quartet.spec import (
+    EMBED_AND_LM_HEAD,
+    MANIFEST_NAME,
+    FileEntry,
+    Manifest,
+    ModelSpec,
+    Origin,
+    Pruning,
+    Shapes,
+    file_entry,
+)
+from quartet.vocabulary.prune import Pruned, prune
 
 
 def convert(
@@ -29,22 +42,41 @@ def convert(
     out_dir: str | Path,
     *,
     precision: str = DEFAULT_PRECISION,
+    options: QuantizationOptions = QuantizationOptions(),  # noqa: B008  frozen
+    calibration_text: str | Path | None = None,
+    report: bool = False,
     revision: str | None = None,
+    languages: Sequence[str] = (),
+    texts: Sequence[str | Path] = (),
     force: bool = False,
     progress: Progress = silent,
 ) -> Manifest:
     """Convert the model that `source` names (a folder, `demo`, an alias, `org/name` on the hub) to `out_dir`.
 
+    options, calibration_text, report, languages, texts: as in `convert_folder`.
+
     Raises what `convert_folder` raises, `ModelNotFoundError`, and `DownloadError`.
     """
     out_dir = Path(out_dir)
-    recipe_of(precision)
+    check_calibration(recipe_of(precision, options), calibration_text, report)
     check_output(out_dir, force)
     found = models.resolve(str(source), revision)
     if found.kind == "quartet":
         raise CheckpointError(f"{source} is a quartet already; name the checkpoint it was made from")
     folder, origin = models.fetch(found)
-    return convert_folder(folder, out_dir, precision=precision, origin=origin, force=force, progress=progress)
+    return convert_folder(
+        folder,
+        out_dir,
+        precision=precision,
+        options=options,
+        calibration_text=calibration_text,
+        report=report,
+        origin=origin,
+        languages=languages,
+        texts=texts,
+        force=force,
+        progress=progress,
+    )
 
 
 def convert_folder(
@@ -52,7 +84,12 @@ def convert_folder(
     out_dir: Path,
     *,
     precision: str = DEFAULT_PRECISION,
+    options: QuantizationOptions = QuantizationOptions(),  # noqa: B008  frozen
+    calibration_text: str | Path | None = None,
+    report: bool = False,
     origin: Origin | None = None,
+    languages: Sequence[str] = (),
+    texts: Sequence[str | Path] = (),
     force: bool = False,
     progress: Progress = silent,
 ) -> Manifest:
@@ -61,23 +98,52 @@ def convert_folder(
     The folder appears under its name only when complete: it is written beside its place and moved there, so that an
     interrupted conversion leaves nothing that looks like a model. `force` replaces a quartet that is there already.
 
+    options: method, block size and bits where they should not be the precision's own. report: measure how far each
+    file is from float32 on real sentences, and keep that in the manifest. calibration_text: a file of sentences, one
+    per line, for method gptq and for the report; None: some that come with quartet.
+
+    languages: cut the vocabulary down to these, in any common spelling; none: keep all of it. texts: files with text
+    in these languages, of which the pieces are kept that occur; none: all pieces written in the languages' scripts.
+
     Raises `CheckpointError` (unreadable, or tensors missing, misshapen or left over: all of them are listed),
-    `UnsupportedModelError`, `OutputError` (`out_dir` exists or cannot be written).
+    `UnsupportedModelError`, `OutputError` (`out_dir` exists or cannot be written), `LanguageError` and `OptionError`
+    (languages that the model does not have; texts that cannot be read, or without languages).
     """
-    recipe = recipe_of(precision)
+    recipe = recipe_of(precision, options)
+    lines = check_calibration(recipe, calibration_text, report)
     check_output(out_dir, force)
+    check_selection(languages, texts)
     checkpoint = open_checkpoint(folder)
     family = families.find(checkpoint.config)
     spec = family.read_spec(checkpoint.config)
+    description = family.describe(checkpoint)
+    pruned = prune(folder, spec, description, languages, tuple(map(Path, texts))) if languages else None
     graphs = files.build(spec, recipe)
     tensors = match_tensors(checkpoint, family, spec, graphs)
-    description = family.describe(checkpoint)
+    if pruned:
+        spec, description, tensors = pruned.spec, pruned.description, pruned.select(tensors)
+        graphs = files.build(spec, recipe)
     with _staged(out_dir, force) as staging:
         written = _write_graphs(graphs, tensors, staging, progress)
-        written |= _copy_tokenizer(checkpoint.folder, description.tokenizer_files, staging)
-        manifest = _manifest(spec, description, written, precision, origin or Origin(folder.resolve().name))
+        owner = graphs[EMBED_AND_LM_HEAD]
+        written |= writer.write_borrowing(lm_head(spec, recipe), owner, staging)
+        written |= _write_tokenizer(checkpoint.folder, description.tokenizer_files, pruned, staging)
+        origin = origin or Origin(folder.resolve().name)
+        manifest = _manifest(spec, description, written, precision, origin, pruned.pruning if pruned else None)
+        manifest = replace(
+            manifest,
+            embedding=writer.stored_matrix(owner, matrix_weight(spec, recipe)),
+            lm_head=writer.stored_matrix(owner, head_weight(spec, recipe), bias_weight(spec)),
+        )
         manifest.save(staging)
-        verify.verify(staging, written)
+        if recipe.calibrated or report:
+            from quartet.calibration.calibrate import calibrate  # noqa: PLC0415  plain conversion runs nothing
+            from quartet.calibration.walk import Model  # noqa: PLC0415
+
+            model = Model(spec, tensors, staging, graphs)
+            manifest = calibrate(model, recipe, manifest, lines, report, progress)
+            manifest.save(staging)
+        verify.verify(staging, manifest.files)
     return manifest
 
 
@@ -95,6 +161,39 @@ def check_output(out_dir: Path, force: bool) -> None:
         raise OutputError(f"{out_dir} holds other files; name a new or empty folder")
     if not force:
         raise OutputError(f"{out_dir} holds a quartet already; use --force (force=True) to replace it")
+
+
+def check_calibration(recipe: Recipe, text: str | Path | None, report: bool) -> list[str] | None:
+    """The lines of the calibration text; raises `OptionError` where it or the report has no use."""
+    if report and not recipe.schemes:
+        raise OptionError(f"precision {recipe.name} is float32 itself: a report is for int8 and int4")
+    if text is not None and not (recipe.calibrated or report):
+        raise OptionError(f"calibration text ({text}) is for method gptq and for a report; ask for one of them too")
+    return None if text is None else _lines(Path(text))
+
+
+def _lines(file: Path) -> list[str]:
+    """The lines of a text that are not empty."""
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise OptionError(f"the calibration text {file} cannot be read: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise OptionError(f"the calibration text {file} is not UTF-8") from None
+    kept = [line.strip() for line in lines if line.strip()]
+    if not kept:
+        raise OptionError(f"the calibration text {file} is empty; a few hundred sentences, one per line, are expected")
+    return kept
+
+
+def check_selection(languages: Sequence[str], texts: Sequence[str | Path]) -> None:
+    """Raise `OptionError` where texts are given without languages, or a language has no name."""
+    if isinstance(languages, str) or isinstance(texts, str):
+        raise OptionError(f"languages and texts are lists, {languages or texts!r} is a string")
+    if texts and not languages:
+        raise OptionError(f"text ({texts[0]}) is for the vocabulary of some languages; name them too")
+    if not all(name.strip() for name in languages):
+        raise OptionError(f"languages {','.join(languages)!r}: one of them has no name")
 
 
 def match_tensors(
@@ -157,14 +256,22 @@ def _write_graphs(
     return written
 
 
-def _copy_tokenizer(source: Path, names: tuple[str, ...], folder: Path) -> dict[str, FileEntry]:
+def _write_tokenizer(source: Path, names: tuple[str, ...], pruned: Pruned | None, folder: Path) -> dict[str, FileEntry]:
     for name in names:
-        shutil.copyfile(source / name, folder / name)
+        if pruned is None:
+            shutil.copyfile(source / name, folder / name)
+        else:
+            (folder / name).write_bytes(pruned.files[name])
     return {name: file_entry(folder / name) for name in names}
 
 
 def _manifest(
-    spec: ModelSpec, description: Description, written: dict[str, FileEntry], precision: str, origin: Origin
+    spec: ModelSpec,
+    description: Description,
+    written: dict[str, FileEntry],
+    precision: str,
+    origin: Origin,
+    pruning: Pruning | None,
 ) -> Manifest:
     return Manifest(
         family=spec.family,
@@ -183,6 +290,7 @@ def _manifest(
             max_source_length=description.max_source_length,
             max_target_length=description.max_source_length,
             source_vocab_size=spec.source_vocab_size,
+            embed_scale=spec.embed_scale,
         ),
         tokens=description.tokens,
         generation=description.generation,
@@ -192,6 +300,7 @@ def _manifest(
         languages=description.languages,
         tokenizer=description.tokenizer,
         files=written,
+        pruning=pruning,
     )
 
 

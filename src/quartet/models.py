@@ -31,6 +31,7 @@ DEMO_FOLDER = Path(__file__).parent / "demo"
 
 REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9_][\w.-]*")
 OPUS_MT = re.compile(r"opus-mt-[A-Za-z_]{2,}-[A-Za-z_]{2,}")
+PACKED = "packed"  # folder in the cache for weights as this machine packs them, see `runtime.packing`
 ENTRY = re.compile(r"(?P<entry>[\w.-]+--[0-9a-f]{12})(?P<leftover>.*)")  # of the cache; a leftover has a longer name
 SOURCE_SUFFIXES = {".json", ".safetensors", ".bin", ".model", ".spm", ".onnx", ".onnx_data"}  # what a conversion reads
 
@@ -231,20 +232,29 @@ def list_cached() -> list[CachedModel]:
 
 
 def clear_cache(name: str | None = None) -> int:
-    """Delete converted models, and what interrupted conversions left; returns the bytes freed.
+    """Delete converted models, their packed weights, and what interrupted conversions left; returns the bytes freed.
 
     name: only the conversions of this model (a name, alias or repository, as `list_cached` or the user spells it).
     What is being converted at the moment is left alone, and so is everything in the folder that quartet did not
     make. Raises `ModelNotFoundError` where the cache has no such model.
     """
     if name is None:
-        return sum(map(_remove_unless_busy, _entries()))
+        return sum(map(_remove_unless_busy, _entries())) + _remove_packed(cache_folder() / PACKED)
     cached = list_cached()
     alias = _alias(name)
     folders = [model.folder for model in cached if model.name in (name, alias and alias.repo)]
     if not folders:
         raise ModelNotFoundError(f"the cache has no model {name!r}{did_you_mean(name, [m.name for m in cached])}")
-    return sum(map(_remove_unless_busy, folders))
+    return sum(_remove_unless_busy(folder) + _remove_packed(packed_folder(folder)) for folder in folders)
+
+
+def packed_folder(folder: Path) -> Path:
+    """Where the weights of the quartet in `folder`, anywhere on the disk, are kept as this machine packs them."""
+    return cache_folder() / PACKED / hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
+
+
+def _remove_packed(path: Path) -> int:
+    return _remove(path) if path.is_dir() else 0
 
 
 def _as_asked(folder: Path, precision: str | None) -> Path:

@@ -12,13 +12,16 @@ from typing import Any, Literal
 
 from quartet.errors import ManifestError
 
-FORMAT_VERSION = "1.0"
+FORMAT_VERSION = "1.1"
 MANIFEST_NAME = "quartet.json"
 
 EMBED_AND_LM_HEAD = "embed_and_lm_head"
 ENCODER = "encoder"
 CACHE_INITIALIZER = "cache_initializer"
 DECODER = "decoder"
+LM_HEAD = "lm_head"  # our runtime's own graph of the head, over the weights of embed_and_lm_head
+TOP_K = 64  # how many of the best scores the LM head gives beside the logits
+
 FILES = (EMBED_AND_LM_HEAD, ENCODER, CACHE_INITIALIZER, DECODER)
 
 Part = Literal["encoder", "decoder"]
@@ -108,6 +111,26 @@ def file_entry(path: Path) -> FileEntry:
 
 
 @dataclass(frozen=True)
+class StoredMatrix:
+    """Where rows of a matrix lie: bytes from the beginning of `file` to row 0 of each of its parts.
+
+    In float32 there are only `codes`, the matrix itself. Otherwise a row is made of blocks of `block_size` columns,
+    each with a float32 scale, as `MatMulNBits` wants them; `residual` is the fine one of two nibble planes.
+    """
+
+    file: str
+    rows: int
+    columns: int
+    bits: int  # 32, 8, or 4 (of one plane where there are two)
+    codes: int
+    block_size: int | None = None
+    scales: int | None = None
+    zero_points: int | None = None  # None: 8 or 128 everywhere
+    residual: int | None = None
+    bias: int | None = None  # of the head: a float32 per row
+
+
+@dataclass(frozen=True)
 class Shapes:
     """Static dimensions of the graphs."""
 
@@ -120,6 +143,7 @@ class Shapes:
     max_source_length: int  # the window: most source tokens, special ones included
     max_target_length: int  # most target tokens, prefix included
     source_vocab_size: int | None = None  # rows of the encoder's own embedding; None: it shares the decoder's
+    embed_scale: float = 1.0  # what rows of the embedding are multiplied by
 
 
 @dataclass(frozen=True)
@@ -182,6 +206,42 @@ class Language:
 
 
 @dataclass(frozen=True)
+class Pruning:
+    """How the vocabulary was cut down to some languages. All ids of the manifest and of the files are the new ones."""
+
+    texts: tuple[str, ...]  # SHA-256 of the text files whose pieces were kept; none: all pieces of the right scripts
+    vocab_size: int  # rows of the checkpoint
+    source_vocab_size: int | None = None  # likewise, of the encoder's own embedding
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far an output is from what it is in float32, over all tokens and channels."""
+
+    file: str
+    output: str
+    layer: int | None  # the output of this layer, or of the whole file
+    largest: float
+    mean: float  # of the magnitudes of the differences
+    magnitude: float  # mean magnitude of the output in float32
+
+    @property
+    def relative(self) -> float:
+        """Mean difference in units of the mean magnitude."""
+        return self.mean / self.magnitude if self.magnitude else 0.0
+
+
+@dataclass(frozen=True)
+class Report:
+    """Differences to float32, each file given what it would get in float32."""
+
+    inputs: Literal["text", "random ids"]  # random where the checkpoint has no tokeniser
+    sentences: int
+    outputs: tuple[Difference, ...]  # of the four files
+    layers: tuple[Difference, ...]  # of encoder, cache initializer and decoder
+
+
+@dataclass(frozen=True)
 class Manifest:
     """`quartet.json`: everything the runtime knows about a model. The runtime has no `if family == ...`.
 
@@ -204,7 +264,11 @@ class Manifest:
     languages: tuple[Language, ...]
     tokenizer: TokenizerSpec | None  # None: the checkpoint had no tokeniser files, the model runs on ids
     files: dict[str, FileEntry]
+    embedding: StoredMatrix | None = None  # rows for tokens; None: written before format 1.1
+    lm_head: StoredMatrix | None = None  # rows for logits: the same ones where they are tied
     format_version: str = FORMAT_VERSION
+    pruning: Pruning | None = None  # None: the vocabulary is the checkpoint's
+    report: Report | None = None  # None: no differences to float32 were measured
 
     def save(self, folder: Path) -> None:
         """Write `quartet.json` into the folder."""
@@ -251,5 +315,17 @@ def _manifest(data: dict[str, Any]) -> Manifest:
     parts["languages"] = tuple(Language(**_known(Language, entry)) for entry in data["languages"])
     tokenizer = data["tokenizer"]
     parts["tokenizer"] = tokenizer and TokenizerSpec(**_known(TokenizerSpec, tokenizer))
+    for name in ("embedding", "lm_head"):
+        parts[name] = data.get(name) and StoredMatrix(**_known(StoredMatrix, data[name]))
+    pruning = data.get("pruning")
+    parts["pruning"] = pruning and Pruning(**_known(Pruning, pruning))
+    parts["report"] = data.get("report") and _report(data["report"])
     parts["files"] = {name: FileEntry(**_known(FileEntry, entry)) for name, entry in data["files"].items()}
     return Manifest(**parts)
+
+
+def _report(data: dict[str, Any]) -> Report:
+    parts = _known(Report, data)
+    for name in ("outputs", "layers"):
+        parts[name] = tuple(Difference(**_known(Difference, entry)) for entry in data[name])
+    return Report(**parts)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from checkpoint_files import to_bfloat16, write_torch_zip
 from quartet.checkpoint import tensors, torch_pickle
-from quartet.checkpoint.tensors import TensorEntry, equal, normal_strides, read, row_slices, same_bytes
+from quartet.checkpoint.tensors import TensorEntry, equal, normal_strides, read, row_slices, same_bytes, take_rows
 from quartet.errors import CheckpointError
 
 DTYPES = ["float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint64", "uint32", "uint16"]
@@ -182,3 +182,26 @@ def test_sizes():
     entry = TensorEntry(Path("f"), 0, (3, 5), "bfloat16")
     assert (entry.size, entry.nbytes) == (15, 30)
     assert TensorEntry(Path("f"), 0, (), "int64").nbytes == 8
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 29), max_size=12), st.tuples(bounds, bounds), st.sampled_from(["float32", "bfloat16"]))
+def test_rows_are_those_of_numpy(tmp_path_factory, rows, part, dtype):
+    array = np.arange(90).reshape(30, 3)
+    entry = entry_of(tmp_path_factory.getbasetemp() / "rows", array, dtype, 3)
+    some = take_rows(entry, tuple(rows))
+    assert some.shape == (len(rows), 3)
+    expected = stored(array, dtype)[1][rows][slice(*part)]
+    assert np.array_equal(read(some, *part), expected.reshape(-1, 3))
+    assert some == take_rows(entry, tuple(rows))
+    assert some != entry
+
+
+def test_rows_of_a_view_and_over_many_windows(tmp_path, monkeypatch):
+    array = np.arange(400).reshape(8, 50)
+    whole = entry_of(tmp_path / "w.bin", array)
+    view = dataclasses.replace(whole, shape=(50, 8), strides=(1, 50))
+    rows = (49, 3, 3, 0, 17)
+    monkeypatch.setattr(tensors, "CHUNK_BYTES", 100)
+    assert np.array_equal(read(take_rows(view, rows)), array.T[list(rows)])
+    assert np.array_equal(read(take_rows(whole, (7, 0)), 1), array[[0]])

@@ -47,3 +47,53 @@ def test_force_replaces(checkpoint, tmp_path, run):
     assert run("convert", checkpoint, tmp_path / "out", "--force").code == 0
     assert Manifest.load(tmp_path / "out").tokenizer is not None
     assert names(tmp_path) == {"plain", "out"}
+
+
+def test_to_some_languages(tmp_path, run):
+    (tmp_path / "en.txt").write_text("Thank you.\nGood morning.\n")
+    (tmp_path / "fr.txt").write_text("Merci.\nBonjour.\n")
+    texts = ("--text", tmp_path / "en.txt", "--text", tmp_path / "fr.txt")
+    result = run("convert", "demo", tmp_path / "small", "--languages", "English,fr", *texts)
+    assert result.code == 0
+    rows = int(re.search(r"^(\d+) of 6208 rows of the vocabulary kept$", result.err, re.MULTILINE)[1])
+    assert Manifest.load(tmp_path / "small").shapes.vocab_size == rows < 600
+    assert run("translate", "--model", tmp_path / "small", "--to", "fr", "Thank you.").out == "Merci.\n"
+    gone = run("translate", "--model", tmp_path / "small", "--to", "de", "Thank you.")
+    assert (gone.code, gone.err) == (2, "quartet: the model has no German (deu_Latn); it has: English, French\n")
+
+
+def test_report_prints_a_table(checkpoint, tmp_path, run):
+    result = run("convert", checkpoint, tmp_path / "out", "--precision", "int4", "--report")
+    assert result.code == 0
+    title, head, *rows = result.out.splitlines()
+    assert re.fullmatch(r"differences to float32, \d+ sentences:", title)
+    assert head.split() == ["file", "output", "largest", "mean", "relative"]
+    assert {row.split()[0] for row in rows} == set(FILES)
+    assert [row.split()[1:3] for row in rows if row.startswith("encoder")][1] == ["layer", "0"]
+    assert all(re.search(r"\d+\.\d\d%$", row) for row in rows)
+    assert len({re.sub(r"\S+$", "", row).rindex(" ") for row in rows}) == 1
+
+
+def test_report_without_a_tokeniser_says_so(tmp_path, run):
+    plain = tiny.make(tmp_path / "plain", "marian-base")
+    result = run("convert", plain, tmp_path / "out", "--precision", "int8", "--report")
+    assert result.out.startswith("differences to float32, 32 rows of random ids:\n")
+
+
+def test_options_of_quantisation(checkpoint, tmp_path, run):
+    text = tmp_path / "text.txt"
+    text.write_text("Where is the station?\n\nThe train is late.\n", encoding="utf-8")
+    options = ["--method", "gptq", "--embedding-bits", "4", "--block-size", "32", "--calibration-text", text]
+    assert run("convert", checkpoint, tmp_path / "small", "--precision", "int4", *options).code == 0
+    assert run("convert", checkpoint, tmp_path / "plain", "--precision", "int4").code == 0
+    small, plain = (Manifest.load(tmp_path / name) for name in ("small", "plain"))
+    table = "embed_and_lm_head.onnx.data"
+    assert small.files[table].bytes < 0.75 * plain.files[table].bytes
+    assert small.precision == "int4"
+
+
+def test_gptq_without_a_tokeniser_says_so(tmp_path, run):
+    plain = tiny.make(tmp_path / "plain", "m2m100-base")
+    result = run("convert", plain, tmp_path / "out", "--precision", "int4", "--method", "gptq")
+    assert result.code == 0
+    assert "calibrated with random ids: the model has no tokeniser" in result.err

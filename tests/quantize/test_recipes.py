@@ -13,8 +13,8 @@ from quartet.conversion import convert_folder
 from quartet.errors import CheckpointError, OptionError
 from quartet.graph.verify import stored_weights
 from quartet.quantize.numerics import Scheme
-from quartet.quantize.recipes import RECIPES, Recipe, recipe_of
-from quartet.runtime.decode import decode_one_token, encode, read_logits
+from quartet.quantize.recipes import RECIPES, QuantizationOptions, Recipe, recipe_of
+from quartet.runtime.decode import decode_one_token, encode, read_scores
 from quartet.runtime.sessions import open_sessions
 
 QUANTISED = ["int8", "int4"]
@@ -40,7 +40,7 @@ def logits(folder, rows, prefix):
     state = encode(model, rows)
     for token in prefix:
         pre_logits = decode_one_token(model, state, np.full(len(rows), token))
-    return read_logits(model, pre_logits)
+    return read_scores(model, pre_logits).logits
 
 
 @pytest.mark.parametrize("precision", QUANTISED)
@@ -123,3 +123,29 @@ def test_a_weight_that_is_no_number_is_named(tmp_path):
     ):
         convert_folder(folder, tmp_path / "quartet", precision="int4")
     assert not (tmp_path / "quartet").exists()
+
+
+def test_options_change_a_recipe():
+    recipe = recipe_of("int4", QuantizationOptions("gptq", 32, 4))
+    assert recipe.calibrated
+    assert {scheme.block_size for scheme in recipe.schemes.values()} == {32}
+    assert {scheme.bits for scheme in recipe.schemes.values()} == {4}
+    assert recipe_of("int4", QuantizationOptions(method="rtn")).method == "rtn"
+    assert recipe_of("int4", QuantizationOptions(embedding_bits=8)) == recipe_of("int4")
+    assert recipe_of("int8", QuantizationOptions()) is recipe_of("int8")
+    assert recipe_of("fp32", QuantizationOptions()) is recipe_of("fp32")
+
+
+@pytest.mark.parametrize(
+    ("precision", "options", "message"),
+    [
+        ("int4", QuantizationOptions(method="best"), "unknown method 'best'"),
+        ("int4", QuantizationOptions(block_size=8), "block size 8; it is one of 16"),
+        ("int8", QuantizationOptions(embedding_bits=16), "16 bits for the embedding"),
+        ("fp32", QuantizationOptions(block_size=32), "precision fp32 quantises nothing"),
+        ("int3", QuantizationOptions(block_size=32), "unknown precision 'int3'"),
+    ],
+)
+def test_options_that_there_are_not(precision, options, message):
+    with pytest.raises(OptionError, match=message):
+        recipe_of(precision, options)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from quartet.runtime import search
+from quartet.runtime.scores import Candidates
 
 VOCABULARY, EOS, START = 4, 0, 3
 
@@ -28,7 +29,9 @@ def run(seeds: list[int], beam_size: int, max_length: int, length_penalty: float
         table = np.array(
             [[log_probs_of(tuple(h), s) for h in b] for s, b in zip(left, beams.tokens.tolist(), strict=True)]
         )
-        search.beam_step(beams, table, EOS, prefix[: len(left)], limit[: len(left)], length_penalty)
+        rows = table.reshape(-1, VOCABULARY)
+        candidates = Candidates(np.tile(np.arange(VOCABULARY), (len(rows), 1)), rows)
+        search.beam_step(beams, candidates, EOS, prefix[: len(left)], limit[: len(left)], length_penalty)
         results |= {s: f for s, f, o in zip(left, beams.finished, beams.open, strict=True) if not o}
         kept = np.flatnonzero(beams.open)
         left, beams = [left[i] for i in kept], search.take_sources(beams, kept)

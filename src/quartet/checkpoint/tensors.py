@@ -5,7 +5,7 @@ Files are read, not mapped: mapped pages count as resident, and a conversion mus
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BufferedReader
 from pathlib import Path
 from typing import Any, Literal, TypeGuard
@@ -38,6 +38,7 @@ class TensorEntry:
     dtype: DType  # in the file; always little-endian
     strides: tuple[int, ...] | None = None  # in elements, none negative; None for C order
     name: str = field(default="", compare=False)  # for messages
+    rows: tuple[int, ...] | None = None  # of the tensor in the file, those that make this one; None: all
 
     @property
     def size(self) -> int:
@@ -60,12 +61,19 @@ def same_bytes(a: TensorEntry, b: TensorEntry) -> bool:
     return a == b
 
 
+def take_rows(entry: TensorEntry, rows: tuple[int, ...]) -> TensorEntry:
+    """The tensor of these rows of a whole one, in this order."""
+    return replace(entry, shape=(len(rows), *entry.shape[1:]), rows=rows)
+
+
 def read(entry: TensorEntry, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
     """Rows `[start:stop]` of the first axis as float32 in C order, shape `(rows, *entry.shape[1:])`.
 
     A scalar has no rows and is read whole. Memory is that of the result and a few MB. Raises `CheckpointError`
     where the file cannot be read or ends too early.
     """
+    if entry.rows is not None:
+        return _gather(entry, np.array(entry.rows[start:stop], np.int64))
     offset, shape = entry.offset, entry.shape
     if shape:
         start, stop, _ = slice(start, stop).indices(shape[0])
@@ -128,6 +136,18 @@ def is_shape(value: Any) -> TypeGuard[tuple[int, ...] | list[int]]:
         and all(type(n) is int and n >= 0 for n in value)
         and math.prod(max(n, 1) for n in value) <= MAX_ELEMENTS
     )
+
+
+def _gather(entry: TensorEntry, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Rows scattered over a tensor, window by window: reading over what is between is cheaper than seeking past it."""
+    out = np.empty((len(rows), *entry.shape[1:]), np.float32)
+    whole = replace(entry, shape=(int(rows.max(initial=-1)) + 1, *entry.shape[1:]), rows=None)
+    for start, stop in row_slices(whole.shape, CHUNK_BYTES):
+        here = (rows >= start) & (rows < stop)
+        if here.any():
+            first = rows[here].min()
+            out[here] = read(whole, first, rows[here].max() + 1)[rows[here] - first]
+    return out
 
 
 def _stored_as(dtype: DType) -> np.dtype[np.generic]:

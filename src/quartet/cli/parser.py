@@ -10,6 +10,8 @@ from typing import Any, NoReturn
 CONVERT_EXAMPLES = """examples:
   quartet convert Helsinki-NLP/opus-mt-en-de opus-en-de
   quartet convert ./my-checkpoint ./my-quartet --force
+  quartet convert demo small-demo --languages en,fr
+  quartet convert demo tiny-demo --precision int4 --method gptq --report
 """
 TRANSLATE_EXAMPLES = """examples:
   quartet translate --to fr "Where is the train station?"
@@ -76,6 +78,12 @@ def _translate(p: argparse.ArgumentParser) -> None:
     p.add_argument("--output", metavar="FILE", type=Path, help="write there instead of to stdout")
     p.add_argument("--beam-size", metavar="N", type=int, default=1, help="hypotheses kept per step; default 1, greedy")
     p.add_argument("--batch-size", metavar="N", type=int, default=16, help="texts decoded together; default 16")
+    p.add_argument(
+        "--batch-type",
+        choices=("examples", "tokens"),
+        default="examples",
+        help="what --batch-size counts: texts, or their tokens with padding",
+    )
     p.add_argument("--max-length", metavar="N", type=int, help="most tokens of one translated piece")
     p.add_argument(
         "--split",
@@ -93,7 +101,28 @@ def _convert(p: argparse.ArgumentParser) -> None:
     p.add_argument("source", metavar="SOURCE", help="folder of a checkpoint, `demo`, alias, or org/name on the hub")
     p.add_argument("out_dir", metavar="OUT_DIR", type=Path, help="folder to make")
     p.add_argument("--precision", metavar="P", help="fp32 (default), int8 or int4")
+    p.add_argument("--method", metavar="M", help="of quantisation: rtn, mse, or gptq, which runs sentences and is slow")
+    p.add_argument("--block-size", metavar="N", type=int, help="weights that share a scale: 16, 32, 64, 128 or 256")
+    p.add_argument("--embedding-bits", metavar="N", type=int, help="4 or 8; default: 8")
+    p.add_argument("--report", action="store_true", help="measure how far each file is from float32 on real sentences")
+    p.add_argument(
+        "--calibration-text",
+        metavar="FILE",
+        type=Path,
+        help="sentences for --method gptq and --report, one per line; default: some that come with quartet",
+    )
     p.add_argument("--revision", metavar="REV", help="branch, tag or commit on the hub")
+    p.add_argument(
+        "--languages", metavar="LANGS", help="keep only the vocabulary of these, e.g. en,fr; default: keep all of it"
+    )
+    p.add_argument(
+        "--text",
+        metavar="FILE",
+        type=Path,
+        action="append",
+        default=[],
+        help="with --languages: text in them; keep the pieces that occur in it (may be given several times)",
+    )
     p.add_argument("--force", action="store_true", help="replace a quartet that is there already")
     _runs(p, "convert", "convert")
 

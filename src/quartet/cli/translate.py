@@ -118,6 +118,7 @@ def _write(translator: Translator, texts: list[str], args: argparse.Namespace, o
         beam_size=args.beam_size,
         max_length=args.max_length,
         max_batch_size=args.batch_size,
+        batch_type=args.batch_type,
         split=args.split,
         progress=progress,
     )

@@ -61,19 +61,36 @@ def decoder_self_attention(
     return _project_out(b, mixed, module, width), key, value
 
 
+def causal_self_attention(b: Builder, x: ir.Value, module: str, width: int, heads: int) -> ir.Value:
+    """What `decoder_self_attention` gives token by token, for all tokens `x` [b, t, d] of known texts at once."""
+    values, bias = _query_key_value(b, x, module, width)
+    attributes = {"num_heads": heads, "unidirectional": 1}
+    mixed = b.op("MultiHeadAttention", [*values, bias], path(module), attributes, MICROSOFT)
+    return _project_out(b, mixed, module, width)
+
+
 def cross_attention(
     b: Builder,
     x: ir.Value,
     cache: tuple[ir.Value, ir.Value],
     key_padding_mask: ir.Value,
+    per_source: ir.Value | None,
     module: str,
     width: int,
     heads: int,
 ) -> ir.Value:
-    """Attention of `x` [b, 1, d] over the encoder part of the cache, key and value [b, h, s, k]."""
+    """Attention of `x` over the encoder part of the cache, key and value [b, h, s, k].
+
+    `x` is [b, t, d]; or, with the shape `per_source` [b, -1, d], it is [r, 1, d] where each source has r / b rows, one
+    after the other (its beams): they are then the queries of one source, so that its cache is held and read once.
+    """
     query = biased_linear(b, x, f"{module}.q_proj", width)
+    if per_source is not None:
+        query = b.op("Reshape", [query, per_source], f"{path(module)}/per_source")
     inputs = [query, *cache, None, key_padding_mask]
     mixed = b.op("MultiHeadAttention", inputs, path(module), {"num_heads": heads}, MICROSOFT)
+    if per_source is not None:
+        mixed = b.op("Reshape", [mixed, b.integers("per_row", -1, 1, width)], f"{path(module)}/per_row")
     return _project_out(b, mixed, module, width)
 
 

@@ -54,15 +54,22 @@ class Weight:
 
     @property
     def initializers(self) -> tuple[Initializer, ...]:
-        """What is stored: the weight itself, or codes, scales and (where asymmetric) zero points."""
+        """What is stored: the weight itself, or codes, scales and (where they are needed) zero points and residual."""
         if self.scheme is None:
             return (Initializer(self.name, ir.DataType.FLOAT, self._shape()),)
-        bits, size = self.scheme.bits, self.scheme.block_size
+        bits, size = self.scheme.code_bits, self.scheme.block_size
         rows, blocks = len(self.sources) * self.source_shape[0], self.scheme.blocks(self.source_shape[1])
-        codes = Initializer(f"{self.name}.codes", ir.DataType.UINT8, (rows, blocks, size * bits // 8))
-        scales = Initializer(f"{self.name}.scales", ir.DataType.FLOAT, (rows, blocks))
-        zeros = Initializer(f"{self.name}.zero_points", ir.DataType.UINT8, (rows, -(-blocks * bits // 8)))
-        return (codes, scales) if self.scheme.symmetric else (codes, scales, zeros)
+        packed = (rows, blocks, size * bits // 8)
+        stored = [
+            Initializer(f"{self.name}.codes", ir.DataType.UINT8, packed),
+            Initializer(f"{self.name}.scales", ir.DataType.FLOAT, (rows, blocks)),
+        ]
+        if not self.scheme.symmetric:
+            zero_points = (rows, -(-blocks * bits // 8))
+            stored.append(Initializer(f"{self.name}.zero_points", ir.DataType.UINT8, zero_points))
+        if self.scheme.planes:
+            stored.append(Initializer(f"{self.name}.residual", ir.DataType.UINT8, packed))
+        return tuple(stored)
 
     def _shape(self) -> tuple[int, ...]:
         """A leading axis of one (Marian's `final_logits_bias` [1, v]) is dropped."""
@@ -88,6 +95,7 @@ class Builder:
         self.initializers: dict[str, ir.Value] = {}
         self.weights: dict[str, Weight] = {}
         self.views: dict[str, str] = {}  # initializer -> the one whose bytes it names again, in another shape
+        self.borrowings: dict[str, tuple[str, int]] = {}  # initializer -> one of another graph, and bytes into it
 
     def input(self, name: str, dtype: ir.DataType, shape: Sequence[Dim]) -> ir.Value:
         """Declare an input of the graph."""
@@ -105,7 +113,7 @@ class Builder:
         return self.stored(weight)[0]
 
     def stored(self, weight: Weight) -> list[ir.Value]:
-        """The initializers of a weight: itself, or with a scheme codes, scales and perhaps zero points."""
+        """The initializers of a weight: itself, or with a scheme what `Weight.initializers` lists."""
         self.weights[weight.name] = weight
         return [self._initializer(i.name, i.dtype, i.shape) for i in weight.initializers]
 
@@ -114,10 +122,23 @@ class Builder:
 
         A Reshape would be folded into a second copy when the file is loaded.
         """
-        assert value.name is not None
-        assert value.dtype is not None
-        self.views[name] = value.name
-        return self._initializer(name, value.dtype, shape)
+        if name not in self.initializers:
+            assert value.name is not None
+            assert value.dtype is not None
+            self.views[name] = value.name
+            self._initializer(name, value.dtype, shape)
+        return self.initializers[name]
+
+    def borrowed(self, weight: Weight, start: int, stop: int) -> list[ir.Value]:
+        """Initializers over rows `start` to `stop` of a weight that another graph stores."""
+        values = []
+        for initializer in weight.initializers:
+            shape = (stop - start, *initializer.shape[1:])
+            row_bytes = int(initializer.nbytes) // initializer.shape[0]
+            name = f"{initializer.name}.{start}"
+            self.borrowings[name] = (initializer.name, start * row_bytes)
+            values.append(self._initializer(name, initializer.dtype, shape))
+        return values
 
     def constant(self, name: str, array: np.ndarray | np.generic) -> ir.Value:
         """A small initializer that lives inside the graph file."""

@@ -32,27 +32,36 @@ def quantized_product(
     attributes = {
         "K": columns,
         "N": rows,
-        "bits": scheme.bits,
+        "bits": scheme.code_bits,
         "block_size": scheme.block_size,
         "accuracy_level": 4,  # int8 activations: without it the CPU multiplies in float, three times slower
     }
     return b.op("MatMulNBits", [x, *stored], name, attributes, MICROSOFT)
 
 
-def embedding(
-    b: Builder, stored: list[ir.Value], ids: ir.Value, scheme: Scheme | None, scale: float, name: str
-) -> ir.Value:
-    """Rows of a table [v, d], float32 or quantised, for `ids` [b, n], times `scale`: [b, n, d]."""
+def embedding(b: Builder, stored: list[ir.Value], ids: ir.Value, scheme: Scheme | None, name: str) -> ir.Value:
+    """Rows of a table [v, d], float32 or quantised, for `ids` [b, n]: [b, n, d]."""
     if scheme is None:
-        rows = b.op("Gather", [stored[0], ids], f"{name}/rows")
-    else:
-        attributes = {"gather_axis": 0, "quantize_axis": 1, "block_size": scheme.block_size, "bits": scheme.bits}
-        codes, *rest = stored
-        assert codes.shape is not None
-        count, *row = codes.shape.numpy()
-        table = b.view(f"{codes.name}.rows", codes, (count, math.prod(row)))
-        rows = b.op("GatherBlockQuantized", [table, ids, *rest], f"{name}/rows", attributes, MICROSOFT)
-    return b.op("Mul", [rows, b.constant(f"{name}/scale", np.float32(scale))], name)
+        return b.op("Gather", [stored[0], ids], name)
+    codes, *rest = stored
+    if not scheme.planes:
+        return _quantized_rows(b, codes, ids, rest, scheme, name)
+    *rest, residual = rest
+    coarse = _quantized_rows(b, codes, ids, rest, scheme, f"{name}/coarse")
+    fine = _quantized_rows(b, residual, ids, rest[:1], scheme, f"{name}/fine")
+    sixteenth = b.op("Mul", [fine, b.constant("sixteenth", np.float32(1 / 16))], f"{name}/residual")
+    return b.op("Add", [coarse, sixteenth], name)
+
+
+def _quantized_rows(
+    b: Builder, codes: ir.Value, ids: ir.Value, rest: list[ir.Value], scheme: Scheme, name: str
+) -> ir.Value:
+    """Rows [b, n, d] of codes [v, blocks, bytes] with their scales and perhaps zero points."""
+    attributes = {"gather_axis": 0, "quantize_axis": 1, "block_size": scheme.block_size, "bits": scheme.code_bits}
+    assert codes.shape is not None
+    count, *row = codes.shape.numpy()
+    table = b.view(f"{codes.name}.rows", codes, (count, math.prod(row)))
+    return b.op("GatherBlockQuantized", [table, ids, *rest], name, attributes, MICROSOFT)
 
 
 def vector(b: Builder, sources: tuple[str, ...], size: int, name: str) -> ir.Value:

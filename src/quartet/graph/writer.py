@@ -16,9 +16,9 @@ import onnx_ir as ir
 from quartet.checkpoint.tensors import TensorEntry, read, row_slices
 from quartet.errors import CheckpointError
 from quartet.graph.builder import Builder, Weight
-from quartet.quantize.numerics import Method, Scheme, quantize
+from quartet.quantize.numerics import Blocks, Method, Scheme, quantize
 from quartet.quantize.recipes import Recipe
-from quartet.spec import FileEntry, file_entry
+from quartet.spec import FileEntry, StoredMatrix, file_entry
 
 SLICE_BYTES = 16 << 20
 ALIGNMENT = 4096  # of tensors large enough to be mapped on their own
@@ -46,14 +46,47 @@ def write(
                     out.write(block)
                     advance(block.nbytes)
     places |= {view: places[original] for view, original in builder.views.items()}
-    for name, offset in places.items():
-        _place(builder.initializers[name], data_name(builder.name), offset)
+    for name, place in places.items():
+        locate(builder.initializers[name], data_name(builder.name), place)
     graph_path = folder / f"{builder.name}.onnx"
     ir.save(model, graph_path)
     return {graph_path.name: file_entry(graph_path), data_name(builder.name): out.entry()}
 
 
-def _place(value: ir.Value, location: str, offset: int) -> None:
+def write_borrowing(builder: Builder, lender: Builder, folder: Path) -> dict[str, FileEntry]:
+    """Write a graph all of whose weights lie in the data file of another one, which is written already."""
+    model = builder.model()
+    for name, (original, skipped) in builder.borrowings.items():
+        locate(builder.initializers[name], data_name(lender.name), offset(lender, original) + skipped)
+    path = folder / f"{builder.name}.onnx"
+    ir.save(model, path)
+    return {path.name: file_entry(path)}
+
+
+def stored_matrix(builder: Builder, weight: Weight, bias: Weight | None = None) -> StoredMatrix:
+    """Where the rows of a matrix lie that was written, and a bias for each."""
+    bias_place = offset(builder, bias.name) if bias else None
+    places = {initializer.name: offset(builder, initializer.name) for initializer in weight.initializers}
+    rows, columns = weight.source_shape
+    file = data_name(builder.name)
+    if weight.scheme is None:
+        return StoredMatrix(file, rows, columns, bits=32, codes=places[weight.name], bias=bias_place)
+    return StoredMatrix(
+        file,
+        rows,
+        columns,
+        bits=weight.scheme.code_bits,
+        codes=places[f"{weight.name}.codes"],
+        block_size=weight.scheme.block_size,
+        scales=places[f"{weight.name}.scales"],
+        zero_points=places.get(f"{weight.name}.zero_points"),
+        residual=places.get(f"{weight.name}.residual"),
+        bias=bias_place,
+    )
+
+
+def locate(value: ir.Value, location: str, offset: int) -> None:
+    """Let an initializer lie in the data file `location`, `offset` bytes from its beginning."""
     assert value.dtype is not None
     assert isinstance(value.shape, ir.Shape)
     assert value.name is not None
@@ -70,26 +103,33 @@ def _stored(weight: Weight, entries: list[TensorEntry], recipe: Recipe) -> Itera
     elif weight.transposed:
         yield [np.ascontiguousarray(np.concatenate([read(entry) for entry in entries]).T)]
     else:
-        yield _slices(entries)
+        yield slices(entries)
 
 
-def _slices(entries: list[TensorEntry]) -> Iterator[np.ndarray]:
+def slices(entries: list[TensorEntry]) -> Iterator[np.ndarray]:
+    """The rows of matrices put under each other, a few MB at a time."""
     for entry in entries:
         for start, stop in row_slices(entry.shape, SLICE_BYTES):
             yield read(entry, start, stop)
 
 
 def _quantized(name: str, entries: list[TensorEntry], scheme: Scheme, method: Method) -> Iterator[Iterable[np.ndarray]]:
-    """Codes slice by slice; the scales and zero points, small, are kept until the codes are written."""
+    """Codes slice by slice; the scales and zero points, small, are kept until the codes are written.
+
+    The second plane, as large as the codes, is not kept but made in a second pass.
+    """
     scales: list[np.ndarray] = []
     zero_points: list[np.ndarray] = []
 
-    def codes() -> Iterator[np.ndarray]:
-        for rows in _slices(entries):
+    def quantized() -> Iterator[Blocks]:
+        for rows in slices(entries):
             try:
-                blocks = quantize(rows, scheme, method)
+                yield quantize(rows, scheme, method)
             except CheckpointError as error:
                 raise CheckpointError(f"{name} cannot be quantised: {error}") from None
+
+    def codes() -> Iterator[np.ndarray]:
+        for blocks in quantized():
             scales.append(blocks.scales)
             if blocks.zero_points is not None:
                 zero_points.append(blocks.zero_points)
@@ -99,6 +139,29 @@ def _quantized(name: str, entries: list[TensorEntry], scheme: Scheme, method: Me
     yield scales
     if not scheme.symmetric:
         yield zero_points
+    if scheme.planes:
+        yield (blocks.residual for blocks in quantized() if blocks.residual is not None)
+
+
+def overwrite(builder: Builder, weight: Weight, parts: Iterable[Blocks], folder: Path) -> None:
+    """Put other codes of a quantised matrix, given slice by slice, in the place of those in a file that is written."""
+    places = [offset(builder, initializer.name) for initializer in weight.initializers]
+    with (folder / data_name(builder.name)).open("r+b") as out:
+        for blocks in parts:
+            arrays: list[np.ndarray] = [blocks.codes, blocks.scales]
+            if blocks.zero_points is not None:
+                arrays.append(blocks.zero_points)
+            for i, array in enumerate(arrays):
+                out.seek(places[i])
+                out.write(np.ascontiguousarray(array).data)
+                places[i] += array.nbytes
+
+
+def offset(builder: Builder, initializer: str) -> int:
+    """Where a written initializer begins in its data file, in bytes."""
+    tensor = builder.initializers[initializer].const_value
+    assert isinstance(tensor, ir.ExternalTensor)
+    return tensor.offset or 0
 
 
 class _HashingFile:

@@ -24,7 +24,7 @@ A block whose scale would be so small (below 2.9e-39) that its reciprocal overfl
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, NoReturn, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,22 +53,30 @@ class Scheme:
     bits: Literal[4, 8]
     block_size: int  # a power of two, at least 16; the last block of a row may be shorter (padded with zeros)
     symmetric: bool
+    planes: bool = False  # 8 bits as two planes of 4: the coarse one can be used alone (see `_planes`)
 
     def __post_init__(self) -> None:
         if self.bits not in (4, 8):
             raise OptionError(f"{self.bits} bits; weights have 4 or 8")
+        if self.planes and (self.bits, self.symmetric) != (8, False):
+            raise OptionError("two planes of 4 bits make 8 bits, asymmetric")
         if self.block_size < 16 or self.block_size & (self.block_size - 1):
             raise OptionError(f"block size {self.block_size}; it is a power of two, at least 16")
 
     @property
+    def code_bits(self) -> int:
+        """Bits of a stored code: of one plane where there are two."""
+        return 4 if self.planes else self.bits
+
+    @property
     def levels(self) -> int:
         """The largest code."""
-        return (1 << self.bits) - 1
+        return (1 << self.code_bits) - 1
 
     @property
     def middle(self) -> int:
         """The zero point where none is stored."""
-        return 1 << (self.bits - 1)
+        return 1 << (self.code_bits - 1)
 
     def blocks(self, columns: int) -> int:
         """Blocks per row."""
@@ -82,6 +90,7 @@ class Blocks:
     codes: Codes  # [rows, blocks, block_size * bits // 8]
     scales: Floats  # [rows, blocks]
     zero_points: Codes | None  # [rows, ceil(blocks * bits / 8)]; None where symmetric: 8 or 128 everywhere
+    residual: Codes | None = None  # the fine plane, like `codes`: sixteenths of a scale, with zero point 8
 
 
 def quantize(matrix: Floats, scheme: Scheme, method: Method = "rtn", importance: Floats | None = None) -> Blocks:
@@ -97,16 +106,24 @@ def quantize(matrix: Floats, scheme: Scheme, method: Method = "rtn", importance:
     weights = None if importance is None else _weights(importance, columns, scheme)
     blocks = scheme.blocks(columns)
     codes = np.empty((rows, blocks, scheme.block_size), np.uint8)
+    residual = np.empty_like(codes) if scheme.planes else None
     scales, zero_points = np.empty((rows, blocks), np.float32), np.empty((rows, blocks), np.uint8)
     for part in _chunks(rows, blocks * scheme.block_size):
         x = _as_blocks(matrix[part], scheme)
-        s, z = _plain(x, scheme) if _is_sane(x) else _refuse(matrix)
-        if method == "mse":
+        if not _is_sane(x):
+            _refuse(matrix)
+        s, z = _planes(x) if scheme.planes else _plain(x, scheme)
+        if method == "mse" and not scheme.planes:
             s, z = _search(x, s, z, scheme, None if weights is None else np.tile(weights, x.shape[1] // blocks))
-        codes[part] = _encode(x, s, z, scheme.levels).astype(np.uint8).T.reshape(codes[part].shape)
+        found = encode(x, s, z, scheme.levels)
+        codes[part] = found.astype(np.uint8).T.reshape(codes[part].shape)
         scales[part], zero_points[part] = s.reshape(-1, blocks), z.reshape(-1, blocks)
-    packed_zero_points = None if scheme.symmetric else pack(zero_points, scheme.bits)
-    return Blocks(pack(codes, scheme.bits), scales, packed_zero_points)
+        if residual is not None:
+            fine = encode(x - s * (found - z), s / np.float32(16), np.float32(scheme.middle), scheme.levels)
+            residual[part] = fine.astype(np.uint8).T.reshape(codes[part].shape)
+    bits = scheme.code_bits
+    packed_zero_points = None if scheme.symmetric else pack(zero_points, bits)
+    return Blocks(pack(codes, bits), scales, packed_zero_points, None if residual is None else pack(residual, bits))
 
 
 def dequantize(blocks: Blocks, scheme: Scheme, columns: int) -> Floats:
@@ -114,11 +131,14 @@ def dequantize(blocks: Blocks, scheme: Scheme, columns: int) -> Floats:
     rows, count = blocks.scales.shape
     out = np.empty((rows, columns), np.float32)
     for part in _chunks(rows, count * scheme.block_size):
-        values = unpack(blocks.codes[part], scheme.bits, scheme.block_size).astype(np.float32)
+        values = unpack(blocks.codes[part], scheme.code_bits, scheme.block_size).astype(np.float32)
         if blocks.zero_points is None:
             values -= scheme.middle
         else:
-            values -= unpack(blocks.zero_points[part], scheme.bits, count)[..., None]
+            values -= unpack(blocks.zero_points[part], scheme.code_bits, count)[..., None]
+        if blocks.residual is not None:
+            fine = unpack(blocks.residual[part], scheme.code_bits, scheme.block_size).astype(np.float32)
+            values += (fine - scheme.middle) / 16
         values *= blocks.scales[part, :, None]
         out[part] = values.reshape(len(values), -1)[:, :columns]
     return out
@@ -171,7 +191,7 @@ def _is_sane(x: Floats) -> bool:
     return x.size == 0 or bool(x.max() <= LARGEST and x.min() >= -LARGEST)  # false for NaN too
 
 
-def _refuse(matrix: Floats) -> tuple[Floats, Floats]:
+def _refuse(matrix: Floats) -> NoReturn:
     row, column = np.argwhere(~(np.abs(matrix) <= LARGEST))[0]
     value = matrix[row, column]
     raise CheckpointError(
@@ -189,6 +209,22 @@ def _plain(x: Floats, scheme: Scheme) -> tuple[Floats, Floats]:
     scales = _flush((high - low) / np.float32(scheme.levels))
     zero_points = np.divide(-low, scales, out=np.zeros_like(low), where=scales != 0)
     return scales, _round(np.clip(zero_points, 0, scheme.levels))
+
+
+def _planes(x: Floats) -> tuple[Floats, Floats]:
+    """Scales and zero points [n] of the coarse one of two planes, for blocks [block_size, n].
+
+    A weight is scale * (code - zero point + (fine code - 8) / 16): 8 bits whose codes, in sixteenths of a scale, run
+    from -8 to 247 above -16 * zero point. Of the 16 zero points the one that allows the smallest scale is taken.
+    """
+    low, high = np.minimum(x.min(0), np.float32(0)), np.maximum(x.max(0), np.float32(0))
+    scales, zero_points = np.full_like(low, np.inf), np.zeros_like(low)
+    for z in range(16):
+        needed = np.maximum(low * np.float32(-16 / (8 + 16 * z)), high * np.float32(16 / (247 - 16 * z)))
+        better = needed < scales
+        np.copyto(scales, needed, where=better)
+        np.copyto(zero_points, np.float32(z), where=better)
+    return _flush(scales), zero_points
 
 
 def _flush(scales: Floats) -> Floats:
@@ -209,12 +245,23 @@ def _round(x: Floats) -> Floats:
     return rounded
 
 
-def _encode(x: Floats, scales: Floats, zero_points: Floats, levels: int) -> Floats:
+def encode(x: Floats, scales: Floats, zero_points: Floats | np.float32, levels: int) -> Floats:
     """Codes [block_size, n], still as floats."""
     codes = x * _reciprocals(scales)
     codes += zero_points
     np.clip(codes, 0, levels, out=codes)
     return _round(codes)
+
+
+def check(matrix: Floats) -> None:
+    """Raise `CheckpointError`, naming the first weight that is not finite or too large."""
+    if not _is_sane(matrix):
+        _refuse(matrix)
+
+
+def search(x: Floats, scheme: Scheme, importance: Floats) -> tuple[Floats, Floats]:
+    """Scales and zero points [n] as `mse` finds them for blocks [block_size, n], given each weight's importance."""
+    return _search(x, *_plain(x, scheme), scheme, importance)
 
 
 def _search(
@@ -282,7 +329,7 @@ def _squared_error(
     x: Floats, scales: Floats, zero_points: Floats, unit: Floats, levels: int, weights: Floats | None
 ) -> Floats:
     """Of each block [n], as it will be stored, times the square of `unit`."""
-    errors = _encode(x, scales, zero_points, levels)
+    errors = encode(x, scales, zero_points, levels)
     errors -= zero_points
     errors *= scales
     errors -= x

@@ -3,10 +3,12 @@
 from dataclasses import dataclass, field, replace
 
 from quartet.errors import OptionError
-from quartet.quantize.numerics import Method, Scheme
+from quartet.quantize.numerics import METHODS, Method, Scheme
 from quartet.spec import CACHE_INITIALIZER, DECODER, EMBED_AND_LM_HEAD, ENCODER
 
 SMALLEST_BLOCK = 16  # of the kernels
+BLOCK_SIZES = (16, 32, 64, 128, 256)
+GPTQ = "gptq"
 
 
 @dataclass(frozen=True)
@@ -16,6 +18,7 @@ class Recipe:
     name: str
     schemes: dict[str, Scheme] = field(default_factory=dict)  # by file; a file that is missing stays float32
     method: Method = "rtn"
+    calibrated: bool = False  # quantised once more with calibration text (GPTQ)
 
     def scheme(self, file: str, columns: int) -> Scheme | None:
         """How a matrix [rows, columns] of the file is stored; None: in float32.
@@ -31,6 +34,7 @@ class Recipe:
 
 _INT8 = Scheme(bits=8, block_size=128, symmetric=True)
 _INT4 = Scheme(bits=4, block_size=64, symmetric=False)
+_TWO_PLANES = Scheme(bits=8, block_size=128, symmetric=False, planes=True)
 
 RECIPES = {
     recipe.name: recipe
@@ -39,7 +43,7 @@ RECIPES = {
         Recipe("int8", dict.fromkeys((EMBED_AND_LM_HEAD, ENCODER, CACHE_INITIALIZER, DECODER), _INT8)),
         Recipe(
             "int4",
-            {EMBED_AND_LM_HEAD: _INT8} | dict.fromkeys((ENCODER, CACHE_INITIALIZER, DECODER), _INT4),
+            {EMBED_AND_LM_HEAD: _TWO_PLANES} | dict.fromkeys((ENCODER, CACHE_INITIALIZER, DECODER), _INT4),
             method="mse",
         ),
     )
@@ -47,8 +51,47 @@ RECIPES = {
 DEFAULT_PRECISION = "fp32"
 
 
-def recipe_of(precision: str) -> Recipe:
-    """The recipe of a precision; raises `OptionError` for one that has none."""
+@dataclass(frozen=True)
+class QuantizationOptions:
+    """What may be chosen otherwise than the recipe does; None leaves it to the recipe."""
+
+    method: str | None = None  # rtn, mse, or gptq: with calibration text
+    block_size: int | None = None
+    embedding_bits: int | None = None  # of the embedding, which is the LM head too where they are tied
+
+
+def recipe_of(precision: str, options: QuantizationOptions = QuantizationOptions()) -> Recipe:
+    """The recipe of a precision, changed as the options say; `OptionError` for values that there are not."""
     if precision not in RECIPES:
         raise OptionError(f"unknown precision {precision!r}; it is one of {', '.join(RECIPES)}")
-    return RECIPES[precision]
+    recipe = RECIPES[precision]
+    if options == QuantizationOptions():
+        return recipe
+    if not recipe.schemes:
+        raise OptionError(f"precision {precision} quantises nothing: method, block size and bits are for int8 and int4")
+    return _with_method(_with_schemes(recipe, options), options.method)
+
+
+def _with_schemes(recipe: Recipe, options: QuantizationOptions) -> Recipe:
+    schemes = dict(recipe.schemes)
+    if options.embedding_bits not in (None, 4, 8):
+        raise OptionError(f"{options.embedding_bits} bits for the embedding; it has 4 or 8")
+    if options.embedding_bits == 4:
+        schemes[EMBED_AND_LM_HEAD] = _INT4
+    if options.block_size is not None:
+        if options.block_size not in BLOCK_SIZES:
+            known = ", ".join(map(str, BLOCK_SIZES))
+            raise OptionError(f"block size {options.block_size}; it is one of {known}")
+        schemes = {file: replace(scheme, block_size=options.block_size) for file, scheme in schemes.items()}
+    return replace(recipe, schemes=schemes)
+
+
+def _with_method(recipe: Recipe, method: str | None) -> Recipe:
+    if method is None:
+        return recipe
+    if method == GPTQ:  # first without data, so that the model can translate its calibration text
+        return replace(recipe, method="mse", calibrated=True)
+    found = next((known for known in METHODS if known == method), None)
+    if found is None:
+        raise OptionError(f"unknown method {method!r} of quantisation; it is one of {', '.join((*METHODS, GPTQ))}")
+    return replace(recipe, method=found)

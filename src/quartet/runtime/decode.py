@@ -7,48 +7,58 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from onnxruntime import OrtValue
 
+from quartet.runtime import packing
+from quartet.runtime.matrix import MatrixRows
+from quartet.runtime.scores import Floats, Ids, Scores
 from quartet.runtime.sessions import Sessions
 from quartet.spec import KEY_AND_VALUE, past_name, present_name
 
-Ids = NDArray[np.int64]
+RESCORED = 14  # of the best tokens by the coarse plane, and twice as many more as the search asks for
 
 
 @dataclass
 class DecoderState:
-    """What one batch carries from step to step, by the decoder's input names. Only `past` changes as tokens come."""
+    """What one batch carries from step to step, by the decoder's input names. Only `past` changes as tokens come.
 
-    encoder_mask: OrtValue  # int64 [b, s]
-    encoder_cache: dict[str, OrtValue]  # past_key_values.{i}.encoder.*: [b, h, s, k]
+    The encoder's part is held once per source, however many rows (beams) each source has.
+    """
+
+    encoder_mask: OrtValue  # int64 [sources, s]
+    encoder_cache: dict[str, OrtValue]  # past_key_values.{i}.encoder.*: [sources, h, s, k]
     past: dict[str, OrtValue]  # past_key_values.{i}.decoder.*: [b, h, p, k]
 
 
 def encode(model: Sessions, sources: Sequence[Sequence[int]]) -> DecoderState:
-    """Run the encoder and the cache initializer on sources of mixed length; the decoder's own cache starts empty."""
+    """Run the encoder and the cache initializer on sources of mixed length; the decoder's own cache starts empty.
+
+    Of mapped weights only those stay in memory that are used at the same time: the encoder's, or the decoder's.
+    """
+    packing.give_back(model.decoding_pages)
     input_ids, mask = padded(sources, model.manifest.tokens.pad)
     attention_mask = OrtValue.ortvalue_from_numpy(mask)
     inputs = {
         "input_ids": OrtValue.ortvalue_from_numpy(input_ids),
         "attention_mask": attention_mask,
-        "embed_matrix": _source_embedding(model, input_ids),
+        "embed_matrix": OrtValue.ortvalue_from_numpy(_source_embedding(model, input_ids)),
     }
     (hidden,) = model.encoder.run_with_ort_values(["last_hidden_state"], inputs)
     layers = range(model.manifest.shapes.decoder_layers)
     pairs = [(i, what) for i in layers for what in KEY_AND_VALUE]
     outputs = [present_name(i, "encoder", what) for i, what in pairs]
     cache = model.cache_initializer.run_with_ort_values(outputs, {"encoder_hidden_states": hidden})
+    packing.give_back(model.encoding_pages)
     names = [past_name(i, "encoder", what) for i, what in pairs]
     return DecoderState(attention_mask, dict(zip(names, cache, strict=True)), _empty_past(model, len(sources)))
 
 
-def _source_embedding(model: Sessions, input_ids: Ids) -> OrtValue:
+def _source_embedding(model: Sessions, input_ids: Ids) -> Floats:
     """Embeddings [b, s, d] for the encoder; zeros where it has an embedding of its own and ignores them."""
     shapes = model.manifest.shapes
     if shapes.source_vocab_size is None:
         return embed(model, input_ids)
-    return OrtValue.ortvalue_from_numpy(np.zeros((*input_ids.shape, shapes.d_model), np.float32))
+    return np.zeros((*input_ids.shape, shapes.d_model), np.float32)
 
 
 def padded(rows: Sequence[Sequence[int]], pad: int) -> tuple[Ids, Ids]:
@@ -72,15 +82,10 @@ def _empty_past(model: Sessions, rows: int) -> dict[str, OrtValue]:
     }
 
 
-def embed(model: Sessions, input_ids: Ids) -> OrtValue:
+def embed(model: Sessions, input_ids: Ids) -> Floats:
     """Embeddings [b, n, d] of ids [b, n]."""
-    inputs = {
-        "use_lm_head": OrtValue.ortvalue_from_numpy(np.array([False])),
-        "input_ids": OrtValue.ortvalue_from_numpy(input_ids),
-        "pre_logits": OrtValue.ortvalue_from_numpy(np.zeros((1, 1, model.manifest.shapes.d_model), np.float32)),
-    }
-    (matrix,) = model.embed_and_lm_head.run_with_ort_values(["embed_matrix"], inputs)
-    return matrix
+    rows: Floats = model.embedding.read(input_ids) * np.float32(model.manifest.shapes.embed_scale)
+    return rows
 
 
 def decode_one_token(model: Sessions, state: DecoderState, tokens: Ids) -> OrtValue:
@@ -89,7 +94,7 @@ def decode_one_token(model: Sessions, state: DecoderState, tokens: Ids) -> OrtVa
     inputs = {
         "input_ids": OrtValue.ortvalue_from_numpy(input_ids),
         "encoder_attention_mask": state.encoder_mask,
-        "embed_matrix": embed(model, input_ids),
+        "embed_matrix": OrtValue.ortvalue_from_numpy(embed(model, input_ids)),
         **state.encoder_cache,
         **state.past,
     }
@@ -99,25 +104,35 @@ def decode_one_token(model: Sessions, state: DecoderState, tokens: Ids) -> OrtVa
     return pre_logits
 
 
-def read_logits(model: Sessions, pre_logits: OrtValue) -> NDArray[np.float32]:
-    """The LM head: `pre_logits` [b, 1, d] to logits [b, v]."""
-    inputs = {
-        "use_lm_head": OrtValue.ortvalue_from_numpy(np.array([True])),
-        "input_ids": OrtValue.ortvalue_from_numpy(np.zeros((1, 2), np.int64)),
-        "pre_logits": pre_logits,
-    }
-    (logits,) = model.embed_and_lm_head.run_with_ort_values(["logits"], inputs)
-    result: NDArray[np.float32] = logits.numpy()[:, 0]
-    return result
+def read_scores(model: Sessions, pre_logits: OrtValue, count: int = 1) -> Scores:
+    """The LM head: `pre_logits` [b, 1, d] to the scores of the next token, in memory that may be written to.
+
+    `count`: how many of the best tokens have to be right, where the head is quantised in two planes.
+    """
+    outputs = ["logits", "top_scores", "top_ids", "log_sum_exp"]
+    found = model.lm_head.run_with_ort_values(outputs, {"pre_logits": pre_logits})
+    logits, top_scores, top_ids, log_sum_exp = (value.numpy()[:, 0] for value in found)
+    scores = Scores(logits, top_ids, top_scores[:, -1], log_sum_exp)
+    if model.candidates is not None:
+        rescore(scores, pre_logits.numpy()[:, 0], model.candidates, RESCORED + 2 * count)
+    return scores
 
 
-def select_rows(state: DecoderState, rows: Ids, same_sources: bool = False) -> None:
-    """Keep, repeat or reorder rows of the batch. With `same_sources` no row changes its source (beams of one source
-    changing places), so that the encoder part of the cache stays where it is."""
+def rescore(scores: Scores, pre_logits: Floats, matrix: MatrixRows, count: int) -> None:
+    """Give the `count` best their logits by the whole matrix instead of its coarse plane; `pre_logits` [b, d]."""
+    ids = scores.top_ids[:, :count]
+    scores.correct(ids, np.matmul(matrix.read(ids), pre_logits[:, :, None])[..., 0] + matrix.bias_of(ids))
+
+
+def select_rows(state: DecoderState, rows: Ids) -> None:
+    """Keep, repeat or reorder rows [r] of the decoder's own cache. Each source has as many, one after the other."""
     state.past = {name: _take(value, rows) for name, value in state.past.items()}
-    if not same_sources:
-        state.encoder_cache = {name: _take(value, rows) for name, value in state.encoder_cache.items()}
-        state.encoder_mask = _take(state.encoder_mask, rows)
+
+
+def select_sources(state: DecoderState, sources: Ids) -> None:
+    """Keep some of the sources."""
+    state.encoder_cache = {name: _take(value, sources) for name, value in state.encoder_cache.items()}
+    state.encoder_mask = _take(state.encoder_mask, sources)
 
 
 def _take(value: OrtValue, rows: Ids) -> OrtValue:

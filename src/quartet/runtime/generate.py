@@ -7,17 +7,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from quartet.errors import OptionError
 from quartet.runtime import rules, search
-from quartet.runtime.decode import DecoderState, decode_one_token, encode, read_logits, select_rows
+from quartet.runtime.decode import DecoderState, decode_one_token, encode, read_scores, select_rows, select_sources
 from quartet.runtime.rules import RowLimits, Rules
+from quartet.runtime.scores import Candidates, Floats, Ids, Scores
 from quartet.runtime.search import Hypothesis
 from quartet.runtime.sessions import Sessions
-
-Ids = NDArray[np.int64]
-Scores = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -135,8 +132,8 @@ def _prefill(model: Sessions, state: DecoderState, prefix: Ids) -> None:
         decode_one_token(model, state, tokens)
 
 
-def _next_scores(search_: _Search, state: DecoderState, tokens: Ids) -> Scores:
-    return read_logits(search_.model, decode_one_token(search_.model, state, tokens))
+def _next_scores(search_: _Search, state: DecoderState, tokens: Ids, count: int) -> Scores:
+    return read_scores(search_.model, decode_one_token(search_.model, state, tokens), count)
 
 
 def _force_prefixes(search_: _Search, scores: Scores, rows: Ids, length: int) -> None:
@@ -144,8 +141,7 @@ def _force_prefixes(search_: _Search, scores: Scores, rows: Ids, length: int) ->
     for i, row in enumerate(rows):
         prefix = search_.prefixes[row]
         if length < len(prefix):
-            scores[i] = -np.inf
-            scores[i, prefix[length]] = 0
+            scores.force(np.array([i]), prefix[length])
 
 
 # ---- greedy -----------------------------------------------------------------------------------------------------
@@ -164,7 +160,7 @@ def _greedy(search_: _Search, sources: Sequence[Sequence[int]]) -> Iterator[_Gre
     rows = np.arange(len(sources))
     totals = np.zeros(len(sources), np.float64)
     while len(rows):
-        scores = _next_scores(search_, state, history[:, -1])
+        scores = _next_scores(search_, state, history[:, -1], 1)
         tokens, gains = _greedy_choice(search_, scores, history, rows)
         totals = totals + gains
         history = np.concatenate([history, tokens[:, None]], axis=1)
@@ -178,19 +174,16 @@ def _greedy(search_: _Search, sources: Sequence[Sequence[int]]) -> Iterator[_Gre
             rows, totals, history = rows[kept], totals[kept], history[kept]
             if len(kept):
                 select_rows(state, kept)
+                select_sources(state, kept)
 
 
-def _greedy_choice(search_: _Search, logits: Scores, history: Ids, rows: Ids) -> tuple[Ids, Scores]:
+def _greedy_choice(search_: _Search, scores: Scores, history: Ids, rows: Ids) -> tuple[Ids, Floats]:
     """The best token of each row and its log probability (under the unprocessed distribution; 0 where forced)."""
-    normalizer = rules.log_sum_exp(logits)
-    raw = logits.copy()
-    rules.apply(logits, history, search_.rules, search_.limits.take(rows))
-    _force_prefixes(search_, logits, rows, history.shape[1])
-    tokens = logits.argmax(axis=1)
-    row = np.arange(len(rows))
-    forced = np.isneginf(logits).sum(axis=1) == logits.shape[1] - 1
-    gains = np.where(forced, np.float32(0), raw[row, tokens] - normalizer)
-    return tokens, gains
+    rules.apply(scores, history, search_.rules, search_.limits.take(rows), log_space=False)
+    _force_prefixes(search_, scores, rows, history.shape[1])
+    found = scores.best(1)
+    tokens = found.ids[np.arange(len(rows)), found.scores.argmax(axis=1)]
+    return tokens, scores.gains(tokens)
 
 
 def _hypothesis(search_: _Search, history: Ids, total: float, row: int) -> Hypothesis:
@@ -213,29 +206,29 @@ def _beam(search_: _Search, sources: Sequence[Sequence[int]], beam_size: int) ->
     beams = search.start_beams(prefix, beam_size)
     results: list[list[Hypothesis]] = [[] for _ in sources]
     while len(rows):
-        log_probs = _beam_log_probs(search_, state, beams, rows)
+        next_tokens = _beam_candidates(search_, state, beams, rows)
         limits = search_.limits.take(rows)
         chosen = search.beam_step(
-            beams, log_probs, search_.rules.eos, limits.prefix_length, limits.max_length, search_.length_penalty
+            beams, next_tokens, search_.rules.eos, limits.prefix_length, limits.max_length, search_.length_penalty
         )
         for i in np.flatnonzero(~beams.open):
             results[rows[i]] = beams.finished[i]
         kept = np.flatnonzero(beams.open)
-        all_kept = len(kept) == len(rows)
         if len(kept):
             places = kept[:, None] * beam_size + chosen.parents[kept]
-            select_rows(state, places.reshape(-1), same_sources=all_kept)
-        if not all_kept:
-            rows, beams = rows[kept], search.take_sources(beams, kept)
+            select_rows(state, places.reshape(-1))
+        if 0 < len(kept) < len(rows):
+            select_sources(state, kept)
+        rows, beams = rows[kept], search.take_sources(beams, kept)
     return results
 
 
-def _beam_log_probs(search_: _Search, state: DecoderState, beams: search.Beams, rows: Ids) -> Scores:
-    """Processed log probabilities of the next token, [b, k, v]."""
+def _beam_candidates(search_: _Search, state: DecoderState, beams: search.Beams, rows: Ids) -> Candidates:
+    """The best next tokens of every beam and their processed log probabilities, [b * k, n]."""
     sources, beam_size, length = beams.tokens.shape
     history = beams.tokens.reshape(sources * beam_size, length)
-    log_probs = rules.log_softmax(_next_scores(search_, state, history[:, -1]))
+    scores = _next_scores(search_, state, history[:, -1], 2 * beam_size)
     of_beam = np.repeat(rows, beam_size)
-    rules.apply(log_probs, history, search_.rules, search_.limits.take(of_beam))
-    _force_prefixes(search_, log_probs, of_beam, length)
-    return log_probs.reshape(sources, beam_size, -1)
+    rules.apply(scores, history, search_.rules, search_.limits.take(of_beam), log_space=True)
+    _force_prefixes(search_, scores, of_beam, length)
+    return scores.log_probs(2 * beam_size, search_.rules.renormalize)

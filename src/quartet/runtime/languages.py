@@ -119,6 +119,14 @@ def script_of(code: str) -> str | None:
     return (tag.script or next(iter(tag.entries[0].scripts), None)) if tag else None
 
 
+def scripts_of(code: str) -> tuple[str, ...]:
+    """ISO 15924 scripts that a code names or its language is written in; none where they are unknown."""
+    tag = _parse(code)
+    if tag is None:
+        return ()
+    return (tag.script,) if tag.script else tag.entries[0].scripts
+
+
 def _bare(code: str) -> str:
     """The code without its dress, in one spelling: `__zh-CN__` -> `zh_cn`."""
     code = code.strip()

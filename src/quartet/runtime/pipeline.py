@@ -7,6 +7,8 @@ from pathlib import Path
 from quartet import models
 from quartet.errors import OptionError
 from quartet.progress import Progress, silent
+from quartet.runtime import packing
+from quartet.runtime.batches import BatchType, batches
 from quartet.runtime.generate import SearchOptions, generate_batch, stream
 from quartet.runtime.plan import Plan, Planner, Split
 from quartet.runtime.search import Hypothesis
@@ -58,6 +60,7 @@ class Translator:
         """Give the memory back. The translator cannot be used afterwards."""
         self._sessions = None
         self._planner = None
+        packing.trim()
 
     def __enter__(self) -> "Translator":
         return self
@@ -88,6 +91,7 @@ class Translator:
         no_repeat_ngram_size: int | None = None,
         max_length: int | None = None,
         max_batch_size: int = 32,
+        batch_type: BatchType = "examples",
         split: Split = "auto",
         loop_guard: bool = True,
     ) -> Translation:
@@ -103,6 +107,7 @@ class Translator:
             no_repeat_ngram_size=no_repeat_ngram_size,
             max_length=max_length,
             max_batch_size=max_batch_size,
+            batch_type=batch_type,
             split=split,
             loop_guard=loop_guard,
         )[0]
@@ -120,6 +125,7 @@ class Translator:
         no_repeat_ngram_size: int | None = None,
         max_length: int | None = None,
         max_batch_size: int = 32,
+        batch_type: BatchType = "examples",
         split: Split = "auto",
         loop_guard: bool = True,
         progress: Progress = silent,
@@ -129,7 +135,8 @@ class Translator:
         target, source: language codes or names in any common spelling. Without a target: the model's only one.
         Without a source: the model's only one, else each text's language is detected; a text that is in the target
         language already comes back unchanged.
-        max_length: most tokens per piece, the end included. max_batch_size: rows decoded together.
+        max_length: most tokens per piece, the end included. max_batch_size: rows decoded together, or with the
+        batch_type `tokens` their source tokens, padding included.
         split: `auto` takes a text apart only where it is longer than the model translates safely, `sentences`
         always, `none` never. loop_guard: stop a phrase from being repeated without end.
         progress: is told how many of how many pieces are done.
@@ -152,7 +159,7 @@ class Translator:
         rows = [(plan, piece) for plan in plans for piece in plan.pieces]
         sources = [texts_.source_ids(plan, piece) for plan, piece in rows]
         prefixes = [texts_.prefix_ids(plan) for plan, _ in rows]
-        found = iter(self._search(sources, prefixes, search, max_batch_size, progress))
+        found = iter(self._search(sources, prefixes, search, max_batch_size, batch_type, progress))
         return [self._join(plan, [next(found) for _ in plan.pieces]) for plan in plans]
 
     def stream(
@@ -188,6 +195,7 @@ class Translator:
         min_new_tokens: int = 0,
         max_new_tokens: int | None = None,
         max_batch_size: int = 32,
+        batch_type: BatchType = "examples",
     ) -> list[list[int]]:
         """Ids in, ids out: no splitting, no guard, nothing hidden.
 
@@ -208,7 +216,7 @@ class Translator:
         shapes = self.manifest.shapes
         _check_ids(ids, shapes.source_vocab_size or shapes.vocab_size)
         _check_ids(prefixes, shapes.vocab_size)
-        found = self._search(ids, prefixes, search, max_batch_size, silent)
+        found = self._search(ids, prefixes, search, max_batch_size, batch_type, silent)
         return [list(hypotheses[0].tokens) for hypotheses in found]
 
     @property
@@ -247,19 +255,18 @@ class Translator:
         prefixes: Sequence[Sequence[int]],
         options: SearchOptions,
         max_batch_size: int,
+        batch_type: BatchType,
         progress: Progress,
     ) -> list[list[Hypothesis]]:
         """Search in batches of similar length; results in the order of the sources."""
-        if max_batch_size < 1:
-            raise OptionError(f"max_batch_size is {max_batch_size}; 1 or more is expected")
         results: list[list[Hypothesis]] = [[] for _ in sources]
-        longest_first = sorted(range(len(sources)), key=lambda i: -len(sources[i]))
-        for start in range(0, len(sources), max_batch_size):
-            rows = longest_first[start : start + max_batch_size]
+        done = 0
+        for rows in batches([len(source) for source in sources], max_batch_size, batch_type):
             found = generate_batch(self._open, [sources[i] for i in rows], [prefixes[i] for i in rows], options)
             for row, hypotheses in zip(rows, found, strict=True):
                 results[row] = hypotheses
-            progress(start + len(rows), len(sources))
+            done += len(rows)
+            progress(done, len(sources))
         return results
 
     def _stream(self, plan: Plan, options: SearchOptions) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What may not, or must, be generated next: pure functions on scores [r, v] and the tokens so far [r, t].
+"""What may not, or must, be generated next: functions that edit `Scores` of r rows, given the tokens so far [r, t].
 
 Order and arithmetic are those of the logits processors of transformers 4.57 (`generation/logits_process.py`), so that
 with the same settings the same tokens come out.
@@ -10,7 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Scores = NDArray[np.float32]
+from quartet.runtime.scores import Scores
+
+Floats = NDArray[np.float32]
 Ids = NDArray[np.int64]
 
 LOOP_REPEATS = 4  # an n-gram repeated this often, with nothing in between, is a loop
@@ -46,54 +48,42 @@ class RowLimits:
         return RowLimits(self.prefix_length[rows], self.max_length[rows], self.loop_repeats[rows])
 
 
-def apply(scores: Scores, history: Ids, rules: Rules, limits: RowLimits) -> None:
-    """Change `scores` [r, v] in place, after the tokens `history` [r, t], for every rule that is on."""
+def apply(scores: Scores, history: Ids, rules: Rules, limits: RowLimits, log_space: bool) -> None:
+    """Edit the scores of the token that follows `history` [r, t], for every rule that is on but `renormalize`.
+
+    With `log_space` a penalty works on log probabilities (as in beam search), else on logits (as in greedy search).
+    """
     length = history.shape[1]
     if rules.repetition_penalty != 1.0:
-        penalize_repetition(scores, history, rules.repetition_penalty)
+        offset = scores.log_sum_exp if log_space else np.zeros(len(history), np.float32)
+        penalize_repetition(scores, history, rules.repetition_penalty, offset)
     if rules.no_repeat_ngram_size:
         ban_repeated_ngrams(scores, history, rules.no_repeat_ngram_size)
     ban_words(scores, history, rules.bad_words_ids, rules.eos)
     new_tokens = length - limits.prefix_length
-    scores[new_tokens < rules.min_new_tokens, rules.eos] = -np.inf
+    scores.forbid(np.flatnonzero(new_tokens < rules.min_new_tokens), rules.eos)
     if rules.forced_bos is not None and length == 1:
-        force(scores, np.ones(len(scores), bool), rules.forced_bos)
+        scores.force(np.arange(len(history)), rules.forced_bos)
     if rules.forced_eos is not None:
-        force(scores, limits.max_length - 1 == length, rules.forced_eos)
+        scores.force(np.flatnonzero(limits.max_length - 1 == length), rules.forced_eos)
     if rules.suppress_tokens:
-        scores[:, rules.suppress_tokens] = -np.inf
+        scores.forbid(np.arange(len(history))[:, None], rules.suppress_tokens)
     if rules.begin_suppress_tokens:
-        scores[np.ix_(new_tokens == 0, rules.begin_suppress_tokens)] = -np.inf
+        scores.forbid(np.flatnonzero(new_tokens == 0)[:, None], rules.begin_suppress_tokens)
     if rules.loop_guard:
         break_loops(scores, history, limits)
-    if rules.renormalize:
-        scores[:] = log_softmax(scores)
 
 
-def log_sum_exp(scores: Scores) -> Scores:
-    """Logarithm of the sum of exponentials over the last axis, [r]."""
-    highest = scores.max(axis=-1, keepdims=True)
-    result: Scores = highest[..., 0] + np.log(np.exp(scores - highest).sum(axis=-1))
-    return result
+def penalize_repetition(scores: Scores, history: Ids, penalty: float, offset: Floats) -> None:
+    """Divide positive scores of tokens seen before by `penalty` and multiply negative ones (Keskar et al. 2019).
 
-
-def log_softmax(scores: Scores) -> Scores:
-    """Log probabilities over the last axis, float32."""
-    result: Scores = scores - log_sum_exp(scores)[..., None]
-    return result
-
-
-def force(scores: Scores, rows: NDArray[np.bool_], token: int) -> None:
-    """Leave the marked rows no other choice than `token`, at log probability 0."""
-    scores[rows] = -np.inf
-    scores[rows, token] = 0
-
-
-def penalize_repetition(scores: Scores, history: Ids, penalty: float) -> None:
-    """Divide positive scores of tokens seen before by `penalty` and multiply negative ones (Keskar et al. 2019)."""
-    rows = np.arange(len(scores))[:, None]
-    seen = scores[rows, history]
-    scores[rows, history] = np.where(seen < 0, seen * np.float32(penalty), seen / np.float32(penalty))
+    A score is a logit less the row's `offset` [r].
+    """
+    rows, below = np.arange(len(history))[:, None], offset[:, None]
+    seen = scores.logits[rows, history] - below
+    penalized = np.where(seen < 0, seen * np.float32(penalty), seen / np.float32(penalty))
+    scores.raised |= penalty < 1
+    scores.replace(rows, history, penalized + below)
 
 
 def ban_repeated_ngrams(scores: Scores, history: Ids, size: int) -> None:
@@ -107,7 +97,7 @@ def ban_repeated_ngrams(scores: Scores, history: Ids, size: int) -> None:
     tail = history[:, length - size + 1 :]
     matches = (windows[:, :, : size - 1] == tail[:, None, :]).all(axis=2)
     rows, places = np.nonzero(matches)
-    scores[rows, windows[rows, places, -1]] = -np.inf
+    scores.forbid(rows, windows[rows, places, -1])
 
 
 def ban_words(scores: Scores, history: Ids, words: Sequence[tuple[int, ...]], eos: int) -> None:
@@ -118,7 +108,7 @@ def ban_words(scores: Scores, history: Ids, words: Sequence[tuple[int, ...]], eo
         *start, last = word
         if len(start) <= history.shape[1]:
             ended = (history[:, history.shape[1] - len(start) :] == start).all(axis=1)
-            scores[ended, last] = -np.inf
+            scores.forbid(np.flatnonzero(ended), last)
 
 
 def break_loops(scores: Scores, history: Ids, limits: RowLimits) -> None:
@@ -127,7 +117,7 @@ def break_loops(scores: Scores, history: Ids, limits: RowLimits) -> None:
         generated = tokens[limits.prefix_length[row] :]
         next_token = loop_continuation(generated, int(limits.loop_repeats[row]))
         if next_token is not None:
-            scores[row, next_token] = -np.inf
+            scores.forbid(np.array([row]), next_token)
 
 
 def loop_continuation(tokens: Ids, repeats: int) -> int | None:

@@ -5,13 +5,15 @@ at the best 2k continuations, only those among the best k may finish, the best k
 hypothesis is the sum of its log probabilities, divided by its length to the power of `length_penalty`. The length
 counts everything after the decoder start, the forced language token and the end token included.
 
-Shapes: b sources, k beams, v vocabulary, t tokens so far.
+Shapes: b sources, k beams, n candidates of each, t tokens so far.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from quartet.runtime.scores import Candidates
 
 Scores = NDArray[np.float32]
 Ids = NDArray[np.int64]
@@ -67,17 +69,19 @@ def best(scores: Scores, count: int) -> tuple[Scores, Ids]:
 
 
 def beam_step(
-    beams: Beams, log_probs: Scores, eos: int, prefix_length: Ids, max_length: Ids, length_penalty: float
+    beams: Beams, next_tokens: Candidates, eos: int, prefix_length: Ids, max_length: Ids, length_penalty: float
 ) -> Continuations:
     """One step of beam search; changes `beams` and says which beams go on with which tokens.
 
-    log_probs: [b, k, v], processed. prefix_length, max_length: [b], in tokens from the decoder start on.
+    next_tokens: of each of the b * k beams the n best, n >= 2k, with their log probabilities after all rules.
+    prefix_length, max_length: [b], in tokens from the decoder start on.
     """
-    sources, k, vocabulary = log_probs.shape
+    sources, k, _ = beams.tokens.shape
     # 1. the best 2k continuations of each source
-    totals = (log_probs + beams.scores[:, :, None]).reshape(sources, k * vocabulary)
+    totals = (next_tokens.scores + beams.scores.reshape(-1, 1)).reshape(sources, -1)
     top_scores, places = best(totals, 2 * k)
-    parents, tokens = np.divmod(places, vocabulary)
+    parents = places // next_tokens.ids.shape[1]
+    tokens = np.take_along_axis(next_tokens.ids.reshape(sources, -1), places, axis=1)
     # 2. those among the best k that end now join the finished hypotheses
     length = beams.tokens.shape[2] + 1
     ends = (tokens == eos) | (length >= max_length)[:, None]

@@ -1,12 +1,17 @@
 """Open the four files as ONNX Runtime sessions."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import onnxruntime as ort
 
 from quartet.errors import ManifestError, OptionError
-from quartet.spec import CACHE_INITIALIZER, DECODER, EMBED_AND_LM_HEAD, ENCODER, MANIFEST_NAME, Manifest, file_entry
+from quartet.runtime import packing
+from quartet.runtime.matrix import MatrixRows
+from quartet.spec import CACHE_INITIALIZER, DECODER, ENCODER, LM_HEAD, MANIFEST_NAME, Manifest, file_entry
+
+OPENED = (ENCODER, CACHE_INITIALIZER, DECODER, LM_HEAD)
 
 
 @dataclass(frozen=True)
@@ -14,10 +19,14 @@ class Sessions:
     """A loaded quartet."""
 
     manifest: Manifest
-    embed_and_lm_head: ort.InferenceSession
+    embedding: MatrixRows
+    candidates: MatrixRows | None  # rows of the head to score once more; None: its logits are final
+    lm_head: ort.InferenceSession
     encoder: ort.InferenceSession
     cache_initializer: ort.InferenceSession
     decoder: ort.InferenceSession
+    encoding_pages: packing.Pages  # weights that only encoding reads
+    decoding_pages: packing.Pages  # weights that only decoding reads
 
 
 def open_sessions(folder: Path, threads: int | None = None, verify: bool = False) -> Sessions:
@@ -30,14 +39,46 @@ def open_sessions(folder: Path, threads: int | None = None, verify: bool = False
         raise OptionError(f"threads is {threads}; 1 or more is expected")
     manifest = Manifest.load(folder)
     check_files(folder, manifest, verify)
+    if manifest.embedding is None or manifest.lm_head is None:
+        raise ManifestError(f"{folder} was made by an older quartet; convert the model again")
+    packed = _packed(folder, manifest, threads)
+    try:
+        return _load(folder, packed or folder, manifest, threads)
+    except ManifestError:
+        if packed is None:
+            raise
+        shutil.rmtree(packed, ignore_errors=True)  # damaged; the next load makes it anew
+        return _load(folder, folder, manifest, threads)
+
+
+def _load(folder: Path, weights: Path, manifest: Manifest, threads: int | None) -> Sessions:
+    """Sessions over the weights in `weights`: the quartet's own folder, or what was packed from it."""
+    assert manifest.embedding is not None
+    assert manifest.lm_head is not None
+    encoder, cache_initializer, decoder, lm_head = (_open(weights, file, threads, manifest) for file in OPENED)
     return Sessions(
         manifest,
-        # in float32 the embedding needs the matrix as it is: a packed form for the head would be a second copy
-        embed_and_lm_head=_open(folder, EMBED_AND_LM_HEAD, threads, prepacking=manifest.precision != "fp32"),
-        encoder=_open(folder, ENCODER, threads),
-        cache_initializer=_open(folder, CACHE_INITIALIZER, threads),
-        decoder=_open(folder, DECODER, threads),
+        embedding=MatrixRows(folder, manifest.embedding),
+        candidates=MatrixRows(folder, manifest.lm_head) if manifest.lm_head.residual is not None else None,
+        lm_head=lm_head,
+        encoder=encoder,
+        cache_initializer=cache_initializer,
+        decoder=decoder,
+        encoding_pages=packing.mapped_pages([weights / f"{file}.onnx.data" for file in OPENED[:2]]),
+        decoding_pages=packing.mapped_pages([weights / f"{file}.onnx.data" for file in OPENED[2:]]),
     )
+
+
+def _packed(folder: Path, manifest: Manifest, threads: int | None) -> Path | None:
+    """The folder with weights packed for this machine, made where it is missing; None: the model has to do without."""
+    packed = packing.packed_folder(folder, manifest)
+    if packed is None:
+        return None
+
+    def make(file: str, saving: packing.Saving) -> None:
+        _open(folder, file, threads, manifest, saving)
+
+    return packed if packing.pack(packed, make, OPENED) else None
 
 
 def check_files(folder: Path, manifest: Manifest, hashes: bool) -> None:
@@ -53,7 +94,9 @@ def check_files(folder: Path, manifest: Manifest, hashes: bool) -> None:
             raise ManifestError(f"{path} is damaged: its SHA-256 differs from {MANIFEST_NAME}; convert the model again")
 
 
-def _open(folder: Path, file: str, threads: int | None, prepacking: bool = True) -> ort.InferenceSession:
+def _open(
+    folder: Path, file: str, threads: int | None, manifest: Manifest, adapt: packing.Saving | None = None
+) -> ort.InferenceSession:
     options = ort.SessionOptions()
     # the graphs are written with fused kernels, the optimiser finds nothing but costs time at load
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
@@ -62,10 +105,16 @@ def _open(folder: Path, file: str, threads: int | None, prepacking: bool = True)
     options.add_session_config_entry("session.force_spinning_stop", "1")
     if threads is not None:
         options.intra_op_num_threads = threads
-    if not prepacking:
+    if file == LM_HEAD and manifest.precision == "fp32":
+        # the mapped matrix is used as it is: packing it would be a copy
         options.add_session_config_entry("session.disable_prepacking", "1")
+    if adapt is not None:
+        adapt(options)
     path = folder / f"{file}.onnx"
     try:
-        return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime raises a family of classes that share no public base
         raise ManifestError(f"{path} does not load: {str(error).splitlines()[0]}") from None
+    # it looked at all weights while loading: until they are used they need not count
+    packing.give_back(packing.mapped_pages([folder / f"{file}.onnx.data"]))
+    return session

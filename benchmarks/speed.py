@@ -1,0 +1,110 @@
+"""How fast does each contender decode a model of NLLB-600M's shape? Runs in turn, all on the same weights.
+
+    python benchmarks/speed.py --work FOLDER --quartet int4 int8
+    python benchmarks/speed.py --work FOLDER --batches 1 16 --beam-batches \\
+        --rivals ctranslate2 transformers-float32 transformers-bfloat16
+    python benchmarks/speed.py --work FOLDER --batches 1 16 --beam-batches --optimum-python VENV/bin/python \\
+        --rivals ctranslate2 optimum-merged-float32 optimum-merged-int8
+
+The weights are random; each source has 25 tokens, each result exactly 75. Needs ctranslate2, torch and transformers;
+for Optimum (merged or two decoders) `optimum-onnx[onnxruntime]` and accelerate, in an environment of its own if need
+be. All contenders are in memory at once, Optimum's float32 with a peak of 6 GB at load: take a few at a time.
+
+tokens per second are of whole translations, the encoder included; the ratio is the median over the rounds. A step's
+time is that of a translation less that of one token, so the encoder is not in it. Bytes per second are the weights
+that one step reads divided by its time, and their share of what this machine reads with as many threads
+(`bandwidth.py`, the best of before and after).
+"""
+
+import argparse
+import statistics
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+from bandwidth import read_bandwidth
+from contest import Contender, Run, alternate, median_ratio
+from random_checkpoint import SHAPES
+from report import last_line, table
+from rivals import BASE, add_arguments, entries, random_checkpoint
+from weights import ctranslate2_bytes_per_step, quartet_bytes_per_step
+from workload import random_job, vocabulary
+
+BYTES_PER_STEP = {"quartet": quartet_bytes_per_step, "ctranslate2": ctranslate2_bytes_per_step}
+COLUMNS = ("batch", "beam", "contender", "tokens", "tokens/s", f"speed ÷ {BASE}", "ms per step")
+COLUMNS = (*COLUMNS, "read per step", "GB/s", "of bandwidth")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_arguments(parser)
+    parser.add_argument("--shape", choices=sorted(SHAPES), default="nllb-600M")
+    parser.add_argument("--batches", type=int, nargs="*", default=[1, 4, 16, 64], help="sizes, decoded greedily")
+    parser.add_argument("--beam-batches", type=int, nargs="*", default=[1, 4], help="sizes, decoded with beam 4")
+    parser.add_argument("--source-tokens", type=int, default=25)
+    parser.add_argument("--new-tokens", type=int, default=75)
+    parser.add_argument("--rounds", type=int, default=5)
+    args = parser.parse_args()
+    checkpoint = random_checkpoint(args.work, args.shape)
+    searches = [(batch, 1) for batch in args.batches] + [(batch, 4) for batch in args.beam_batches]
+    bandwidth = read_bandwidth(args.threads)
+    rows = []
+    with ExitStack() as stack:
+        everyone = [
+            stack.enter_context(Contender(entry, args.threads, args.work / "home"))
+            for entry in entries(args, checkpoint)
+        ]
+        for batch, beam in searches:
+            rows += measure(everyone, checkpoint, batch, beam, args)
+        versions = {contender.entry.name: contender.loaded.versions for contender in everyone}
+    bandwidth = max(bandwidth, read_bandwidth(args.threads))
+    print(f"{args.threads} threads read {bandwidth / 1e9:.1f} GB/s\n")
+    table(COLUMNS, (cells(row, bandwidth) for row in rows))
+    last_line({"versions": versions, "bytes_per_second": bandwidth, "rows": rows})
+
+
+def measure(
+    everyone: list[Contender], checkpoint: Path, batch: int, beam: int, args: argparse.Namespace
+) -> list[dict[str, object]]:
+    """One row per contender."""
+    jobs = {}
+    for contender in everyone:
+        words = vocabulary(contender.entry, checkpoint)
+        job = random_job(words, batch, args.source_tokens, args.new_tokens, beam)
+        jobs[contender.entry.name] = [replace(job, min_new_tokens=1, max_new_tokens=1), job]
+    found = alternate(everyone, jobs, args.rounds)
+    whole = {name: [run for _, run in runs] for name, runs in found.items()}
+    rows = []
+    for contender in everyone:
+        name, runs = contender.entry.name, whole[contender.entry.name]
+        step = statistics.median(last.seconds - first.seconds for first, last in found[name]) / (args.new_tokens - 1)
+        bytes_of = BYTES_PER_STEP.get(contender.entry.kind)
+        rows.append(
+            {
+                "batch": batch,
+                "beam": beam,
+                "contender": name,
+                "tokens": runs[0].tokens,
+                "tokens_per_second": statistics.median(rates(runs)),
+                "ratio": median_ratio(rates(runs), rates(whole[BASE])) if BASE in whole else None,
+                "seconds_per_step": step,
+                "bytes_per_step": bytes_of(contender.entry.folder) if bytes_of else None,
+                "seconds": [run.seconds for run in runs],
+            }
+        )
+    return rows
+
+
+def rates(runs: list[Run]) -> list[float]:
+    return [run.tokens / run.seconds for run in runs]
+
+
+def cells(row: dict, bandwidth: float) -> list[object]:
+    step, size, ratio = row["seconds_per_step"], row["bytes_per_step"], row["ratio"]
+    read = [f"{size / 1e6:.0f} MB", f"{size / step / 1e9:.1f}", f"{size / step / bandwidth:.0%}"] if size else [""] * 3
+    speed = [f"{row['tokens_per_second']:.1f}", f"{ratio:.2f}×" if ratio else "", f"{step * 1e3:.1f}"]
+    return [row["batch"], row["beam"], row["contender"], row["tokens"], *speed, *read]
+
+
+if __name__ == "__main__":
+    main()

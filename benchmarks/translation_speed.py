@@ -1,0 +1,101 @@
+"""How fast does each contender translate real sentences, and how well? Throughput of batches and chrF.
+
+    python benchmarks/translation_speed.py opus-mt-en-fr --source en --target fr --data ../shared/data/flores-dev \\
+        --work FOLDER --quartet int4 int8
+
+All get ids made by quartet's tokeniser, and the same beams and batch sizes; the time of tokenising is not in it.
+A quartet that kept some languages only has a tokeniser of its own, so one with all of them must take part too. Runs
+are in turn; the ratio is of sentences per second, the median over the rounds. Needs ctranslate2, torch, transformers
+and sacrebleu.
+"""
+
+import argparse
+import statistics
+from contextlib import ExitStack
+from pathlib import Path
+
+import sacrebleu
+from contest import Contender, alternate, median_ratio
+from report import last_line, table
+from rivals import BASE, add_arguments, entries
+from safe_length import read
+from workload import planner_of, text_job
+
+from quartet.runtime.plan import Planner
+
+COLUMNS = ("batch", "beam", "contender", "sentences/s", f"speed ÷ {BASE}", "tokens", "tokens/s", "chrF")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("--source", required=True)
+    parser.add_argument("--target", required=True)
+    parser.add_argument("--data", type=Path, required=True, help="folder with one file of sentences per language")
+    add_arguments(parser)
+    parser.add_argument("--sentences", type=int, default=320)
+    parser.add_argument("--batches", type=int, nargs="+", default=[1, 16, 32, 64])
+    parser.add_argument("--beams", type=int, nargs="+", default=[1, 4])
+    parser.add_argument("--max-new-tokens", type=int, default=200)
+    parser.add_argument("--rounds", type=int, default=3)
+    args = parser.parse_args()
+    rows = []
+    with ExitStack() as stack:
+        everyone = [
+            stack.enter_context(Contender(entry, args.threads, args.work / "home"))
+            for entry in entries(args, args.checkpoint)
+        ]
+        planners = planners_of(everyone)
+        for beam in args.beams:
+            for batch in args.batches:
+                rows += measure(everyone, planners, batch, beam, args)
+        versions = {contender.entry.name: contender.loaded.versions for contender in everyone}
+    table(COLUMNS, map(cells, rows))
+    last_line({"versions": versions, "rows": rows})
+
+
+def planners_of(everyone: list[Contender]) -> dict[str, Planner]:
+    """Tokenisers by contender: each quartet's own; rivals share that of the quartet with the largest vocabulary."""
+    own = {c.entry.name: planner_of(c.entry.folder) for c in everyone if c.entry.kind == "quartet"}
+    whole = max(own.values(), key=lambda planner: planner.manifest.shapes.vocab_size)
+    return {contender.entry.name: own.get(contender.entry.name, whole) for contender in everyone}
+
+
+def measure(
+    everyone: list[Contender], planners: dict[str, Planner], batch: int, beam: int, args: argparse.Namespace
+) -> list[dict[str, object]]:
+    """One row per contender."""
+    sources, references = (read(args.data / f"{x}.txt", args.sentences) for x in (args.source, args.target))
+    jobs = {
+        name: [text_job(planner, sources, args.source, args.target, beam, batch, args.max_new_tokens)]
+        for name, planner in planners.items()
+    }
+    found = {name: [run for (run,) in runs] for name, runs in alternate(everyone, jobs, args.rounds).items()}
+    seconds = {name: [run.seconds for run in runs] for name, runs in found.items()}
+    rows = []
+    for name, runs in found.items():
+        texts = [planners[name].tokenizer.decode(ids) for ids in runs[0].rows]
+        rows.append(
+            {
+                "batch": batch,
+                "beam": beam,
+                "contender": name,
+                "sentences_per_second": len(sources) / statistics.median(seconds[name]),
+                "ratio": median_ratio(seconds[BASE], seconds[name]) if BASE in seconds else None,
+                "tokens": runs[0].tokens,
+                "tokens_per_second": runs[0].tokens / statistics.median(seconds[name]),
+                "chrf": sacrebleu.corpus_chrf(texts, [references]).score,
+                "seconds": seconds[name],
+            }
+        )
+    return rows
+
+
+def cells(row: dict) -> list[object]:
+    ratio = f"{row['ratio']:.2f}×" if row["ratio"] else ""
+    speed = [f"{row['sentences_per_second']:.2f}", ratio, row["tokens"], f"{row['tokens_per_second']:.1f}"]
+    return [row["batch"], row["beam"], row["contender"], *speed, f"{row['chrf']:.2f}"]
+
+
+if __name__ == "__main__":
+    main()

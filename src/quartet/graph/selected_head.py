@@ -1,0 +1,60 @@
+"""A graph of the LM head over some rows of a quartet's own matrix, copied as they are stored: same bytes, same scores.
+
+With two planes only the coarse one is copied; rows to be scored again are read from the quartet (`runtime.matrix`).
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from quartet.graph.builder import Weight
+from quartet.graph.head import head_over
+from quartet.graph.writer import ALIGNMENT, data_name, locate
+from quartet.quantize.numerics import Scheme
+from quartet.quantize.recipes import Recipe
+from quartet.spec import LM_HEAD, StoredMatrix
+
+ROWS_AT_ONCE = 4096
+
+
+def write_selected_head(folder: Path, matrix: StoredMatrix, rows: NDArray[np.int64], out: Path) -> None:
+    """Write `lm_head.onnx` and its data file to `out`, for `rows` [n] of the quartet in `folder`."""
+    weight = Weight("/lm_head.weight", ("rows",), (len(rows), matrix.columns), scheme=_scheme(matrix))
+    bias = Weight("/lm_head.bias", ("biases",), (1, len(rows))) if matrix.bias is not None else None
+    builder = head_over(weight, bias, Recipe("selected"))
+    starts = dict(zip([i.name for i in weight.initializers], _starts(matrix), strict=True))
+    sizes = {i.name: int(i.nbytes) // len(rows) for i in weight.initializers}
+    if bias is not None:
+        starts[bias.name], sizes[bias.name] = matrix.bias or 0, 4
+    offsets: dict[str, int] = {}
+    with (out / data_name(LM_HEAD)).open("wb") as file:
+        for name, start in starts.items():
+            file.write(bytes(-file.tell() % ALIGNMENT))
+            offsets[name] = file.tell()
+            for part in _gathered(folder / matrix.file, start, matrix.rows, sizes[name], rows):
+                file.write(part.data)
+    model = builder.model()
+    for name, (original, skipped) in builder.borrowings.items():
+        locate(builder.initializers[name], data_name(LM_HEAD), offsets[original] + skipped)
+    ir.save(model, out / f"{LM_HEAD}.onnx")
+
+
+def _scheme(matrix: StoredMatrix) -> Scheme | None:
+    if matrix.block_size is None:
+        return None
+    return Scheme(4 if matrix.bits == 4 else 8, matrix.block_size, symmetric=matrix.zero_points is None)
+
+
+def _starts(matrix: StoredMatrix) -> list[int]:
+    """Where row 0 of each part lies, in the order of `Weight.initializers`."""
+    return [start for start in (matrix.codes, matrix.scales, matrix.zero_points) if start is not None]
+
+
+def _gathered(path: Path, start: int, count: int, row_bytes: int, rows: NDArray[np.int64]) -> Iterator[np.ndarray]:
+    """Some of `count` rows of bytes, a few thousand at a time."""
+    stored = np.memmap(path, np.uint8, "r", offset=start, shape=(count, row_bytes))
+    for first in range(0, len(rows), ROWS_AT_ONCE):
+        yield stored[rows[first : first + ROWS_AT_ONCE]]

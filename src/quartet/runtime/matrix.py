@@ -1,0 +1,90 @@
+"""Rows of the embedding and of the LM head, read from their file when they are needed.
+
+A mapped file would count as memory by whole pages, and on some kernels by far more than a page around each row that
+is touched; reads leave nothing behind. Shapes: n rows, d width.
+"""
+
+import os
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quartet.quantize.numerics import Blocks, Scheme, dequantize
+from quartet.spec import StoredMatrix
+
+Floats = NDArray[np.float32]
+Ids = NDArray[np.int64]
+
+
+class MatrixRows:
+    """Rows by number, in float32. `close` gives the file back."""
+
+    def __init__(self, folder: Path, place: StoredMatrix) -> None:
+        self.place = place
+        self.file = os.open(folder / place.file, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        self.scheme = _scheme(place)
+        self.bias: Floats | None = None
+        if place.bias is not None:
+            self.bias = np.frombuffer(_read(self.file, place.bias, 4 * place.rows), np.float32)
+
+    def close(self) -> None:
+        """Close the file; closing twice does no harm."""
+        if self.file >= 0:
+            os.close(self.file)
+        self.file = -1
+
+    def __del__(self) -> None:
+        """Close the file."""
+        self.close()
+
+    def read(self, ids: Ids) -> Floats:
+        """Rows [.., d] for ids [..]; an id that comes twice is read once."""
+        unique, places = np.unique(ids, return_inverse=True)
+        return self._rows(unique)[places.reshape(ids.shape)]
+
+    def bias_of(self, ids: Ids) -> Floats | np.float32:
+        """Biases of rows, like `ids` [..]; zero where the matrix has none."""
+        return np.float32(0) if self.bias is None else self.bias[ids]
+
+    def _rows(self, ids: Ids) -> Floats:
+        place, scheme = self.place, self.scheme
+        if scheme is None:
+            return self._part(ids, place.codes, 4 * place.columns).view(np.float32)
+        blocks = scheme.blocks(place.columns)
+        packed = (len(ids), blocks, scheme.block_size * scheme.code_bits // 8)
+        row_bytes = packed[1] * packed[2]
+        assert place.scales is not None
+        stored = Blocks(
+            self._part(ids, place.codes, row_bytes).reshape(packed),
+            self._part(ids, place.scales, 4 * blocks).view(np.float32),
+            None if place.zero_points is None else self._part(ids, place.zero_points, -(-blocks * place.bits // 8)),
+            None if place.residual is None else self._part(ids, place.residual, row_bytes).reshape(packed),
+        )
+        return dequantize(stored, scheme, place.columns)
+
+    def _part(self, ids: Ids, start: int, row_bytes: int) -> NDArray[np.uint8]:
+        """Bytes [n, row_bytes] of some rows of one part."""
+        rows = b"".join([_read(self.file, start + row * row_bytes, row_bytes) for row in ids.tolist()])
+        return np.frombuffer(rows, np.uint8).reshape(len(ids), row_bytes)
+
+
+def read_by_seeking(file: int, start: int, count: int) -> bytes:
+    """`os.pread` with its arguments in our order, for Windows; threads that share a file would disturb each other."""
+    os.lseek(file, start, os.SEEK_SET)
+    return os.read(file, count)
+
+
+def _read_at(file: int, start: int, count: int) -> bytes:
+    return os.pread(file, count, start)
+
+
+_read = _read_at if hasattr(os, "pread") else read_by_seeking
+
+
+def _scheme(place: StoredMatrix) -> Scheme | None:
+    if place.block_size is None:
+        return None
+    if place.residual is not None:
+        return Scheme(8, place.block_size, symmetric=False, planes=True)
+    return Scheme(4 if place.bits == 4 else 8, place.block_size, symmetric=place.zero_points is None)

@@ -1,0 +1,136 @@
+"""Weights packed for this machine, once, and mapped from there by every process that serves the model.
+
+ONNX Runtime packs the matrices of its fast kernels when it loads a file, into memory of its own. It can also write what
+it packed to a file and map that at the next load. How weights are packed depends on the CPU and on the version of ONNX
+Runtime, so they are no part of a quartet: they lie in the cache folder, and are made anew where either has changed.
+"""
+
+import contextlib
+import ctypes
+import hashlib
+import json
+import logging
+import platform
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import onnxruntime as ort
+
+from quartet import models
+from quartet.spec import Manifest
+
+log = logging.getLogger("quartet")
+
+LAYOUT = 1  # of this cache; to be raised where its contents change
+SMALLEST = 32 << 20  # bytes of weights below which packing costs nothing worth keeping
+MADV_DONTNEED = 4
+
+Saving = Callable[[ort.SessionOptions], None]
+
+
+def packed_folder(folder: Path, manifest: Manifest) -> Path | None:
+    """Where this machine's packed weights of a quartet lie, made already or not; None: none are worth keeping.
+
+    In float32 they would be another copy of a large model for nothing: its matrices are used as they are.
+    """
+    if manifest.precision == "fp32" or sum(entry.bytes for entry in manifest.files.values()) < SMALLEST:
+        return None
+    facts = [LAYOUT, ort.__version__, _cpu(), {name: entry.sha256 for name, entry in manifest.files.items()}]
+    return models.packed_folder(folder) / hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+
+
+def pack(packed: Path, make: Callable[[str, Saving], object], files: Sequence[str]) -> bool:
+    """Fill the folder, unless it is there; False where that is not possible, for want of space or rights.
+
+    make: loads one file with session options to which the function it is given was applied. Processes that race pack
+    twice, and the first one's folder stays.
+    """
+    if packed.is_dir():
+        return True
+    staging = None
+    try:
+        packed.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=f".{packed.name}.", dir=packed.parent))
+        for file in files:
+            make(file, _saving(staging, file))
+        with contextlib.suppress(OSError):  # another process was faster
+            staging.rename(packed)
+        _remove_stale(packed)
+    except Exception as error:  # a disk that is full shows as one of ONNX Runtime's own classes
+        log.debug("weights are packed in memory, %s cannot be made: %s", packed, error)
+    finally:
+        if staging is not None:
+            shutil.rmtree(staging, ignore_errors=True)
+        trim()
+    return packed.is_dir()
+
+
+def _saving(folder: Path, file: str) -> Saving:
+    def apply(options: ort.SessionOptions) -> None:
+        options.optimized_model_filepath = str(folder / f"{file}.onnx")
+        for key, value in (
+            ("session.optimized_model_external_initializers_file_name", f"{file}.onnx.data"),
+            ("session.optimized_model_external_initializers_min_size_in_bytes", "1024"),
+            ("session.save_external_prepacked_constant_initializers", "1"),
+        ):
+            options.add_session_config_entry(key, value)
+
+    return apply
+
+
+def _remove_stale(packed: Path) -> None:
+    """What the same folder had packed with another CPU, version, or conversion."""
+    for other in packed.parent.iterdir():
+        if other != packed and not other.name.startswith("."):
+            shutil.rmtree(other, ignore_errors=True)
+
+
+def _cpu() -> str:
+    """What decides how weights are packed: the instructions that the CPU has."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() in ("flags", "Features"):
+                return " ".join(sorted(value.split()))
+    return f"{platform.machine()} {platform.processor()}"
+
+
+def trim() -> None:
+    """Give memory that was freed back to the system, where the C library keeps it (glibc)."""
+    if sys.platform.startswith("linux"):
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)
+
+
+# ---- pages ------------------------------------------------------------------------------------------------------
+
+Pages = tuple[tuple[int, int], ...]  # addresses and lengths in bytes
+
+
+def mapped_pages(files: Sequence[Path]) -> Pages:
+    """Where this process maps files and has written nothing; empty where the system does not say."""
+    if not sys.platform.startswith("linux"):
+        return ()
+    names = {str(file.resolve()) for file in files}
+    found: list[tuple[int, int]] = []
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/smaps").read_text(encoding="utf-8", errors="replace").splitlines():
+            first, *rest = line.split(maxsplit=5)
+            if not first.endswith(":"):  # a mapping begins: addresses, access, offset, device, inode, name
+                start, end = (int(address, 16) for address in first.split("-"))
+                wanted = len(rest) == 5 and rest[4] in names
+            elif wanted and first == "Anonymous:" and rest[0] == "0":
+                found.append((start, end - start))
+    return tuple(found)
+
+
+def give_back(pages: Pages) -> None:
+    """Let go of pages of mapped files that will not be read for a while; the next read finds them in the page cache."""
+    if not pages:
+        return
+    madvise = ctypes.CDLL(None, use_errno=True).madvise
+    for address, length in pages:
+        madvise(ctypes.c_void_p(address), ctypes.c_size_t(length), MADV_DONTNEED)

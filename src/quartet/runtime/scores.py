@@ -1,0 +1,136 @@
+"""The scores of the next token: all of them in place, the best of them at hand, and what the rules did to them.
+
+The LM head gives the logits [r, v] together with the best k of each row and the log-sum-exp. Nothing here walks over
+[r, v] unless it has to: rules edit single entries, and the best ones are looked up among the k, as long as these still
+hold them for certain.
+
+Shapes: r rows, v vocabulary, k best.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Ids = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The best next tokens of each row, by id: [r, n] each."""
+
+    ids: Ids
+    scores: Floats
+
+
+@dataclass
+class Scores:
+    """Logits and what is known of them. Rules change `logits` in place, and only through `replace` and `force`."""
+
+    logits: Floats  # [r, v]
+    top_ids: Ids  # [r, k] ids of the best, before any edit
+    floor: Floats  # [r] no logit outside of `top_ids` was above
+    log_sum_exp: Floats  # [r] of the logits before any edit
+    raised: bool = False  # a rule may have lifted a logit that was not among the best
+    forced: NDArray[np.bool_] = field(init=False)  # [r] rows with a single token left, whatever it scores
+    _edits: list[tuple[Ids, Ids, Floats]] = field(default_factory=list)  # rows, tokens, and the logits they had
+
+    def __post_init__(self) -> None:
+        self.forced = np.zeros(len(self.logits), bool)
+
+    @staticmethod
+    def of(logits: Floats) -> "Scores":
+        """Scores where nothing is known but the logits [r, v]; they are edited in place."""
+        ids = np.zeros((len(logits), 0), np.int64)
+        return Scores(logits, ids, np.full(len(logits), np.inf, np.float32), _log_sum_exp(logits))
+
+    def correct(self, ids: Ids, logits: Floats) -> None:
+        """Better logits [r, n] of the best tokens [r, n], before any edit. Only these count as the best from here on.
+
+        The others' logits, less exact, are taken to stay below.
+        """
+        before = np.take_along_axis(self.logits, ids, axis=1)
+        np.put_along_axis(self.logits, ids, logits, axis=1)
+        rest = 1 - np.exp(before - self.log_sum_exp[:, None], dtype=np.float64).sum(axis=1)
+        share = np.maximum(rest, 0) + np.exp(logits - self.log_sum_exp[:, None], dtype=np.float64).sum(axis=1)
+        self.log_sum_exp = self.log_sum_exp + np.log(share).astype(np.float32)
+        self.top_ids, self.floor = ids, logits.min(axis=1)
+
+    def replace(self, rows: Ids, tokens: Ids, values: Floats | float) -> None:
+        """Give the logits at (rows, tokens), which are broadcast against each other, other values."""
+        rows, tokens = np.broadcast_arrays(rows, tokens)
+        self._edits.append((rows.reshape(-1), tokens.reshape(-1), self.logits[rows, tokens].reshape(-1)))
+        self.logits[rows, tokens] = values
+
+    def forbid(self, rows: Ids, tokens: Ids | Sequence[int] | int) -> None:
+        """Tokens that must not come next."""
+        self.replace(rows, np.asarray(tokens, np.int64), -np.inf)
+
+    def force(self, rows: Ids, token: int) -> None:
+        """Leave the rows no other choice than `token`, at log probability 0."""
+        self.logits[rows] = -np.inf
+        self.logits[rows, token] = self.log_sum_exp[rows]
+        self.forced[rows] = True
+
+    def best(self, count: int) -> Candidates:
+        """At least `count` tokens of each row, the best among them, ordered by id."""
+        count = min(count, self.logits.shape[1])
+        rows, width = len(self.logits), self.top_ids.shape[1]
+        known = np.take_along_axis(self.logits, self.top_ids, axis=1)
+        certain = np.zeros(rows, bool)
+        if width >= count and not self.raised:
+            certain = np.partition(known, width - count, axis=1)[:, width - count] >= self.floor
+        if certain.all():
+            return _by_id(self.top_ids, known)
+        ids = np.argpartition(-self.logits, count - 1, axis=1)[:, :count]
+        return _by_id(ids, np.take_along_axis(self.logits, ids, axis=1))
+
+    def log_probs(self, count: int, renormalize: bool) -> Candidates:
+        """`best`, as log probabilities; with `renormalize` over what the rules left, else over all logits."""
+        normalizer = self._edited_log_sum_exp() if renormalize else self.log_sum_exp
+        found = self.best(count)
+        return Candidates(found.ids, found.scores - normalizer[:, None])
+
+    def gains(self, tokens: Ids) -> Floats:
+        """Log probability [r] of one token per row before any edit; 0 where it was forced."""
+        rows = np.arange(len(tokens))
+        values = self.logits[rows, tokens]
+        for edited_rows, edited_tokens, before in reversed(self._edits):
+            hit = tokens[edited_rows] == edited_tokens
+            values[edited_rows[hit]] = before[hit]
+        return np.where(self.forced, np.float32(0), values - self.log_sum_exp)
+
+    def _edited_log_sum_exp(self) -> Floats:
+        """[r]: what the edits took away or added, as a share of all; counted anew where little is left."""
+        share = np.ones(len(self.logits))
+        for row, token, before in self._first_edits():
+            now = self.logits[row, token]
+            share[row] += np.exp(now - self.log_sum_exp[row]) - np.exp(before - self.log_sum_exp[row])
+        unsure = self.forced | (share < 0.1)
+        share[unsure] = 1
+        result = self.log_sum_exp + np.log(share).astype(np.float32)
+        result[unsure] = _log_sum_exp(self.logits[unsure])
+        return result
+
+    def _first_edits(self) -> list[tuple[int, int, np.float32]]:
+        first: dict[tuple[int, int], np.float32] = {}
+        for rows, tokens, before in self._edits:
+            for row, token, value in zip(rows.tolist(), tokens.tolist(), before, strict=True):
+                first.setdefault((row, token), value)
+        return [(row, token, value) for (row, token), value in first.items()]
+
+
+def _by_id(ids: Ids, scores: Floats) -> Candidates:
+    order = np.argsort(ids, axis=1)
+    return Candidates(np.take_along_axis(ids, order, axis=1), np.take_along_axis(scores, order, axis=1))
+
+
+def _log_sum_exp(logits: Floats) -> Floats:
+    """Logarithm of the sum of exponentials over the last axis, [r]."""
+    if not len(logits):
+        return np.zeros(0, np.float32)
+    highest = logits.max(axis=-1, keepdims=True)
+    result: Floats = highest[..., 0] + np.log(np.exp(logits - highest).sum(axis=-1))
+    return result

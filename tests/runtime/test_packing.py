@@ -1,0 +1,119 @@
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+import tiny
+from quartet import models
+from quartet.conversion import convert_folder
+from quartet.runtime import packing
+from quartet.runtime.decode import decode_one_token, encode, read_scores
+from quartet.runtime.sessions import open_sessions
+from quartet.spec import Manifest
+
+
+@pytest.fixture
+def quartet(tmp_path, monkeypatch):
+    monkeypatch.setattr(packing, "SMALLEST", 0)
+    monkeypatch.setenv("QUARTET_HOME", str(tmp_path / "home"))
+    convert_folder(tiny.make(tmp_path / "checkpoint", "m2m100-base"), tmp_path / "quartet", precision="int4")
+    return tmp_path / "quartet"
+
+
+def packed(tmp_path):
+    return sorted((tmp_path / "home" / "packed").glob("*/*"))
+
+
+def logits(folder):
+    model = open_sessions(folder, 1)
+    state = encode(model, [[5, 6, 7, 2]])
+    return read_scores(model, decode_one_token(model, state, np.array([2]))).logits
+
+
+def test_packed_weights_give_the_same_logits_and_are_made_once(quartet, tmp_path, monkeypatch):
+    first = logits(quartet)
+    (folder,) = packed(tmp_path)
+    times = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    assert {f"{file}.onnx" for file in ("encoder", "cache_initializer", "decoder", "lm_head")} <= times.keys()
+    assert np.array_equal(logits(quartet), first)
+    assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == times
+    monkeypatch.setattr(packing, "SMALLEST", 1 << 40)
+    assert np.array_equal(logits(quartet), first)
+
+
+def test_another_cpu_or_version_packs_anew_and_takes_the_old_one_away(quartet, tmp_path, monkeypatch):
+    logits(quartet)
+    (old,) = packed(tmp_path)
+    monkeypatch.setattr(packing, "_cpu", lambda: "another one")
+    logits(quartet)
+    (new,) = packed(tmp_path)
+    assert new.name != old.name
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(quartet, tmp_path):
+    (tmp_path / "home").write_text("a file where the folder should be")
+    assert np.isfinite(logits(quartet)).all()
+
+
+def test_a_damaged_cache_is_made_anew(quartet, tmp_path):
+    first = logits(quartet)
+    (folder,) = packed(tmp_path)
+    (folder / "decoder.onnx").write_bytes(b"damaged")
+    assert np.array_equal(logits(quartet), first)
+    assert not folder.exists()
+    assert np.array_equal(logits(quartet), first)
+    assert (folder / "decoder.onnx").stat().st_size > 100
+
+
+def test_float32_is_not_packed(tmp_path):
+    manifest = convert_folder(tiny.make(tmp_path / "checkpoint", "m2m100-base"), tmp_path / "quartet")
+    assert packing.packed_folder(tmp_path / "quartet", manifest) is None
+
+
+def test_small_models_are_not_worth_a_cache(quartet, tmp_path, monkeypatch):
+    monkeypatch.undo()
+    assert packing.packed_folder(quartet, Manifest.load(quartet)) is None
+
+
+def test_threads_that_race_all_get_a_model(quartet, tmp_path):
+    found = []
+    threads = [threading.Thread(target=lambda: found.append(logits(quartet))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 4
+    assert all(np.array_equal(found[0], other) for other in found)
+    assert len(packed(tmp_path)) == 1
+
+
+def test_processes_that_race_all_get_a_model(quartet, tmp_path):
+    code = (
+        "import sys; from quartet.runtime import packing; packing.SMALLEST = 0\n"
+        "from pathlib import Path; from quartet.runtime.sessions import open_sessions\n"
+        "open_sessions(Path(sys.argv[1]), 1); print('loaded')"
+    )
+    running = [
+        subprocess.Popen([sys.executable, "-c", code, str(quartet)], stdout=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    assert [process.communicate()[0] for process in running] == ["loaded\n"] * 3
+    assert len(packed(tmp_path)) == 1
+
+
+def test_clearing_gives_the_bytes_back(quartet, tmp_path):
+    logits(quartet)
+    assert models.clear_cache() > 10_000
+    assert packed(tmp_path) == []
+    assert models.clear_cache() == 0
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="pages are given back on Linux only")
+def test_pages_that_are_given_back_are_read_again(quartet, tmp_path):
+    model = open_sessions(quartet, 1)
+    assert model.decoding_pages
+    first = encode(model, [[5, 6, 7, 2]]).encoder_cache
+    again = encode(model, [[5, 6, 7, 2]]).encoder_cache
+    assert all(np.array_equal(first[name].numpy(), again[name].numpy()) for name in first)
