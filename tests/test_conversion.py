@@ -67,7 +67,7 @@ def test_what_is_returned_is_what_is_saved(tmp_path):
     manifest = convert_folder(checkpoint, tmp_path / "quartet", origin=origin)
     assert Manifest.load(tmp_path / "quartet") == manifest
     assert (manifest.name, manifest.revision, manifest.license) == ("org/name", "c0ffee", "MIT")
-    assert (manifest.family, manifest.precision, manifest.layout) == ("m2m100", "fp32", "quartet")
+    assert (manifest.family, manifest.precision, manifest.layout) == ("m2m100", "int4", "quartet")
     assert manifest.shapes.max_source_length == 64
     assert manifest.tokens.decoder_start == manifest.tokens.eos == 2
     assert [language.code for language in manifest.languages] == ["eng_Latn", "fra_Latn"]

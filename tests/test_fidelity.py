@@ -27,13 +27,13 @@ def golden(name: str) -> dict:
 
 @pytest.fixture(scope="module")
 def demo():
-    with Translator("demo", threads=1) as translator:
+    with Translator("demo", precision="fp32", threads=1) as translator:
         yield translator
 
 
 @pytest.fixture(scope="module")
 def opus(opus_mt):
-    with Translator(opus_mt) as translator:
+    with Translator(opus_mt, precision="fp32") as translator:
         yield translator
 
 

@@ -66,7 +66,7 @@ def printed(inspection: Inspection) -> str:
 
 def test_a_quartet_has_its_files_in_the_order_of_the_data(of_quartet: Inspection) -> None:
     assert [g.file for g in of_quartet.graphs] == [
-        f"{name}.onnx" for name in ("embed_and_lm_head", "encoder", "cache_initializer", "decoder")
+        f"{name}.onnx" for name in ("embed_and_lm_head", "encoder", "cache_initializer", "decoder", "lm_head")
     ]
     assert of_quartet.layout == "quartet"
     assert of_quartet.manifest is not None

@@ -328,7 +328,7 @@ def test_list_and_clear(cache, downloads):
     assert {model.folder for model in cached} == set(folders)
     assert [model.license for model in cached] == ["CC-BY-4.0", "CC-BY-4.0", None]
     assert [model.revision for model in cached] == ["c0ffee", None, None]
-    assert cached[2].precision == "fp32"
+    assert cached[2].precision == "int4"
     size = cached[2].bytes
     assert size == 5 + (folders[0] / "quartet.json").stat().st_size
 

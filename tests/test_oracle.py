@@ -33,7 +33,7 @@ def compare(translator, model, rows, prefix, forced_bos):
 
 
 def test_demo(demo_checkpoint):
-    with Translator("demo") as translator:
+    with Translator("demo", precision="fp32") as translator:
         source, target = (language.token_id for language in translator.manifest.languages)
         rows = [[source, *translator.tokenizer.encode(text), 2] for text in DEMO_TEXTS]
         compare(translator, reference.load(demo_checkpoint), rows, [2, target], target)
@@ -41,7 +41,7 @@ def test_demo(demo_checkpoint):
 
 def test_opus_mt(opus_mt, shared):
     lines = (shared / "data" / "flores-dev" / "en.txt").read_text(encoding="utf-8").splitlines()[SENTENCES]
-    with Translator(opus_mt) as translator:
+    with Translator(opus_mt, precision="fp32") as translator:
         rows = [[*translator.tokenizer.encode(line), 0] for line in lines]
         compare(translator, reference.load(opus_mt), rows, None, None)
 
@@ -49,7 +49,7 @@ def test_opus_mt(opus_mt, shared):
 @pytest.mark.parametrize("variant", ["m2m100-heads-differ", "marian-untied"])
 def test_tiny_variants_on_other_inputs(variant, tmp_path):
     checkpoint = tiny.make(tmp_path / "checkpoint", variant)
-    convert_folder(checkpoint, tmp_path / "quartet")
+    convert_folder(checkpoint, tmp_path / "quartet", precision="fp32")
     ours, theirs = open_sessions(tmp_path / "quartet", 1), reference.load(checkpoint)
     bos = tiny.forced_bos(variant)
     prefix = [ours.manifest.tokens.decoder_start, *([bos] if bos is not None else [])]

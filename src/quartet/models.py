@@ -32,6 +32,7 @@ DEMO_FOLDER = Path(__file__).parent / "demo"
 REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9_][\w.-]*")
 OPUS_MT = re.compile(r"opus-mt-[A-Za-z_]{2,}-[A-Za-z_]{2,}")
 PACKED = "packed"  # folder in the cache for weights as this machine packs them, see `runtime.packing`
+HEADS = "heads"  # likewise for heads of one target language, see `vocabulary.head`
 ENTRY = re.compile(r"(?P<entry>[\w.-]+--[0-9a-f]{12})(?P<leftover>.*)")  # of the cache; a leftover has a longer name
 SOURCE_SUFFIXES = {".json", ".safetensors", ".bin", ".model", ".spm", ".onnx", ".onnx_data"}  # what a conversion reads
 
@@ -239,7 +240,8 @@ def clear_cache(name: str | None = None) -> int:
     make. Raises `ModelNotFoundError` where the cache has no such model.
     """
     if name is None:
-        return sum(map(_remove_unless_busy, _entries())) + _remove_packed(cache_folder() / PACKED)
+        derived = sum(_remove_packed(cache_folder() / name) for name in (PACKED, HEADS))
+        return sum(map(_remove_unless_busy, _entries())) + derived
     cached = list_cached()
     alias = _alias(name)
     folders = [model.folder for model in cached if model.name in (name, alias and alias.repo)]

@@ -134,7 +134,7 @@ TABLE = [
     (f"{TRANSLATE} --threads 0 Hi", 2, "threads is 0; 1 or more"),
     (f"{TRANSLATE} --max-length 0 Hi", 2, "max_length.* is 0; 1 or more"),
     (f"{TRANSLATE} --split words Hi", 2, "--split.*'words'.*'auto', 'sentences', 'none'"),
-    (f"{TRANSLATE} --precision int3 Hi", 2, "{model} is converted at precision fp32; for int3"),
+    (f"{TRANSLATE} --precision int3 Hi", 2, "{model} is converted at precision int4; for int3"),
     ("translate --model {checkpoint} --to fr --precision int3 Hi", 2, "unknown precision 'int3'; it is one of fp32"),
     ("convert {plain} {out} --precision int3", 2, "unknown precision 'int3'; it is one of fp32"),
     ("convert {checkpoint} {out} --languages en,klingon", 2, "unknown language 'klingon'; the model has: English, Fre"),
@@ -157,9 +157,17 @@ TABLE = [
     ),
     ("convert {checkpoint} {out} --precision int4 --block-size x", 2, "--block-size.*'x'"),
     ("convert {checkpoint} {out} --precision int4 --embedding-bits 5", 2, "5 bits for the embedding; it has 4 or 8"),
-    ("convert {checkpoint} {out} --method gptq", 2, "precision fp32 quantises nothing: method.* are for int8 and int4"),
+    (
+        "convert {checkpoint} {out} --precision fp32 --method gptq",
+        2,
+        "precision fp32 quantises nothing: method.* are for int8 and int4",
+    ),
     ("convert {checkpoint} {out} --precision fp32 --embedding-bits 8", 2, "precision fp32 quantises nothing"),
-    ("convert {checkpoint} {out} --report", 2, "precision fp32 is float32 itself: a report is for int8 and int4"),
+    (
+        "convert {checkpoint} {out} --precision fp32 --report",
+        2,
+        "precision fp32 is float32 itself: a report is for int8 and int4",
+    ),
     (
         "convert {checkpoint} {out} --precision int4 --calibration-text {hello}",
         2,

@@ -68,7 +68,7 @@ def test_models_fit_a_terminal_and_keep_one_line_each(run, home):
 
 def test_models_lists_what_is_converted(checkpoint, run, home):
     run("translate", "--model", checkpoint, "--to", "fr", "--from", "en", "--max-length", 2, "Hello.")
-    assert re.search(r"^checkpoint +fp32 +1 MB +CC-BY-4.0$", run("models").out, re.MULTILINE)
+    assert re.search(r"^checkpoint +int4 +1 MB +CC-BY-4.0$", run("models").out, re.MULTILINE)
     found = json.loads(run("models", "--json").out)
     assert {alias["name"] for alias in found["aliases"]} == set(models.aliases())
     assert [model["name"] for model in found["converted"]] == ["checkpoint"]
@@ -82,7 +82,7 @@ def test_cache(checkpoint, run, home):
     (folder,) = (home / "models").iterdir()
     assert run("cache", "clear", "chckpoint").err.endswith("(did you mean checkpoint?)\n")
     assert folder.exists()
-    assert re.fullmatch(r"1\.\d MB freed\n", run("cache", "clear", "checkpoint").out)
+    assert re.fullmatch(r"0\.\d MB freed\n", run("cache", "clear", "checkpoint").out)
     assert not folder.exists()
 
 

@@ -68,7 +68,7 @@ def test_a_damaged_cache_is_made_anew(quartet, tmp_path):
 
 
 def test_float32_is_not_packed(tmp_path):
-    manifest = convert_folder(tiny.make(tmp_path / "checkpoint", "m2m100-base"), tmp_path / "quartet")
+    manifest = convert_folder(tiny.make(tmp_path / "checkpoint", "m2m100-base"), tmp_path / "quartet", precision="fp32")
     assert packing.packed_folder(tmp_path / "quartet", manifest) is None
 
 

@@ -25,7 +25,7 @@ TEXTS = [
 
 @pytest.fixture(scope="module")
 def demo():
-    with Translator("demo", threads=1) as translator:
+    with Translator("demo", precision="fp32", threads=1) as translator:
         yield translator
 
 
@@ -33,7 +33,7 @@ def demo():
 def small(tmp_path_factory):
     """A tiny model with a tokeniser and a window of 64 tokens; it talks nonsense."""
     folder = tmp_path_factory.mktemp("small")
-    convert_folder(tiny_text.make(folder / "checkpoint"), folder / "quartet")
+    convert_folder(tiny_text.make(folder / "checkpoint"), folder / "quartet", precision="fp32")
     with Translator(folder / "quartet", threads=1) as translator:
         yield translator
 
@@ -42,7 +42,7 @@ def small(tmp_path_factory):
 def marian(tmp_path_factory):
     """A tiny model on ids that forces its end token at the greatest length."""
     folder = tmp_path_factory.mktemp("marian")
-    convert_folder(tiny.make(folder / "checkpoint", "marian-base"), folder / "quartet")
+    convert_folder(tiny.make(folder / "checkpoint", "marian-base"), folder / "quartet", precision="fp32")
     with Translator(folder / "quartet", threads=1) as translator:
         yield translator
 

@@ -10,6 +10,7 @@ import pytest
 import tiny
 from quartet.conversion import convert_folder
 from quartet.errors import OptionError, OutputError
+from quartet.models import clear_cache
 from quartet.runtime.languages import resolve
 from quartet.runtime.text import load_tokenizer
 from quartet.spec import LM_HEAD, Language, Manifest
@@ -87,6 +88,15 @@ def test_made_once_and_anew_for_something_else(quartets, tmp_path: Path, monkeyp
     third = selected_head(folder, manifest, french(manifest), [tmp_path / "text"])
     assert len({made, other, third}) == 3
     assert len(list(made.parent.iterdir())) == 3
+
+
+def test_cleared_with_the_cache(quartets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, manifest = quartets["fp32"], Manifest.load(quartets["fp32"])
+    monkeypatch.setenv("QUARTET_HOME", str(tmp_path))
+    made = selected_head(folder, manifest, french(manifest))
+    size = sum(path.stat().st_size for path in made.iterdir())
+    assert clear_cache() == size
+    assert not made.exists()
 
 
 def test_another_process_may_be_faster(quartets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

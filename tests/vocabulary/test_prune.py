@@ -1,11 +1,13 @@
 """A quartet cut down to some languages: the rows it has are those of the whole one, and so is what it says."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import numpy as np
+import onnxruntime as ort
 import pytest
 
 import tiny
@@ -14,8 +16,7 @@ from quartet.checkpoint import open_checkpoint
 from quartet.conversion import convert_folder
 from quartet.errors import CheckpointError, LanguageError, OptionError
 from quartet.families import find
-from quartet.runtime.sessions import Sessions, open_sessions
-from quartet.spec import MANIFEST_NAME, Generation, Manifest
+from quartet.spec import EMBED_AND_LM_HEAD, ENCODER, MANIFEST_NAME, Generation, Manifest
 from quartet.vocabulary.prune import Pruned, prune
 from tiny_tokenizers import make
 
@@ -73,19 +74,33 @@ def pruned(folder: Path, languages: list[str], texts: tuple[Path, ...] = ()) -> 
     return prune(folder, family.read_spec(checkpoint.config), family.describe(checkpoint), languages, texts)
 
 
-def embedded(model: Sessions, ids: list[int]) -> np.ndarray:
+@dataclass(frozen=True)
+class Files:
+    """The files that hold the vocabulary, as any reader runs them."""
+
+    manifest: Manifest
+    embed_and_lm_head: ort.InferenceSession
+    encoder: ort.InferenceSession
+
+
+def opened(folder: Path) -> Files:
+    head, encoder = (ort.InferenceSession(folder / f"{name}.onnx") for name in (EMBED_AND_LM_HEAD, ENCODER))
+    return Files(Manifest.load(folder), head, encoder)
+
+
+def embedded(model: Files, ids: list[int]) -> np.ndarray:
     idle = np.zeros((1, 1, model.manifest.shapes.d_model), np.float32)
     inputs = {"use_lm_head": np.array([False]), "input_ids": np.array([ids]), "pre_logits": idle}
     return model.embed_and_lm_head.run(["embed_matrix"], inputs)[0][0]
 
 
-def logits(model: Sessions) -> np.ndarray:
+def logits(model: Files) -> np.ndarray:
     states = np.random.default_rng(0).normal(size=(3, 1, model.manifest.shapes.d_model)).astype(np.float32)
     inputs = {"use_lm_head": np.array([True]), "input_ids": np.zeros((1, 2), np.int64), "pre_logits": states}
     return model.embed_and_lm_head.run(["logits"], inputs)[0][:, 0]
 
 
-def encoded(model: Sessions, rows: list[int]) -> np.ndarray:
+def encoded(model: Files, rows: list[int]) -> np.ndarray:
     ids = np.array([rows])
     vectors = np.zeros((*ids.shape, model.manifest.shapes.d_model), np.float32)
     if model.manifest.shapes.source_vocab_size is None:
@@ -98,15 +113,17 @@ def encoded(model: Sessions, rows: list[int]) -> np.ndarray:
 @pytest.mark.parametrize("with_text", [False, True])
 def test_kept_rows_are_those_of_the_whole_model(converted: Converted, precision: str, with_text: bool) -> None:
     rows = converted.pruned(with_text)
-    whole = open_sessions(converted.whole(precision), 1)
-    less = open_sessions(converted.less(with_text, precision), 1)
+    whole = opened(converted.whole(precision))
+    less = opened(converted.less(with_text, precision))
     assert less.manifest.shapes.vocab_size == len(rows.target) < whole.manifest.shapes.vocab_size
     assert np.array_equal(embedded(whole, list(rows.target)), embedded(less, list(rows.target.values())))
     some = dict(list(rows.source.items())[::7])
     assert np.array_equal(encoded(whole, list(some)), encoded(less, list(some.values())))
-    # of the head at 4 bits, only the best scores are exact: others are the best ones where there are fewer rows
-    tolerance = 0.5 if precision == "int4" else 1e-4
-    np.testing.assert_allclose(logits(less), logits(whole)[:, list(rows.target)], atol=tolerance, rtol=tolerance)
+    found, expected = logits(less), logits(whole)[:, list(rows.target)]
+    if precision == "int4":  # in two planes only the best scores are exact, and with fewer rows these are others
+        assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.99
+    else:
+        np.testing.assert_allclose(found, expected, atol=1e-4, rtol=1e-4)
 
 
 def test_the_manifest_has_the_new_ids(converted: Converted) -> None:

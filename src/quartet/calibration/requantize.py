@@ -16,6 +16,8 @@ from quartet.quantize import gptq
 from quartet.quantize.numerics import Blocks, Floats
 from quartet.spec import DECODER, EMBED_AND_LM_HEAD
 
+HEAD_DAMPING = 0.5  # its rows are embeddings too, where an error counts whatever the head's inputs are
+
 
 def requantize(model: Model, batches: list[Batch], progress: Progress) -> None:
     """Replace the quantised matrices of all linear maps in the data files by their GPTQ codes.
@@ -53,7 +55,7 @@ def _moments(model: Model, batches: list[Batch]) -> Iterator[tuple[str, Weight, 
 def _replace(model: Model, file: str, weight: Weight, moments: Floats) -> None:
     scheme = weight.scheme
     assert scheme is not None
-    factor = gptq.factor(moments)
+    factor = gptq.factor(moments, HEAD_DAMPING if file == EMBED_AND_LM_HEAD else gptq.DAMPING)
 
     def blocks() -> Iterator[Blocks]:
         for rows in slices([model.tensors[source] for source in weight.sources]):

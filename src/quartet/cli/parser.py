@@ -91,6 +91,12 @@ def _translate(p: argparse.ArgumentParser) -> None:
         default="auto",
         help="take a text apart where it is too long for the model (auto, default), at every sentence, or never",
     )
+    p.add_argument(
+        "--vocabulary",
+        metavar="FILE",
+        help="translate faster with a part of the vocabulary: auto, what is written in the target's script; or what "
+        "occurs in this text in the target language; default: all of it",
+    )
     p.add_argument("--threads", metavar="N", type=int, help="threads; default: all cores")
     p.add_argument("--verify", action="store_true", help="check the hashes of the model's files first")
     _json_option(p)
@@ -100,7 +106,7 @@ def _translate(p: argparse.ArgumentParser) -> None:
 def _convert(p: argparse.ArgumentParser) -> None:
     p.add_argument("source", metavar="SOURCE", help="folder of a checkpoint, `demo`, alias, or org/name on the hub")
     p.add_argument("out_dir", metavar="OUT_DIR", type=Path, help="folder to make")
-    p.add_argument("--precision", metavar="P", help="fp32 (default), int8 or int4")
+    p.add_argument("--precision", metavar="P", help="int4 (default), int8 or fp32")
     p.add_argument("--method", metavar="M", help="of quantisation: rtn, mse, or gptq, which runs sentences and is slow")
     p.add_argument("--block-size", metavar="N", type=int, help="weights that share a scale: 16, 32, 64, 128 or 256")
     p.add_argument("--embedding-bits", metavar="N", type=int, help="4 or 8; default: 8")
@@ -155,7 +161,7 @@ def _inspect(p: argparse.ArgumentParser) -> None:
 
 def _model_options(p: argparse.ArgumentParser) -> None:
     p.add_argument("--model", metavar="NAME_OR_DIR", default="demo", help="folder, alias, org/name; default: demo")
-    p.add_argument("--precision", metavar="P", help="precision to convert to: fp32 (default), int8, int4")
+    p.add_argument("--precision", metavar="P", help="precision to convert to: int4 (default), int8, fp32")
     p.add_argument("--revision", metavar="REV", help="branch, tag or commit on the hub")
 
 

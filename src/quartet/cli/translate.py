@@ -55,7 +55,7 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _translator(args: argparse.Namespace) -> Translator:
-    return Translator(ready_model(args), threads=args.threads, verify=args.verify)
+    return Translator(ready_model(args), threads=args.threads, verify=args.verify, vocabulary=args.vocabulary)
 
 
 def _source(args: argparse.Namespace) -> str | None:

@@ -6,13 +6,14 @@ In the tables `{i}` is a layer. A name without `.key` or `.value` at its end sta
 import re
 from typing import Literal
 
-from quartet.spec import CACHE_INITIALIZER, DECODER, EMBED_AND_LM_HEAD, ENCODER, FILES
+from quartet.spec import CACHE_INITIALIZER, DECODER, EMBED_AND_LM_HEAD, ENCODER, FILES, LM_HEAD
 
 ROLES = {  # in the order in which data passes the files
     EMBED_AND_LM_HEAD: "token ids to vectors, before the encoder and the decoder; vectors to scores, after the decoder",
     ENCODER: "reads the source, once per text",
     CACHE_INITIALIZER: "makes the encoder part of the cache, once per text",
     DECODER: "one step: takes one token and the cache, gives one vector and the cache grown by one",
+    LM_HEAD: "for quartet's own runtime: vectors to scores with weights of embed_and_lm_head, and the best of them",
     "encoder_model": "reads the source, once per text",
     "decoder_model": "the decoder without past: the first step, which makes the whole cache",
     "decoder_with_past_model": "the decoder with past: every step after the first, one token each",
@@ -66,6 +67,13 @@ _QUARTET: dict[str, dict[str, str]] = {
         "pre_logits": "The vector from which embed_and_lm_head makes logits (use_lm_head true).",
         "logits": _LOGITS,
         "present.{i}.decoder": _GROWN,
+    },
+    LM_HEAD: {
+        "pre_logits": "pre_logits of the decoder.",
+        "logits": _LOGITS + " At 4 bits where the matrix has two planes: the best want to be scored again.",
+        "top_scores": "The highest scores, best first.",
+        "top_ids": "The tokens that top_scores belong to.",
+        "log_sum_exp": "What to subtract from a score for a log probability.",
     },
 }
 

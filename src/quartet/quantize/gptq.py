@@ -16,7 +16,7 @@ import numpy as np
 from quartet.errors import OptionError
 from quartet.quantize.numerics import Blocks, Floats, Scheme, check, encode, pack, search
 
-DAMPING = 0.01  # of the mean moment, added to each: what was not seen in calibration is not free
+DAMPING = 0.1  # of the mean moment, added to each: what was not seen in calibration is not free
 LAZY = 128
 ROWS = 512  # quantised together
 

@@ -48,7 +48,7 @@ RECIPES = {
         ),
     )
 }
-DEFAULT_PRECISION = "fp32"
+DEFAULT_PRECISION = "int4"
 
 
 @dataclass(frozen=True)

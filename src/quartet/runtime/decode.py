@@ -89,8 +89,8 @@ def embed(model: Sessions, input_ids: Ids) -> Floats:
 
 
 def decode_one_token(model: Sessions, state: DecoderState, tokens: Ids) -> OrtValue:
-    """Feed one token per row [b]; the past grows by one. Returns `pre_logits` [b, 1, d]."""
-    input_ids = tokens[:, None]
+    """Feed one token per row [b], as the head numbers them; the past grows by one. Returns `pre_logits` [b, 1, d]."""
+    input_ids = model.whole_ids(tokens)[:, None]
     inputs = {
         "input_ids": OrtValue.ortvalue_from_numpy(input_ids),
         "encoder_attention_mask": state.encoder_mask,
@@ -114,14 +114,15 @@ def read_scores(model: Sessions, pre_logits: OrtValue, count: int = 1) -> Scores
     logits, top_scores, top_ids, log_sum_exp = (value.numpy()[:, 0] for value in found)
     scores = Scores(logits, top_ids, top_scores[:, -1], log_sum_exp)
     if model.candidates is not None:
-        rescore(scores, pre_logits.numpy()[:, 0], model.candidates, RESCORED + 2 * count)
+        ids = top_ids[:, : RESCORED + 2 * count]
+        scores.correct(ids, rescored(pre_logits.numpy()[:, 0], model.candidates, model.whole_ids(ids)))
     return scores
 
 
-def rescore(scores: Scores, pre_logits: Floats, matrix: MatrixRows, count: int) -> None:
-    """Give the `count` best their logits by the whole matrix instead of its coarse plane; `pre_logits` [b, d]."""
-    ids = scores.top_ids[:, :count]
-    scores.correct(ids, np.matmul(matrix.read(ids), pre_logits[:, :, None])[..., 0] + matrix.bias_of(ids))
+def rescored(pre_logits: Floats, matrix: MatrixRows, ids: Ids) -> Floats:
+    """Logits of `ids` [b, k] by the whole matrix instead of its coarse plane; `pre_logits` [b, d]."""
+    logits: Floats = np.matmul(matrix.read(ids), pre_logits[:, :, None])[..., 0] + matrix.bias_of(ids)
+    return logits
 
 
 def select_rows(state: DecoderState, rows: Ids) -> None:

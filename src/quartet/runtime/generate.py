@@ -3,8 +3,8 @@
 Shapes: r rows (sources, or sources times beams), t tokens so far from the decoder start on, v vocabulary.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from quartet.runtime.rules import RowLimits, Rules
 from quartet.runtime.scores import Candidates, Floats, Ids, Scores
 from quartet.runtime.search import Hypothesis
 from quartet.runtime.sessions import Sessions
+from quartet.vocabulary.ids import renamed_generation, renamed_tokens
 
 
 @dataclass(frozen=True)
@@ -71,12 +72,12 @@ def generate_batch(
     search_ = _prepare(model, sources, prefixes, options)
     if options.beam_size > 1:
         found = _beam(search_, sources, options.beam_size)
-        return [hypotheses[: options.num_hypotheses] for hypotheses in found]
-    results: list[list[Hypothesis]] = [[] for _ in sources]
-    for step in _greedy(search_, sources):
-        for row, hypothesis in step.finished:
-            results[row] = [hypothesis]
-    return results
+    else:
+        found = [[] for _ in sources]
+        for step in _greedy(search_, sources):
+            for row, hypothesis in step.finished:
+                found[row] = [hypothesis]
+    return [[_in_whole_ids(model, one) for one in hypotheses[: options.num_hypotheses]] for hypotheses in found]
 
 
 def stream(
@@ -85,13 +86,18 @@ def stream(
     """Greedy search of one source: the tokens so far, after each step, without prefix and end token."""
     search_ = _prepare(model, [source], [prefix], options)
     for step in _greedy(search_, [source]):
-        yield step.finished[0][1].tokens if step.finished else tuple(step.history[0, len(prefix) :].tolist())
+        tokens = step.finished[0][1].tokens if step.finished else step.history[0, len(prefix) :]
+        yield tuple(model.whole_ids(np.array(tokens, np.int64)).tolist())
 
 
 def _prepare(
     model: Sessions, sources: Sequence[Sequence[int]], prefixes: Sequence[Sequence[int]], options: SearchOptions
 ) -> _Search:
     generation, tokens = model.manifest.generation, model.manifest.tokens
+    if model.rows is not None:
+        places = {row: place for place, row in enumerate(model.rows.tolist())}
+        generation, tokens = renamed_generation(generation, places), renamed_tokens(tokens, places)
+        prefixes = [[_place(token, places) for token in prefix] for prefix in prefixes]
     prefix_length = np.array([len(prefix) for prefix in prefixes], np.int64)
     if options.max_new_tokens is None:
         max_length = np.full(len(prefixes), generation.max_length, np.int64)
@@ -120,6 +126,16 @@ def _prepare(
         prefixes=prefixes,
         length_penalty=_chosen(options.length_penalty, generation.length_penalty),
     )
+
+
+def _in_whole_ids(model: Sessions, found: Hypothesis) -> Hypothesis:
+    return replace(found, tokens=tuple(model.whole_ids(np.array(found.tokens, np.int64)).tolist()))
+
+
+def _place(token: int, places: Mapping[int, int]) -> int:
+    if token not in places:
+        raise OptionError(f"id {token} of the prefix is not in the vocabulary selected for the target language")
+    return places[token]
 
 
 def _chosen(value: float | None, default: float) -> float:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from quartet import models
 from quartet.errors import OptionError
@@ -12,9 +13,9 @@ from quartet.runtime.batches import BatchType, batches
 from quartet.runtime.generate import SearchOptions, generate_batch, stream
 from quartet.runtime.plan import Plan, Planner, Split
 from quartet.runtime.search import Hypothesis
-from quartet.runtime.sessions import Sessions, open_sessions
+from quartet.runtime.sessions import Sessions, open_sessions, select_head
 from quartet.runtime.text import Tokenizer, load_tokenizer
-from quartet.spec import Manifest
+from quartet.spec import Language, Manifest
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,9 @@ class Translator:
 
     model: a folder (a quartet or a checkpoint), `demo`, an alias, or `org/name` on the hub; what is no quartet yet
     is converted once into the cache. threads: per operator, None for all cores. verify: check the files' hashes.
+    vocabulary: what a translation may be made of, a smaller choice being faster: None for all that the model knows,
+    `auto` for what is written in the target language's script, or a file of text in the target language, for what
+    occurs in it. `generate` is not limited by it.
 
     Raises `ModelNotFoundError`, `ManifestError`, and what conversion raises. Usable in a `with` statement.
     """
@@ -49,8 +53,12 @@ class Translator:
         revision: str | None = None,
         threads: int | None = None,
         verify: bool = False,
+        vocabulary: Literal["auto"] | str | Path | None = None,
     ) -> None:
         self.folder = models.ready(str(model), precision=precision, revision=revision)
+        self._texts_to_select = _texts_to_select(vocabulary)
+        self._threads = threads
+        self._selected: dict[str | None, Sessions] = {}  # by target language
         self._sessions: Sessions | None = open_sessions(self.folder, threads, verify)
         self.manifest: Manifest = self._sessions.manifest
         spec = self.manifest.tokenizer
@@ -59,6 +67,7 @@ class Translator:
     def close(self) -> None:
         """Give the memory back. The translator cannot be used afterwards."""
         self._sessions = None
+        self._selected = {}
         self._planner = None
         packing.trim()
 
@@ -159,7 +168,8 @@ class Translator:
         rows = [(plan, piece) for plan in plans for piece in plan.pieces]
         sources = [texts_.source_ids(plan, piece) for plan, piece in rows]
         prefixes = [texts_.prefix_ids(plan) for plan, _ in rows]
-        found = iter(self._search(sources, prefixes, search, max_batch_size, batch_type, progress))
+        model = self._for_target(plans[0].target) if rows else self._open
+        found = iter(self._search(model, sources, prefixes, search, max_batch_size, batch_type, progress))
         return [self._join(plan, [next(found) for _ in plan.pieces]) for plan in plans]
 
     def stream(
@@ -216,7 +226,7 @@ class Translator:
         shapes = self.manifest.shapes
         _check_ids(ids, shapes.source_vocab_size or shapes.vocab_size)
         _check_ids(prefixes, shapes.vocab_size)
-        found = self._search(ids, prefixes, search, max_batch_size, batch_type, silent)
+        found = self._search(self._open, ids, prefixes, search, max_batch_size, batch_type, silent)
         return [list(hypotheses[0].tokens) for hypotheses in found]
 
     @property
@@ -251,6 +261,7 @@ class Translator:
 
     def _search(
         self,
+        model: Sessions,
         sources: Sequence[Sequence[int]],
         prefixes: Sequence[Sequence[int]],
         options: SearchOptions,
@@ -262,7 +273,7 @@ class Translator:
         results: list[list[Hypothesis]] = [[] for _ in sources]
         done = 0
         for rows in batches([len(source) for source in sources], max_batch_size, batch_type):
-            found = generate_batch(self._open, [sources[i] for i in rows], [prefixes[i] for i in rows], options)
+            found = generate_batch(model, [sources[i] for i in rows], [prefixes[i] for i in rows], options)
             for row, hypotheses in zip(rows, found, strict=True):
                 results[row] = hypotheses
             done += len(rows)
@@ -270,13 +281,13 @@ class Translator:
         return results
 
     def _stream(self, plan: Plan, options: SearchOptions) -> Iterator[str]:
-        planner = self._texts
+        planner, model = self._texts, self._for_target(plan.target) if plan.pieces else self._open
         texts: list[str] = []
         shown = None
         for piece in plan.pieces:
             texts.append("")
             begun = replace(plan, pieces=(*plan.pieces[: len(texts) - 1], replace(piece, after="")))
-            for tokens in stream(self._open, planner.source_ids(plan, piece), planner.prefix_ids(plan), options):
+            for tokens in stream(model, planner.source_ids(plan, piece), planner.prefix_ids(plan), options):
                 texts[-1] = planner.tokenizer.decode(tokens)
                 text = begun.join(texts)
                 if text != (shown or ""):
@@ -286,11 +297,31 @@ class Translator:
         if whole != shown:
             yield whole
 
+    def _for_target(self, target: Language | None) -> Sessions:
+        """The model, with a head of its own for the target language where a vocabulary is selected."""
+        if self._texts_to_select is None:
+            return self._open
+        key = target.code if target else None
+        if key not in self._selected:
+            self._selected[key] = select_head(self._open, self.folder, target, self._texts_to_select, self._threads)
+        return self._selected[key]
+
     @property
     def _open(self) -> Sessions:
         if self._sessions is None:
             raise OptionError("this translator is closed; make a new one")
         return self._sessions
+
+
+def _texts_to_select(vocabulary: str | Path | None) -> tuple[Path, ...] | None:
+    """Texts to select by, none for the script alone; None where nothing is selected."""
+    if vocabulary is None:
+        return None
+    if vocabulary == "auto":
+        return ()
+    if not Path(vocabulary).is_file():
+        raise OptionError(f"vocabulary is {str(vocabulary)!r}: neither `auto` nor a file of text")
+    return (Path(vocabulary),)
 
 
 def _check_ids(rows: Sequence[Sequence[int]], vocab_size: int) -> None:

@@ -1,15 +1,17 @@
 """Open the four files as ONNX Runtime sessions."""
 
 import shutil
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import onnxruntime as ort
 
 from quartet.errors import ManifestError, OptionError
 from quartet.runtime import packing
-from quartet.runtime.matrix import MatrixRows
-from quartet.spec import CACHE_INITIALIZER, DECODER, ENCODER, LM_HEAD, MANIFEST_NAME, Manifest, file_entry
+from quartet.runtime.matrix import Ids, MatrixRows
+from quartet.spec import CACHE_INITIALIZER, DECODER, ENCODER, LM_HEAD, MANIFEST_NAME, Language, Manifest, file_entry
+from quartet.vocabulary.head import load_rows, selected_head
 
 OPENED = (ENCODER, CACHE_INITIALIZER, DECODER, LM_HEAD)
 
@@ -27,6 +29,11 @@ class Sessions:
     decoder: ort.InferenceSession
     encoding_pages: packing.Pages  # weights that only encoding reads
     decoding_pages: packing.Pages  # weights that only decoding reads
+    rows: Ids | None = None  # of the whole head, those that `lm_head` has, ascending; None: all of them
+
+    def whole_ids(self, ids: Ids) -> Ids:
+        """The model's ids of tokens that the head numbers by its own rows."""
+        return ids if self.rows is None else self.rows[ids]
 
 
 def open_sessions(folder: Path, threads: int | None = None, verify: bool = False) -> Sessions:
@@ -69,7 +76,21 @@ def _load(folder: Path, weights: Path, manifest: Manifest, threads: int | None) 
     )
 
 
-def _packed(folder: Path, manifest: Manifest, threads: int | None) -> Path | None:
+def select_head(
+    model: Sessions, folder: Path, target: Language | None, texts: Sequence[Path], threads: int | None = None
+) -> Sessions:
+    """The model with a head of only those rows that a target language needs (`vocabulary.head.selected_head`)."""
+    made = selected_head(folder, model.manifest, target, texts)
+    weights = _packed(made, model.manifest, threads, (LM_HEAD,)) or made
+    return replace(
+        model,
+        lm_head=_open(weights, LM_HEAD, threads, model.manifest),
+        decoding_pages=model.decoding_pages + packing.mapped_pages([weights / f"{LM_HEAD}.onnx.data"]),
+        rows=load_rows(made),
+    )
+
+
+def _packed(folder: Path, manifest: Manifest, threads: int | None, files: Sequence[str] = OPENED) -> Path | None:
     """The folder with weights packed for this machine, made where it is missing; None: the model has to do without."""
     packed = packing.packed_folder(folder, manifest)
     if packed is None:
@@ -78,7 +99,7 @@ def _packed(folder: Path, manifest: Manifest, threads: int | None) -> Path | Non
     def make(file: str, saving: packing.Saving) -> None:
         _open(folder, file, threads, manifest, saving)
 
-    return packed if packing.pack(packed, make, OPENED) else None
+    return packed if packing.pack(packed, make, files) else None
 
 
 def check_files(folder: Path, manifest: Manifest, hashes: bool) -> None:

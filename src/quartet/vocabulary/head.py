@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quartet.errors import ManifestError, OptionError, OutputError
-from quartet.models import cache_folder
+from quartet.models import HEADS, cache_folder
 from quartet.spec import FORMAT_VERSION, Language, Manifest
 from quartet.vocabulary.rows import rows_of, sides
 
@@ -34,7 +34,7 @@ def selected_head(folder: Path, manifest: Manifest, target: Language | None, tex
     where the model has no SentencePiece tokeniser or a text cannot be read, and `OutputError` where the cache cannot be
     written.
     """
-    heads = cache_folder() / "heads"
+    heads = cache_folder() / HEADS
     made = heads / _key(manifest, target, texts)
     if not (made / ROWS).is_file():
         try:
