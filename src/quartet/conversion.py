@@ -322,6 +322,7 @@ def _staged(out_dir: Path, force: bool) -> Iterator[Path]:
         raise OutputError(f"cannot write {out_dir}: {error.strerror or error}") from None
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+        shutil.rmtree(models.packed_folder(staging), ignore_errors=True)  # calibration text was translated with it
 
 
 def _move(staging: Path, out_dir: Path, force: bool) -> None:

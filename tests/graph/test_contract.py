@@ -143,3 +143,19 @@ def test_verify_finds_a_weight_outside_its_file(quartet, tmp_path):
     folder, manifest = quartet
     with pytest.raises(ManifestError, match=r"ends at byte \d+ of \d+ in decoder\.onnx\.data"):
         verify(misplaced(folder, tmp_path, manifest.files["decoder.onnx.data"].bytes), manifest.files)
+
+
+def test_the_head_borrows_whole_rows_of_a_stored_weight(quartet, tmp_path):
+    folder, manifest = quartet
+    for path in folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    model = ir.load(tmp_path / "lm_head.onnx")
+    borrowed = next(v for v in model.graph.initializers.values() if isinstance(v.const_value, ir.ExternalTensor))
+    old = borrowed.const_value
+    size = manifest.files["embed_and_lm_head.onnx.data"].bytes
+    borrowed.const_value = ir.ExternalTensor(
+        str(old.location), size, old.length, old.dtype, shape=old.shape, name=old.name
+    )
+    ir.save(model, tmp_path / "lm_head.onnx")
+    with pytest.raises(ManifestError, match="lies in no weight of embed_and_lm_head"):
+        verify(tmp_path, manifest.files)

@@ -9,7 +9,7 @@ from pathlib import Path
 import onnx_ir as ir
 
 from quartet.errors import ManifestError
-from quartet.spec import FILES, FileEntry
+from quartet.spec import FILES, LM_HEAD, FileEntry
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,23 @@ class Stored:
 def stored_weights(folder: Path) -> Iterator[Stored]:
     """Every initializer of the four graphs that lies in a data file."""
     for file in FILES:
-        model = ir.load(folder / f"{file}.onnx")
-        for value in model.graph.initializers.values():
-            tensor = value.const_value
-            if isinstance(tensor, ir.ExternalTensor):
-                length = tensor.length if tensor.length is not None else tensor.nbytes
-                yield Stored(file, tensor.name, str(tensor.location), tensor.offset or 0, length)
+        yield from _stored(folder, file)
+
+
+def _stored(folder: Path, file: str) -> Iterator[Stored]:
+    for value in ir.load(folder / f"{file}.onnx").graph.initializers.values():
+        tensor = value.const_value
+        if isinstance(tensor, ir.ExternalTensor):
+            length = tensor.length if tensor.length is not None else tensor.nbytes
+            yield Stored(file, tensor.name, str(tensor.location), tensor.offset or 0, length)
+
+
+def _holds(weight: Stored, part: Stored) -> bool:
+    return (
+        weight.data_file == part.data_file
+        and weight.offset <= part.offset
+        and part.offset + part.length <= weight.offset + weight.length
+    )
 
 
 def verify(folder: Path, files: dict[str, FileEntry]) -> None:
@@ -43,6 +54,9 @@ def verify(folder: Path, files: dict[str, FileEntry]) -> None:
             end = weight.offset + weight.length
             raise ManifestError(f"{weight.name} ends at byte {end} of {size} in {weight.data_file}")
     _refuse_overlaps(weights)
+    for borrowed in _stored(folder, LM_HEAD):
+        if not any(_holds(weight, borrowed) for weight in weights):
+            raise ManifestError(f"{borrowed.name} of {LM_HEAD} lies in no weight of {borrowed.data_file}")
     names = Counter(w.name for w in weights)
     twice = sorted(name for name, count in names.items() if count > 1)
     if twice:
