@@ -17,7 +17,9 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import onnxruntime as ort
+from numpy.typing import NDArray
 
 from quartet import models
 from quartet.spec import Manifest
@@ -28,7 +30,11 @@ LAYOUT = 1  # of this cache; to be raised where its contents change
 SMALLEST = 32 << 20  # bytes of weights below which packing costs nothing worth keeping
 MADV_DONTNEED = 4
 
-Saving = Callable[[ort.SessionOptions], None]
+UNUSABLE = "unusable"  # a file in place of packed weights that give other results
+
+Floats = NDArray[np.float32]
+Adapt = Callable[[ort.SessionOptions], None]
+Load = Callable[[Path, str, Adapt], ort.InferenceSession]
 
 
 def packed_folder(folder: Path, manifest: Manifest) -> Path | None:
@@ -42,33 +48,55 @@ def packed_folder(folder: Path, manifest: Manifest) -> Path | None:
     return models.packed_folder(folder) / hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
 
-def pack(packed: Path, make: Callable[[str, Saving], object], files: Sequence[str]) -> bool:
-    """Fill the folder, unless it is there; False where that is not possible, for want of space or rights.
+def pack(folder: Path, packed: Path, files: Sequence[str], load: Load) -> bool:
+    """Fill `packed` with the weights of the quartet in `folder`, unless it is there; False where that does not work.
 
-    make: loads one file with session options to which the function it is given was applied. Processes that race pack
-    twice, and the first one's folder stays.
+    For want of space or rights, or because ONNX Runtime gives other results with the weights that it saved (1.29 does):
+    they are tried before they are used. load: opens one file of a folder, with session options that the function it is
+    given was applied to. Processes that race pack twice, and the first one's folder stays.
     """
-    if packed.is_dir():
-        return True
-    staging = None
-    try:
-        packed.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=f".{packed.name}.", dir=packed.parent))
-        for file in files:
-            make(file, _saving(staging, file))
-        with contextlib.suppress(OSError):  # another process was faster
-            staging.rename(packed)
-        _remove_stale(packed)
-    except Exception as error:  # a disk that is full shows as one of ONNX Runtime's own classes
-        log.debug("weights are packed in memory, %s cannot be made: %s", packed, error)
-    finally:
-        if staging is not None:
-            shutil.rmtree(staging, ignore_errors=True)
+    if not packed.is_dir():
+        try:
+            packed.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=f".{packed.name}.", dir=packed.parent) as work:
+                staging = Path(work) / "packed"
+                staging.mkdir()
+                expected = [_probe(load(folder, file, _saving(staging, file))) for file in files]
+                found = (_probe(load(staging, file, as_it_is)) for file in files)
+                if not all(map(_same, expected, found)):
+                    for path in staging.iterdir():
+                        path.unlink()
+                    (staging / UNUSABLE).touch()
+                staging.rename(packed)
+            _remove_stale(packed)
+        except Exception as error:  # a disk that is full shows as one of ONNX Runtime's own classes
+            log.debug("weights are packed in memory, %s cannot be made: %s", packed, error)
         trim()
-    return packed.is_dir()
+    return packed.is_dir() and not (packed / UNUSABLE).exists()
 
 
-def _saving(folder: Path, file: str) -> Saving:
+def _probe(session: ort.InferenceSession) -> list[Floats]:
+    """The outputs for inputs made up: every dimension that is open is 1."""
+    random = np.random.default_rng(0)
+    inputs: dict[str, NDArray[np.generic]] = {}
+    for value in session.get_inputs():
+        shape = [dim if isinstance(dim, int) else 1 for dim in value.shape]
+        inputs[value.name] = np.ones(shape, np.int64)
+        if value.type == "tensor(float)":
+            inputs[value.name] = random.standard_normal(shape, np.float32)
+    outputs: list[Floats] = session.run(None, inputs)
+    return outputs
+
+
+def _same(some: list[Floats], others: list[Floats]) -> bool:
+    return all(np.array_equal(one, other, equal_nan=True) for one, other in zip(some, others, strict=True))
+
+
+def as_it_is(_: ort.SessionOptions) -> None:
+    """No change to session options."""
+
+
+def _saving(folder: Path, file: str) -> Adapt:
     def apply(options: ort.SessionOptions) -> None:
         options.optimized_model_filepath = str(folder / f"{file}.onnx")
         for key, value in (

@@ -96,10 +96,10 @@ def _packed(folder: Path, manifest: Manifest, threads: int | None, files: Sequen
     if packed is None:
         return None
 
-    def make(file: str, saving: packing.Saving) -> None:
-        _open(folder, file, threads, manifest, saving)
+    def load(where: Path, file: str, adapt: packing.Adapt) -> ort.InferenceSession:
+        return _open(where, file, threads, manifest, adapt)
 
-    return packed if packing.pack(packed, make, files) else None
+    return packed if packing.pack(folder, packed, files, load) else None
 
 
 def check_files(folder: Path, manifest: Manifest, hashes: bool) -> None:
@@ -116,7 +116,7 @@ def check_files(folder: Path, manifest: Manifest, hashes: bool) -> None:
 
 
 def _open(
-    folder: Path, file: str, threads: int | None, manifest: Manifest, adapt: packing.Saving | None = None
+    folder: Path, file: str, threads: int | None, manifest: Manifest, adapt: packing.Adapt = packing.as_it_is
 ) -> ort.InferenceSession:
     options = ort.SessionOptions()
     # the graphs are written with fused kernels, the optimiser finds nothing but costs time at load
@@ -129,8 +129,7 @@ def _open(
     if file == LM_HEAD and manifest.precision == "fp32":
         # the mapped matrix is used as it is: packing it would be a copy
         options.add_session_config_entry("session.disable_prepacking", "1")
-    if adapt is not None:
-        adapt(options)
+    adapt(options)
     path = folder / f"{file}.onnx"
     try:
         session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
