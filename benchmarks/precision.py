@@ -13,6 +13,7 @@ from pathlib import Path
 
 import sacrebleu
 from report import last_line, table
+from sentences import add_sentence_arguments, read_sentences
 
 from quartet import Translator
 from quartet.conversion import convert_folder
@@ -24,15 +25,11 @@ TIMED = 12  # sentences of the alternating runs
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("--source", required=True)
-    parser.add_argument("--target", required=True)
-    parser.add_argument("--data", type=Path, required=True, help="folder with one file of sentences per language")
-    parser.add_argument("--sentences", type=int, default=300)
+    add_sentence_arguments(parser, 300)
     parser.add_argument("--precisions", nargs="+", default=list(RECIPES), choices=list(RECIPES))
     parser.add_argument("--threads", type=int)
     args = parser.parse_args()
-    files = [args.data / f"{language}.txt" for language in (args.source, args.target)]
-    sources, references = (f.read_text(encoding="utf-8").splitlines()[: args.sentences] for f in files)
+    sources, references = read_sentences(args)
     with tempfile.TemporaryDirectory(prefix="quartet-") as work:
         folders = {precision: converted(args.checkpoint, Path(work), precision) for precision in args.precisions}
         models = {precision: Translator(folder, threads=args.threads) for precision, folder in folders.items()}

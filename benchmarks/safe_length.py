@@ -9,10 +9,10 @@ family's file).
 """
 
 import argparse
-from pathlib import Path
 
 import sacrebleu
 from report import last_line, table
+from sentences import add_sentence_arguments, read_sentences
 
 from quartet import Translator
 
@@ -20,13 +20,10 @@ from quartet import Translator
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model")
-    parser.add_argument("--source", required=True)
-    parser.add_argument("--target", required=True)
-    parser.add_argument("--data", type=Path, required=True, help="folder with one file of sentences per language")
-    parser.add_argument("--sentences", type=int, default=120)
+    add_sentence_arguments(parser, 120)
     parser.add_argument("--sizes", type=int, nargs="+", default=[1, 2, 3, 4, 5, 6, 8, 10])
     args = parser.parse_args()
-    sources, references = (read(args.data / f"{x}.txt", args.sentences) for x in (args.source, args.target))
+    sources, references = read_sentences(args)
     with Translator(args.model) as translator:
         alone = [t.text for t in translator.translate_batch(sources, args.target, args.source, split="none")]
         rows = [measure(translator, sources, references, alone, size, args) for size in args.sizes]
@@ -38,10 +35,6 @@ def main() -> None:
 def cells(row: dict[str, float]) -> list[object]:
     scores = [f"{row['whole']:.1f}", f"{row['apart']:.1f}"]
     return [row["size"], f"{row['tokens']:.0f}", *scores, f"{row['length']:.2f}"]
-
-
-def read(path: Path, count: int) -> list[str]:
-    return path.read_text(encoding="utf-8").splitlines()[:count]
 
 
 def measure(

@@ -18,7 +18,7 @@ import sacrebleu
 from contest import Contender, alternate, median_ratio
 from report import last_line, table
 from rivals import BASE, add_arguments, entries
-from safe_length import read
+from sentences import add_sentence_arguments, read_sentences
 from workload import planner_of, text_job
 
 from quartet.runtime.plan import Planner
@@ -29,11 +29,8 @@ COLUMNS = ("batch", "beam", "contender", "sentences/s", f"speed ÷ {BASE}", "tok
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("--source", required=True)
-    parser.add_argument("--target", required=True)
-    parser.add_argument("--data", type=Path, required=True, help="folder with one file of sentences per language")
+    add_sentence_arguments(parser, 320)
     add_arguments(parser)
-    parser.add_argument("--sentences", type=int, default=320)
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 16, 32, 64])
     parser.add_argument("--beams", type=int, nargs="+", default=[1, 4])
     parser.add_argument("--max-new-tokens", type=int, default=200)
@@ -65,7 +62,7 @@ def measure(
     everyone: list[Contender], planners: dict[str, Planner], batch: int, beam: int, args: argparse.Namespace
 ) -> list[dict[str, object]]:
     """One row per contender."""
-    sources, references = (read(args.data / f"{x}.txt", args.sentences) for x in (args.source, args.target))
+    sources, references = read_sentences(args)
     jobs = {
         name: [text_job(planner, sources, args.source, args.target, beam, batch, args.max_new_tokens)]
         for name, planner in planners.items()

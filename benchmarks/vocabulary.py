@@ -12,6 +12,7 @@ from pathlib import Path
 
 import sacrebleu
 from report import last_line, table
+from sentences import add_sentence_arguments, read_sentences
 
 from quartet import Translator
 from quartet.conversion import convert_folder
@@ -20,16 +21,12 @@ from quartet.conversion import convert_folder
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("--source", required=True)
-    parser.add_argument("--target", required=True)
-    parser.add_argument("--data", type=Path, required=True, help="folder with one file of sentences per language")
+    add_sentence_arguments(parser, 300)
     parser.add_argument("--text", type=Path, nargs="+", default=[], help="text in both languages")
-    parser.add_argument("--sentences", type=int, default=300)
     parser.add_argument("--precision", default="int4")
     parser.add_argument("--threads", type=int)
     args = parser.parse_args()
-    files = [args.data / f"{language}.txt" for language in (args.source, args.target)]
-    sources, references = (f.read_text(encoding="utf-8").splitlines()[: args.sentences] for f in files)
+    sources, references = read_sentences(args)
     pair = [args.source, args.target]
     selections = {"whole": ([], []), "by script": (pair, [])} | ({"by text": (pair, args.text)} if args.text else {})
     rows = [row(name, *selection, args, sources, references) for name, selection in selections.items()]

@@ -126,7 +126,9 @@ def convert_folder(
     with _staged(out_dir, force) as staging:
         written = _write_graphs(graphs, tensors, staging, progress)
         owner = graphs[EMBED_AND_LM_HEAD]
-        written |= writer.write_borrowing(lm_head(spec, recipe), owner, staging)
+        written |= writer.write_borrowing(
+            lm_head(spec, recipe), writer.data_name(owner.name), writer.written_places(owner), staging
+        )
         written |= _write_tokenizer(checkpoint.folder, description.tokenizer_files, pruned, staging)
         origin = origin or Origin(folder.resolve().name)
         manifest = _manifest(spec, description, written, precision, origin, pruned.pruning if pruned else None)

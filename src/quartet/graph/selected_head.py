@@ -4,17 +4,16 @@ With two planes only the coarse one is copied; rows to be scored again are read 
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quartet.graph.builder import Weight
 from quartet.graph.head import head_over
-from quartet.graph.writer import ALIGNMENT, data_name, locate
-from quartet.quantize.numerics import Scheme
-from quartet.quantize.recipes import Recipe
+from quartet.graph.writer import ALIGNMENT, data_name, write_borrowing
+from quartet.quantize.recipes import Recipe, stored_scheme
 from quartet.spec import LM_HEAD, StoredMatrix
 
 ROWS_AT_ONCE = 4096
@@ -22,7 +21,9 @@ ROWS_AT_ONCE = 4096
 
 def write_selected_head(folder: Path, matrix: StoredMatrix, rows: NDArray[np.int64], out: Path) -> None:
     """Write `lm_head.onnx` and its data file to `out`, for `rows` [n] of the quartet in `folder`."""
-    weight = Weight("/lm_head.weight", ("rows",), (len(rows), matrix.columns), scheme=_scheme(matrix))
+    weight = Weight(
+        "/lm_head.weight", ("rows",), (len(rows), matrix.columns), scheme=stored_scheme(replace(matrix, residual=None))
+    )
     bias = Weight("/lm_head.bias", ("biases",), (1, len(rows))) if matrix.bias is not None else None
     builder = head_over(weight, bias, Recipe("selected"))
     starts = dict(zip([i.name for i in weight.initializers], _starts(matrix), strict=True))
@@ -36,16 +37,7 @@ def write_selected_head(folder: Path, matrix: StoredMatrix, rows: NDArray[np.int
             offsets[name] = file.tell()
             for part in _gathered(folder / matrix.file, start, matrix.rows, sizes[name], rows):
                 file.write(part.data)
-    model = builder.model()
-    for name, (original, skipped) in builder.borrowings.items():
-        locate(builder.initializers[name], data_name(LM_HEAD), offsets[original] + skipped)
-    ir.save(model, out / f"{LM_HEAD}.onnx")
-
-
-def _scheme(matrix: StoredMatrix) -> Scheme | None:
-    if matrix.block_size is None:
-        return None
-    return Scheme(4 if matrix.bits == 4 else 8, matrix.block_size, symmetric=matrix.zero_points is None)
+    write_borrowing(builder, data_name(LM_HEAD), offsets, out)
 
 
 def _starts(matrix: StoredMatrix) -> list[int]:

@@ -47,17 +47,17 @@ def write(
                     advance(block.nbytes)
     places |= {view: places[original] for view, original in builder.views.items()}
     for name, place in places.items():
-        locate(builder.initializers[name], data_name(builder.name), place)
+        _place(builder.initializers[name], data_name(builder.name), place)
     graph_path = folder / f"{builder.name}.onnx"
     ir.save(model, graph_path)
     return {graph_path.name: file_entry(graph_path), data_name(builder.name): out.entry()}
 
 
-def write_borrowing(builder: Builder, lender: Builder, folder: Path) -> dict[str, FileEntry]:
-    """Write a graph all of whose weights lie in the data file of another one, which is written already."""
+def write_borrowing(builder: Builder, location: str, places: Mapping[str, int], folder: Path) -> dict[str, FileEntry]:
+    """Write a graph all of whose weights lie in a data file that is written already, each at its place in bytes."""
     model = builder.model()
     for name, (original, skipped) in builder.borrowings.items():
-        locate(builder.initializers[name], data_name(lender.name), offset(lender, original) + skipped)
+        _place(builder.initializers[name], location, places[original] + skipped)
     path = folder / f"{builder.name}.onnx"
     ir.save(model, path)
     return {path.name: file_entry(path)}
@@ -65,8 +65,8 @@ def write_borrowing(builder: Builder, lender: Builder, folder: Path) -> dict[str
 
 def stored_matrix(builder: Builder, weight: Weight, bias: Weight | None = None) -> StoredMatrix:
     """Where the rows of a matrix lie that was written, and a bias for each."""
-    bias_place = offset(builder, bias.name) if bias else None
-    places = {initializer.name: offset(builder, initializer.name) for initializer in weight.initializers}
+    places = written_places(builder)
+    bias_place = places[bias.name] if bias else None
     rows, columns = weight.source_shape
     file = data_name(builder.name)
     if weight.scheme is None:
@@ -85,7 +85,7 @@ def stored_matrix(builder: Builder, weight: Weight, bias: Weight | None = None) 
     )
 
 
-def locate(value: ir.Value, location: str, offset: int) -> None:
+def _place(value: ir.Value, location: str, offset: int) -> None:
     """Let an initializer lie in the data file `location`, `offset` bytes from its beginning."""
     assert value.dtype is not None
     assert isinstance(value.shape, ir.Shape)
@@ -145,7 +145,8 @@ def _quantized(name: str, entries: list[TensorEntry], scheme: Scheme, method: Me
 
 def overwrite(builder: Builder, weight: Weight, parts: Iterable[Blocks], folder: Path) -> None:
     """Put other codes of a quantised matrix, given slice by slice, in the place of those in a file that is written."""
-    places = [offset(builder, initializer.name) for initializer in weight.initializers]
+    written = written_places(builder)
+    places = [written[initializer.name] for initializer in weight.initializers]
     with (folder / data_name(builder.name)).open("r+b") as out:
         for blocks in parts:
             arrays: list[np.ndarray] = [blocks.codes, blocks.scales]
@@ -157,11 +158,10 @@ def overwrite(builder: Builder, weight: Weight, parts: Iterable[Blocks], folder:
                 places[i] += array.nbytes
 
 
-def offset(builder: Builder, initializer: str) -> int:
-    """Where a written initializer begins in its data file, in bytes."""
-    tensor = builder.initializers[initializer].const_value
-    assert isinstance(tensor, ir.ExternalTensor)
-    return tensor.offset or 0
+def written_places(builder: Builder) -> dict[str, int]:
+    """Where each written initializer begins in its data file, in bytes."""
+    tensors = {name: value.const_value for name, value in builder.initializers.items()}
+    return {name: tensor.offset or 0 for name, tensor in tensors.items() if isinstance(tensor, ir.ExternalTensor)}
 
 
 class _HashingFile:

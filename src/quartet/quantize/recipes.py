@@ -1,10 +1,11 @@
 """The precisions that a model can be converted to: which matrices of which file get how many bits."""
 
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from quartet.errors import OptionError
 from quartet.quantize.numerics import METHODS, Method, Scheme
-from quartet.spec import CACHE_INITIALIZER, DECODER, EMBED_AND_LM_HEAD, ENCODER
+from quartet.spec import CACHE_INITIALIZER, DECODER, EMBED_AND_LM_HEAD, ENCODER, StoredMatrix
 
 SMALLEST_BLOCK = 16  # of the kernels
 BLOCK_SIZES = (16, 32, 64, 128, 256)
@@ -32,6 +33,15 @@ class Recipe:
             half = scheme.block_size // 2
             scheme = replace(scheme, block_size=half) if half >= SMALLEST_BLOCK else None
         return scheme
+
+
+def stored_scheme(matrix: StoredMatrix) -> Scheme | None:
+    """How a matrix is stored of which the manifest says where it lies; None: in float32."""
+    if matrix.block_size is None:
+        return None
+    planes = matrix.residual is not None
+    bits: Literal[4, 8] = 8 if planes or matrix.bits == 8 else 4
+    return Scheme(bits, matrix.block_size, symmetric=matrix.zero_points is None, planes=planes)
 
 
 _INT8 = Scheme(bits=8, block_size=128, symmetric=True)

@@ -95,9 +95,8 @@ def _prepare(
 ) -> _Search:
     generation, tokens = model.manifest.generation, model.manifest.tokens
     if model.rows is not None:
-        places = {row: place for place, row in enumerate(model.rows.tolist())}
-        generation, tokens = renamed_generation(generation, places), renamed_tokens(tokens, places)
-        prefixes = [[_place(token, places) for token in prefix] for prefix in prefixes]
+        generation, tokens = renamed_generation(generation, model.places), renamed_tokens(tokens, model.places)
+        prefixes = [[_place(token, model.places) for token in prefix] for prefix in prefixes]
     prefix_length = np.array([len(prefix) for prefix in prefixes], np.int64)
     if options.max_new_tokens is None:
         max_length = np.full(len(prefixes), generation.max_length, np.int64)

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from quartet.quantize.numerics import Blocks, Scheme, dequantize
+from quartet.quantize.numerics import Blocks, Floats, dequantize
+from quartet.quantize.recipes import stored_scheme
 from quartet.spec import StoredMatrix
 
-Floats = NDArray[np.float32]
 Ids = NDArray[np.int64]
 
 
@@ -23,7 +23,7 @@ class MatrixRows:
     def __init__(self, folder: Path, place: StoredMatrix) -> None:
         self.place = place
         self.file = os.open(folder / place.file, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-        self.scheme = _scheme(place)
+        self.scheme = stored_scheme(place)
         self.bias: Floats | None = None
         if place.bias is not None:
             self.bias = np.frombuffer(_read(self.file, place.bias, 4 * place.rows), np.float32)
@@ -80,11 +80,3 @@ def _read_at(file: int, start: int, count: int) -> bytes:
 
 
 _read = _read_at if hasattr(os, "pread") else read_by_seeking
-
-
-def _scheme(place: StoredMatrix) -> Scheme | None:
-    if place.block_size is None:
-        return None
-    if place.residual is not None:
-        return Scheme(8, place.block_size, symmetric=False, planes=True)
-    return Scheme(4 if place.bits == 4 else 8, place.block_size, symmetric=place.zero_points is None)

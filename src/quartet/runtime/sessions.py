@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import onnxruntime as ort
@@ -34,6 +35,11 @@ class Sessions:
     def whole_ids(self, ids: Ids) -> Ids:
         """The model's ids of tokens that the head numbers by its own rows."""
         return ids if self.rows is None else self.rows[ids]
+
+    @cached_property
+    def places(self) -> dict[int, int]:
+        """The head's own numbers of the tokens that it has, by the model's ids; only where it does not have all."""
+        return {} if self.rows is None else {row: place for place, row in enumerate(self.rows.tolist())}
 
 
 def open_sessions(folder: Path, threads: int | None = None, verify: bool = False) -> Sessions:

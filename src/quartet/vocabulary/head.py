@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from quartet.errors import ManifestError, OptionError, OutputError
 from quartet.models import HEADS, cache_folder
-from quartet.spec import FORMAT_VERSION, Language, Manifest
+from quartet.spec import FORMAT_VERSION, Language, Manifest, file_entry
 from quartet.vocabulary.rows import rows_of, sides
 
 ROWS = "rows.npy"  # ids [n] of the rows, ascending, int64
@@ -80,8 +80,7 @@ def _key(manifest: Manifest, target: Language | None, texts: Sequence[Path]) -> 
 
 def _sha256(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_entry(path).sha256
     except OSError as error:
         raise OptionError(f"{path} cannot be read: {error.strerror}") from None
 

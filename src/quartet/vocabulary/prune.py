@@ -5,7 +5,6 @@ pieces in their old order. The manifest and the tokeniser's files are rewritten 
 small vocabulary, nothing else.
 """
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +14,7 @@ from quartet.checkpoint.tensors import TensorEntry, take_rows
 from quartet.errors import CheckpointError, LanguageError, OptionError
 from quartet.families.description import Description
 from quartet.runtime.languages import resolve
-from quartet.spec import Language, ModelSpec, Pruning, TokenizerSpec
+from quartet.spec import Language, ModelSpec, Pruning, TokenizerSpec, file_entry
 from quartet.vocabulary.ids import NewIds, renamed, renamed_generation, renamed_tokens
 from quartet.vocabulary.pieces import CONTROL_TYPES, read_pieces, without
 from quartet.vocabulary.rows import Side, rows_of, sides
@@ -71,7 +70,7 @@ def prune(
             tokenizer=tokenizer,
         ),
         _files(folder, description.tokenizer, parts, (source, target)),
-        Pruning(tuple(map(_sha256, texts)), spec.vocab_size, spec.source_vocab_size),
+        Pruning(tuple(file_entry(text).sha256 for text in texts), spec.vocab_size, spec.source_vocab_size),
         source,
         target,
     )
@@ -168,8 +167,3 @@ def _files(folder: Path, spec: TokenizerSpec, parts: tuple[Side, ...], ids: tupl
             kept = {piece: new[i] for piece, i in entries.items() if i in new}
             files[name] = json.dumps(kept, ensure_ascii=False, separators=(",", ":")).encode()
     return files
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
