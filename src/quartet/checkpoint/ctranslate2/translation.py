@@ -98,9 +98,7 @@ def _vocabulary(folder: Path, settings: dict[str, Any], model: ModelBin) -> Voca
         if len(tokens) == count - 1 and settings["unk_token"] not in tokens:
             tokens = [*tokens, settings["unk_token"]]  # as CTranslate2 does
         if len(tokens) != count:
-            raise CheckpointError(
-                f"{folder}: the {side} vocabulary has {len(tokens)} tokens, the embedding {count} rows"
-            )
+            raise CheckpointError(f"{folder}: the {side} vocabulary has {len(tokens)} tokens, its embedding {count}")
         found[side] = tokens
     return Vocabulary(found["source"], found["target"])
 
@@ -132,7 +130,10 @@ def _lines(text: str) -> list[str]:
 
 def _ids(tokens: list[str]) -> dict[str, int]:
     """Token to id; the first one where a token comes twice."""
-    return {token: i for i, token in reversed(list(enumerate(tokens)))}
+    ids: dict[str, int] = {}
+    for i, token in enumerate(tokens):
+        ids.setdefault(token, i)
+    return ids
 
 
 def _id_of(ids: dict[str, int], token: str, what: str, folder: Path) -> int:
@@ -157,7 +158,8 @@ def _configs(
     if source.length_penalty is not None:
         generation["length_penalty"] = source.length_penalty
     if _is_marian(model, config, positions):
-        return config | {"model_type": "marian"}, generation | {"max_length": window}
+        ends = {"max_length": window, "forced_eos_token_id": config["eos_token_id"]}  # as all opus-mt have it
+        return config | {"model_type": "marian"}, generation | ends
     if _is_m2m100(model, config, positions, vocabulary):
         return config | {"model_type": "m2m_100"}, generation
     return config | _opennmt(source, settings, vocabulary, positions), generation
@@ -197,7 +199,7 @@ def _same(model: ModelBin, attribute: str, values: tuple[Any, ...], default: int
     if len(found) > 1 or not 0 <= min(found) < len(values):
         known = ", ".join(f"{i} ({value})" for i, value in enumerate(values))
         raise UnsupportedModelError(
-            f"{model.path} has {attribute} {sorted(found)}; supported on both sides are {known}"
+            f"{model.path} has {attribute} {sorted(found)}; supported are {known}, on both sides"
         )
     return values[found.pop()]
 
