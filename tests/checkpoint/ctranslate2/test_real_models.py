@@ -58,6 +58,6 @@ def test_whisper_has_the_tensors_of_its_checkpoint(whisper_base, tmp_path, kind)
     own = expected.config.keys() & config.keys()
     assert len(own) > 15
     assert {key: config[key] for key in own} == {key: expected.config[key] for key in own}
-    kept = expected.generation_config.keys() & generation.keys()
+    kept = expected.generation_config.keys() & generation.keys() - {"max_initial_timestamp_index"}
     assert len(kept) > 10
     assert {key: generation[key] for key in kept} == {key: expected.generation_config[key] for key in kept}

@@ -314,6 +314,12 @@ def _m2m100_tokenizer(folder: Path, tokens: list[str], out: Path) -> None:
         shutil.copyfile(folder / "tokenizer.json", out / "tokenizer.json")
 
 
+def _tokenizer_config(folder: Path) -> dict[str, Any]:
+    """That of transformers, which some copy beside the model."""
+    path = folder / "tokenizer_config.json"
+    return read_json_object(path) if path.is_file() else {}
+
+
 def _pieces_and_tables(source: Source, config: dict[str, Any], vocabulary: Vocabulary, out: Path) -> None:
     """Vocabularies, languages, and one SentencePiece model or two; Marian always has two."""
     padded = config["model_type"] == "marian" and config["share_encoder_decoder_embeddings"]
@@ -322,7 +328,8 @@ def _pieces_and_tables(source: Source, config: dict[str, Any], vocabulary: Vocab
     if not vocabulary.shared:
         _write_json(out / "target_vocab.json", _ids(vocabulary.target) | special)
     languages = {"source_lang": source.source_lang, "target_lang": source.target_lang}
-    _write_json(out / "tokenizer_config.json", {key: code for key, code in languages.items() if code})
+    known = _tokenizer_config(source.tokenizer) | {key: code for key, code in languages.items() if code}
+    _write_json(out / "tokenizer_config.json", known)
     pair = [source.tokenizer / name for name in SENTENCEPIECE_PAIR]
     single = next((path for name in SENTENCEPIECE if (path := source.tokenizer / name).is_file()), None)
     if all(path.is_file() for path in pair):

@@ -70,8 +70,11 @@ def _generation(folder: Path, ids: dict[str, int]) -> dict[str, Any]:
         "suppress_tokens": settings.get("suppress_ids") or [],
         "begin_suppress_tokens": settings.get("suppress_ids_begin") or [],
         "alignment_heads": settings.get("alignment_heads") or [],
+        "max_initial_timestamp_index": 50,  # one second, CTranslate2's default
         "max_length": 448,
     }
+    if "<|startofprev|>" in ids:
+        found["prev_sot_token_id"] = ids["<|startofprev|>"]
     found["is_multilingual"] = found["eos_token_id"] == 50257  # the English models have one token less
     if found["is_multilingual"]:
         after = _id(folder, ids, LANGUAGES_END)
