@@ -244,6 +244,23 @@ def test_what_is_missing_is_named(tmp_path, name):
         lay_out(folder)
 
 
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("decoder/layer_0/attention/linear_1/bias", (7,)),
+        ("decoder/projection/bias", (8,)),
+        ("decoder/embeddings/weight", ()),
+        ("encoder/layer_0/ffn/linear_0/weight", (6,)),
+        ("encoder/num_heads", (2,)),
+        ("encoder/layer_0/self_attention/linear_0/weight", (13, 4)),
+    ],
+)
+def test_what_has_another_shape_is_named(tmp_path, name, shape):
+    folder = write_model(tmp_path / "model", {name: np.ones(shape, np.float32)})
+    with pytest.raises(CheckpointError, match=rf"'{name}' has shape \[{', '.join(map(str, shape))}\]"):
+        lay_out(folder)
+
+
 def test_norms_without_bias_are_t5s(tmp_path):
     folder = write_model(tmp_path / "model")
     write_model_bin(folder / "model.bin", without("encoder/layer_norm/beta"))

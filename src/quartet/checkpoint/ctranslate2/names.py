@@ -100,6 +100,24 @@ def variable(model: ModelBin, name: str) -> TensorEntry:
     return model.variables[name]
 
 
+def matrix(model: ModelBin, module: str, rank: int = 2) -> TensorEntry:
+    """The weight of a module, with as many dimensions as it has to have."""
+    entry = variable(model, f"{module}/weight")
+    if len(entry.shape) != rank:
+        raise CheckpointError(f"{model.path} is damaged: '{module}/weight' has shape {list(entry.shape)}")
+    return entry
+
+
+def _bias(model: ModelBin, module: str, weight: TensorEntry) -> TensorEntry:
+    """The bias of a module, a number for each row of its weight; zeros where it has none."""
+    bias = model.variables.get(f"{module}/bias") or zeros(weight, weight.shape[:1])
+    if bias.shape != weight.shape[:1]:
+        raise CheckpointError(
+            f"{model.path} is damaged: '{module}/bias' has shape {list(bias.shape)}, expected {list(weight.shape[:1])}"
+        )
+    return bias
+
+
 def number(model: ModelBin, name: str, default: float | None = None) -> float:
     """The value of a variable without dimensions, which has to be there where there is no default."""
     if default is not None and name not in model.variables:
@@ -151,11 +169,10 @@ def _norms(model: ModelBin) -> Iterator[tuple[str, str]]:
 
 def _linear(model: ModelBin, module: str, targets: tuple[str, ...]) -> Tensors:
     """Weights and biases of the targets, zeros where a map has no bias. Whisper's keys have none by nature."""
-    weight = variable(model, f"{module}/weight")
-    if len(weight.shape) != 2 or weight.shape[0] % len(targets):
+    weight = matrix(model, module)
+    bias, (rows, rest) = _bias(model, module, weight), divmod(weight.shape[0], len(targets))
+    if rest:
         raise CheckpointError(f"{model.path} is damaged: '{module}/weight' has shape {list(weight.shape)}")
-    rows = weight.shape[0] // len(targets)
-    bias = model.variables.get(f"{module}/bias") or zeros(weight, weight.shape[:1])
     found: Tensors = {}
     for i, target in enumerate(targets):
         found[f"{target}.weight"] = row_range(weight, i * rows, (i + 1) * rows)
@@ -171,17 +188,15 @@ def zeros(near: TensorEntry, shape: tuple[int, ...]) -> TensorEntry:
 
 def _translation_only(model: ModelBin) -> Tensors:
     """Embeddings, head and its bias."""
-    source, target = variable(model, "encoder/embeddings_0/weight"), variable(model, "decoder/embeddings/weight")
-    head, bias = variable(model, "decoder/projection/weight"), model.variables.get("decoder/projection/bias")
-    extra = int(starts_from_zero(model))
+    source, target = matrix(model, "encoder/embeddings_0"), matrix(model, "decoder/embeddings")
+    head, extra = matrix(model, "decoder/projection"), int(starts_from_zero(model))
     decoder = _more_rows(target, extra)
     found = {"model.decoder.embed_tokens.weight": decoder, "model.encoder.embed_tokens.weight": source}
     if same_bytes(source, target):
         found = {"model.shared.weight": decoder}
     if not same_bytes(head, target):
         found["lm_head.weight"] = _more_rows(head, extra)
-    shape = (1, target.shape[0] + extra)
-    found["final_logits_bias"] = zeros(target, shape) if bias is None else with_zeros(bias, shape)
+    found["final_logits_bias"] = with_zeros(_bias(model, "decoder/projection", head), (1, head.shape[0] + extra))
     return found
 
 
@@ -203,7 +218,7 @@ def _whisper_only(model: ModelBin) -> Tensors:
 
 def width(model: ModelBin) -> int:
     """Channels of the hidden states."""
-    return variable(model, "decoder/embeddings/weight").shape[-1]
+    return matrix(model, "decoder/embeddings").shape[-1]
 
 
 def embed_scale(model: ModelBin, side: str) -> float:

@@ -15,7 +15,16 @@ from typing import Any
 import numpy as np
 
 from quartet.checkpoint.ctranslate2.model_bin import ModelBin
-from quartet.checkpoint.ctranslate2.names import SIDES, embed_scale, layers, number, starts_from_zero, variable, width
+from quartet.checkpoint.ctranslate2.names import (
+    SIDES,
+    embed_scale,
+    layers,
+    matrix,
+    number,
+    starts_from_zero,
+    variable,
+    width,
+)
 from quartet.checkpoint.shards import Tensors, read_json_object
 from quartet.checkpoint.tensors import read
 from quartet.errors import CheckpointError, UnsupportedModelError
@@ -85,8 +94,8 @@ def _settings(folder: Path) -> dict[str, Any]:
 
 def _vocabulary(folder: Path, settings: dict[str, Any], model: ModelBin) -> Vocabulary:
     rows = {
-        "source": variable(model, "encoder/embeddings_0/weight").shape[0],
-        "target": variable(model, "decoder/embeddings/weight").shape[0],
+        "source": matrix(model, "encoder/embeddings_0").shape[0],
+        "target": matrix(model, "decoder/embeddings").shape[0],
     }
     shared = read_tokens(folder, "shared_vocabulary")
     found = {}
@@ -137,7 +146,7 @@ def _ids(tokens: list[str]) -> dict[str, int]:
 
 
 def _id_of(ids: dict[str, int], token: str, what: str, folder: Path) -> int:
-    if token not in ids:
+    if not isinstance(token, str) or token not in ids:
         raise CheckpointError(f"{folder}: {what} {token!r} of config.json is not in the vocabulary")
     return ids[token]
 
@@ -169,7 +178,7 @@ def _architecture(model: ModelBin, tensors: Tensors) -> dict[str, Any]:
     """What weights and attributes say, under the keys of transformers."""
     config: dict[str, Any] = {
         "d_model": width(model),
-        "vocab_size": variable(model, "encoder/embeddings_0/weight").shape[0],
+        "vocab_size": matrix(model, "encoder/embeddings_0").shape[0],
         "activation_function": _same(model, "activation", ACTIVATIONS),
         "normalize_before": _same(model, "pre_norm", (False, True), 1),
         "embed_scale": embed_scale(model, "encoder"),
@@ -189,7 +198,7 @@ def _architecture(model: ModelBin, tensors: Tensors) -> dict[str, Any]:
     for side in SIDES:
         config[f"{side}_layers"] = layers(model, side)
         config[f"{side}_attention_heads"] = int(number(model, f"{side}/num_heads"))
-        config[f"{side}_ffn_dim"] = variable(model, f"{side}/layer_0/ffn/linear_0/weight").shape[0]
+        config[f"{side}_ffn_dim"] = matrix(model, f"{side}/layer_0/ffn/linear_0").shape[0]
     return config
 
 
@@ -279,9 +288,12 @@ def _positions(model: ModelBin) -> tuple[str, int]:
 
 
 def _kind_of(model: ModelBin, name: str) -> str:
-    table = read(variable(model, name), 0, 64)
+    entry = variable(model, name)
+    if len(entry.shape) != 2 or entry.shape[1] != width(model):
+        raise CheckpointError(f"{model.path} is damaged: {name!r} has shape {list(entry.shape)}")
+    table = read(entry, 0, 64)
     for kind in ("marian", "fairseq", "opennmt-py"):
-        if table.shape[-1] == width(model) and np.abs(_table(kind, *table.shape) - table).max() < TABLE_TOLERANCE:
+        if np.abs(_table(kind, *table.shape) - table).max() < TABLE_TOLERANCE:
             return kind
     raise UnsupportedModelError(f"{model.path}: {name!r} holds learned positions; quartet converts sinusoidal ones")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from quartet.checkpoint.ctranslate2.model_bin import ModelBin
-from quartet.checkpoint.ctranslate2.names import SIDES, layers, number, variable, width
+from quartet.checkpoint.ctranslate2.names import SIDES, layers, matrix, number, variable, width
 from quartet.checkpoint.ctranslate2.translation import read_tokens
 from quartet.checkpoint.shards import read_json_object
 from quartet.checkpoint.tensors import same_bytes
@@ -24,7 +24,7 @@ def lay_out(folder: Path, model: ModelBin, out: Path) -> None:
     tokens = read_tokens(folder, "vocabulary")
     if tokens is None:
         raise CheckpointError(f"{folder} is incomplete: it has neither vocabulary.json nor vocabulary.txt")
-    rows = variable(model, "decoder/embeddings/weight").shape[0]
+    rows = matrix(model, "decoder/embeddings").shape[0]
     if len(tokens) != rows:
         raise CheckpointError(f"{folder}: the vocabulary has {len(tokens)} tokens, the embedding {rows} rows")
     ids = {token: i for i, token in enumerate(tokens)}
@@ -38,14 +38,14 @@ def lay_out(folder: Path, model: ModelBin, out: Path) -> None:
 
 
 def _architecture(model: ModelBin) -> dict[str, Any]:
-    embedding, head = (variable(model, f"decoder/{module}/weight") for module in ("embeddings", "projection"))
+    embedding, head = (matrix(model, f"decoder/{module}") for module in ("embeddings", "projection"))
     config: dict[str, Any] = {
         "model_type": "whisper",
         "activation_function": "gelu",  # CTranslate2 plays nothing else
         "d_model": width(model),
-        "num_mel_bins": variable(model, "encoder/conv1/weight").shape[1],
-        "max_source_positions": variable(model, "encoder/position_encodings/encodings").shape[0],
-        "max_target_positions": variable(model, "decoder/position_encodings/encodings").shape[0],
+        "num_mel_bins": matrix(model, "encoder/conv1", rank=3).shape[1],
+        "max_source_positions": _positions(model, "encoder"),
+        "max_target_positions": _positions(model, "decoder"),
         "vocab_size": embedding.shape[0],
         "scale_embedding": False,
         "tie_word_embeddings": same_bytes(embedding, head),
@@ -53,8 +53,14 @@ def _architecture(model: ModelBin) -> dict[str, Any]:
     for side in SIDES:
         config[f"{side}_layers"] = layers(model, side)
         config[f"{side}_attention_heads"] = int(number(model, f"{side}/num_heads"))
-        config[f"{side}_ffn_dim"] = variable(model, f"{side}/layer_0/ffn/linear_0/weight").shape[0]
+        config[f"{side}_ffn_dim"] = matrix(model, f"{side}/layer_0/ffn/linear_0").shape[0]
     return config
+
+
+def _positions(model: ModelBin, side: str) -> int:
+    """Rows of a stack's table of positions."""
+    shape = variable(model, f"{side}/position_encodings/encodings").shape
+    return shape[0] if shape else 0
 
 
 def _generation(folder: Path, ids: dict[str, int]) -> dict[str, Any]:
