@@ -170,9 +170,10 @@ def _norms(model: ModelBin) -> Iterator[tuple[str, str]]:
 def _linear(model: ModelBin, module: str, targets: tuple[str, ...]) -> Tensors:
     """Weights and biases of the targets, zeros where a map has no bias. Whisper's keys have none by nature."""
     weight = matrix(model, module)
-    bias, (rows, rest) = _bias(model, module, weight), divmod(weight.shape[0], len(targets))
+    rows, rest = divmod(weight.shape[0], len(targets))
     if rest:
         raise CheckpointError(f"{model.path} is damaged: '{module}/weight' has shape {list(weight.shape)}")
+    bias = _bias(model, module, weight)
     found: Tensors = {}
     for i, target in enumerate(targets):
         found[f"{target}.weight"] = row_range(weight, i * rows, (i + 1) * rows)
