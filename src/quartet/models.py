@@ -35,7 +35,8 @@ OPUS_MT = re.compile(r"opus-mt-[A-Za-z_]{2,}-[A-Za-z_]{2,}")
 PACKED = "packed"  # folder in the cache for weights as this machine packs them, see `runtime.packing`
 HEADS = "heads"  # likewise for heads of one target language, see `vocabulary.head`
 ENTRY = re.compile(r"(?P<entry>[\w.-]+--[0-9a-f]{12})(?P<leftover>.*)")  # of the cache; a leftover has a longer name
-SOURCE_SUFFIXES = {".json", ".txt", ".safetensors", ".bin", ".model", ".spm", ".onnx", ".onnx_data"}  # what is read
+SOURCE_SUFFIXES = {".json", ".safetensors", ".bin", ".model", ".spm", ".onnx", ".onnx_data"}  # what a conversion reads
+SOURCE_ENDING = "vocabulary.txt"  # likewise, of CTranslate2
 
 logger = logging.getLogger(__name__)
 
@@ -109,7 +110,7 @@ def _local(name: str) -> Source | None:
         return Source("quartet", folder.resolve().name, folder)
     if is_folder and is_checkpoint(folder):
         return Source("checkpoint", folder.resolve().name, folder)
-    if argos.is_package(folder):
+    if folder.suffix == argos.SUFFIX and os.path.isfile(folder):  # noqa: PTH113 - as above
         return Source("checkpoint", folder.resolve().stem, folder)
     if name == DEMO:
         return Source("checkpoint", DEMO, DEMO_FOLDER)
@@ -297,7 +298,8 @@ def _source_files(folder: Path) -> list[Path]:
     if folder.is_file():
         return [folder]
     inside = [path for part in (folder, folder / argos.MODEL) if part.is_dir() for path in part.iterdir()]
-    return sorted(path for path in inside if path.suffix in SOURCE_SUFFIXES and path.is_file())
+    read = (path for path in inside if path.suffix in SOURCE_SUFFIXES or path.name.endswith(SOURCE_ENDING))
+    return sorted(path for path in read if path.is_file())
 
 
 def _size_and_time(path: Path) -> tuple[int, int]:
