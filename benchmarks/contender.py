@@ -3,8 +3,8 @@
     python benchmarks/contender.py KIND MODEL THREADS
 
 It imports what users of that kind would have to, and nothing else, so that its memory is theirs and it runs in any
-environment that has the kind's packages. KIND: quartet, ctranslate2, transformers-float32, transformers-bfloat16,
-optimum. MODEL: a folder. `contest.py` is the other side.
+environment that has the kind's packages. KIND: quartet, quartet-selected, ctranslate2, transformers-float32,
+transformers-bfloat16, optimum. MODEL: a folder. `contest.py` is the other side.
 """
 
 import json
@@ -53,6 +53,25 @@ def quartet(folder: Path, threads: int) -> Loaded:
             max_batch_size=job.batch_size,
         )
         return time.perf_counter() - start, found
+
+    return loading, generate
+
+
+def quartet_selected(head: Path, threads: int) -> Loaded:
+    """A quartet with the head of some rows that lies in its folder."""
+    from quartet.runtime.generate import SearchOptions, generate_batch  # noqa: PLC0415
+    from quartet.runtime.sessions import open_sessions, with_head  # noqa: PLC0415
+
+    start = time.perf_counter()
+    model = with_head(open_sessions(head.parent, threads), head, threads)
+    loading = time.perf_counter() - start
+
+    def generate(job: Job) -> tuple[float, Rows]:
+        lengths = {"min_new_tokens": job.min_new_tokens, "max_new_tokens": job.max_new_tokens}
+        options = SearchOptions(beam_size=job.beam_size, **lengths)
+        start = time.perf_counter()
+        found = generate_batch(model, job.sources, [job.prefix] * len(job.sources), options)
+        return time.perf_counter() - start, [list(hypotheses[0].tokens) for hypotheses in found]
 
     return loading, generate
 
@@ -140,6 +159,7 @@ def hugging_face(model: object) -> Generate:
 
 KINDS: dict[str, tuple[tuple[str, ...], Callable[[Path, int], Loaded]]] = {
     "quartet": (("quartet", "onnxruntime", "numpy"), quartet),
+    "quartet-selected": (("quartet", "onnxruntime", "numpy"), quartet_selected),
     "ctranslate2": (("ctranslate2",), ctranslate2),
     "transformers-float32": (("transformers", "torch"), lambda *args: transformers(*args, "float32")),
     "transformers-bfloat16": (("transformers", "torch"), lambda *args: transformers(*args, "bfloat16")),

@@ -22,13 +22,18 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from bandwidth import read_bandwidth
-from contest import Contender, Run, alternate, median_ratio
+from contest import Contender, Entry, Run, alternate, median_ratio
 from random_checkpoint import SHAPES
 from report import last_line, table
 from rivals import BASE, add_arguments, entries, random_checkpoint
 from weights import ctranslate2_bytes_per_step, quartet_bytes_per_step
-from workload import random_job, vocabulary
+from workload import FRENCH, random_job, vocabulary
+
+from quartet.graph.selected_head import write_selected_head
+from quartet.spec import Manifest
+from quartet.vocabulary.head import ROWS
 
 BYTES_PER_STEP = {"quartet": quartet_bytes_per_step, "ctranslate2": ctranslate2_bytes_per_step}
 COLUMNS = ("batch", "beam", "contender", "tokens", "tokens/s", f"speed ÷ {BASE}", "ms per step")
@@ -44,6 +49,7 @@ def main() -> None:
     parser.add_argument("--source-tokens", type=int, default=25)
     parser.add_argument("--new-tokens", type=int, default=75)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--select", type=int, nargs="*", default=[], help="also with heads of so many rows")
     args = parser.parse_args()
     checkpoint = random_checkpoint(args.work, args.shape)
     searches = [(batch, 1) for batch in args.batches] + [(batch, 4) for batch in args.beam_batches]
@@ -52,7 +58,7 @@ def main() -> None:
     with ExitStack() as stack:
         everyone = [
             stack.enter_context(Contender(entry, args.threads, args.work / "home"))
-            for entry in entries(args, checkpoint)
+            for entry in with_selected(entries(args, checkpoint), args.select)
         ]
         for batch, beam in searches:
             rows += measure(everyone, checkpoint, batch, beam, args)
@@ -61,6 +67,25 @@ def main() -> None:
     print(f"{args.threads} threads read {bandwidth / 1e9:.1f} GB/s\n")
     table(COLUMNS, (cells(row, bandwidth) for row in rows))
     last_line({"versions": versions, "bytes_per_second": bandwidth, "rows": rows})
+
+
+def with_selected(everyone: list[Entry], sizes: list[int]) -> list[Entry]:
+    """Each quartet also with a head of so many random rows, as vocabulary selection makes it for a language."""
+    quartets = [entry for entry in everyone if entry.kind == "quartet"]
+    return everyone + [selected(entry, size) for entry in quartets for size in sizes]
+
+
+def selected(entry: Entry, size: int) -> Entry:
+    manifest, head = Manifest.load(entry.folder), entry.folder / f"head-{size}"
+    assert manifest.lm_head is not None
+    tokens, rows = manifest.tokens, np.arange(manifest.shapes.vocab_size)
+    kept = {tokens.eos, tokens.pad, tokens.decoder_start, *rows[FRENCH:].tolist()}
+    kept |= set(np.random.default_rng(0).permutation(rows)[:size].tolist())
+    head.mkdir(exist_ok=True)
+    ids = np.array(sorted(kept), np.int64)
+    write_selected_head(entry.folder, manifest.lm_head, ids, head)
+    np.save(head / ROWS, ids)
+    return Entry(f"{entry.name}, {size:,} rows", "quartet-selected", head)
 
 
 def measure(

@@ -28,8 +28,8 @@ class Vocabulary:
 
 def vocabulary(entry: Entry, checkpoint: Path) -> Vocabulary:
     """That of the contender: a quartet may have kept some of the checkpoint's only."""
-    if entry.kind == "quartet":
-        manifest = Manifest.load(entry.folder)
+    if entry.kind.startswith("quartet"):
+        manifest = Manifest.load(entry.folder if entry.kind == "quartet" else entry.folder.parent)
         tokens, prompt = manifest.tokens, manifest.target_prompt
         return Vocabulary(manifest.shapes.vocab_size, tokens.decoder_start, tokens.eos, "target" in prompt)
     config = json.loads((checkpoint / "config.json").read_text())

@@ -1,3 +1,4 @@
+import mmap
 import subprocess
 import sys
 import threading
@@ -159,6 +160,31 @@ def test_pages_that_are_given_back_are_read_again(quartet, tmp_path):
     first = encode(model, [[5, 6, 7, 2]]).encoder_cache
     again = encode(model, [[5, 6, 7, 2]]).encoder_cache
     assert all(np.array_equal(first[name].numpy(), again[name].numpy()) for name in first)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="pages are given back on Linux only")
+def test_addresses_that_belong_to_somebody_else_by_now_are_left_alone(tmp_path):
+    path = tmp_path / "weights"
+    path.write_bytes(bytes(1 << 16))
+    with path.open("rb") as file:
+        weights = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    pages = packing.mapped_pages([path])
+    assert len(pages) == 1
+    weights.close()
+    others = [mmap.mmap(-1, 1 << 16) for _ in range(64)]
+    for other in others:
+        other[:] = b"x" * (1 << 16)
+    packing.give_back(pages)
+    assert all(other[:] == b"x" * (1 << 16) for other in others)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="pages are given back on Linux only")
+def test_a_model_lives_on_when_another_one_of_the_same_files_is_gone(quartet):
+    first, second = open_sessions(quartet, 1), open_sessions(quartet, 1)
+    assert first.encoding_pages
+    del first
+    hidden = [encode(second, [[5, 6, 7, 2]]).encoder_cache for _ in range(2)]
+    assert all(np.array_equal(hidden[0][name].numpy(), hidden[1][name].numpy()) for name in hidden[0])
 
 
 def test_packed_weights_that_give_other_results_are_not_used(quartet, tmp_path, monkeypatch):

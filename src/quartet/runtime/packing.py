@@ -151,30 +151,38 @@ def trim() -> None:
 
 # ---- pages ------------------------------------------------------------------------------------------------------
 
-Pages = tuple[tuple[int, int], ...]  # addresses and lengths in bytes
+Pages = tuple[tuple[str, str], ...]  # mappings as the system writes them: addresses, and the file
 
 
 def mapped_pages(files: Sequence[Path]) -> Pages:
     """Where this process maps files and has written nothing; empty where the system does not say."""
-    if not sys.platform.startswith("linux"):
-        return ()
     names = {str(file.resolve()) for file in files}
-    found: list[tuple[int, int]] = []
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/self/smaps").read_text(encoding="utf-8", errors="replace").splitlines():
-            first, *rest = line.split(maxsplit=5)
-            if not first.endswith(":"):  # a mapping begins: addresses, access, offset, device, inode, name
-                start, end = (int(address, 16) for address in first.split("-"))
-                wanted = len(rest) == 5 and rest[4] in names
-            elif wanted and first == "Anonymous:" and rest[0] == "0":
-                found.append((start, end - start))
+    found: list[tuple[str, str]] = []
+    for line in _lines("/proc/self/smaps"):
+        first, *rest = line.split(maxsplit=5)
+        if not first.endswith(":"):  # a mapping begins: addresses, access, offset, device, inode, name
+            mapping, wanted = (first, rest[-1]), len(rest) == 5 and rest[-1] in names
+        elif wanted and first == "Anonymous:" and rest[0] == "0":
+            found.append(mapping)
     return tuple(found)
 
 
 def give_back(pages: Pages) -> None:
-    """Let go of pages of mapped files that will not be read for a while; the next read finds them in the page cache."""
+    """Let go of pages of mapped files that will not be read for a while; the next read finds them in the page cache.
+
+    What is mapped no more is left alone: its addresses may be somebody else's by now.
+    """
     if not pages:
         return
     madvise = ctypes.CDLL(None, use_errno=True).madvise
-    for address, length in pages:
-        madvise(ctypes.c_void_p(address), ctypes.c_size_t(length), MADV_DONTNEED)
+    mapped = {(parts[0], parts[-1]) for line in _lines("/proc/self/maps") if (parts := line.split(maxsplit=5))}
+    for addresses, _ in mapped.intersection(pages):
+        start, end = (int(address, 16) for address in addresses.split("-"))
+        madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), MADV_DONTNEED)
+
+
+def _lines(path: str) -> list[str]:
+    if sys.platform.startswith("linux"):
+        with contextlib.suppress(OSError):
+            return Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
+    return []

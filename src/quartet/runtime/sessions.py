@@ -34,10 +34,14 @@ class Sessions:
     cache_initializer: ort.InferenceSession
     decoder: ort.InferenceSession
     encoding_pages: packing.Pages  # weights that only encoding reads
-    decoding_pages: packing.Pages  # weights that only decoding reads
+    decoder_pages: (
+        packing.Pages
+    )  # weights that only decoding reads, of `decoder`: closed, it would give its addresses to others
+    lm_head_pages: packing.Pages
     many_decoder: ForManyRows  # opens the decoder for many rows, at the first call; None: there is none
     many_lm_head: ForManyRows
     rows: Ids | None = None  # of the whole head, those that `lm_head` has, ascending; None: all of them
+    for_few_rows: "Sessions | None" = None  # the same model, where this one is for many
 
     def whole_ids(self, ids: Ids) -> Ids:
         """The model's ids of tokens that the head numbers by its own rows."""
@@ -48,6 +52,12 @@ class Sessions:
         """The head's own numbers of the tokens that it has, by the model's ids; only where it does not have all."""
         return {} if self.rows is None else {row: place for place, row in enumerate(self.rows.tolist())}
 
+    @property
+    def decoding_pages(self) -> packing.Pages:
+        """Weights that only decoding reads, for many rows or few."""
+        others = self.for_few_rows.decoding_pages if self.for_few_rows else ()
+        return self.decoder_pages + self.lm_head_pages + others
+
     def for_rows(self, rows: int) -> "Sessions":
         """The same model, with the decoder and head that are the faster ones for so many rows."""
         return self if rows < MANY_ROWS else self._for_many_rows
@@ -57,8 +67,14 @@ class Sessions:
         decoder, lm_head = self.many_decoder(), self.many_lm_head()
         if decoder is None or lm_head is None:
             return self
-        pages = self.decoding_pages + decoder[1] + lm_head[1]
-        return replace(self, decoder=decoder[0], lm_head=lm_head[0], decoding_pages=pages)
+        return replace(
+            self,
+            decoder=decoder[0],
+            lm_head=lm_head[0],
+            decoder_pages=decoder[1],
+            lm_head_pages=lm_head[1],
+            for_few_rows=self,
+        )
 
 
 def open_sessions(folder: Path, threads: int | None = None, verify: bool = False) -> Sessions:
@@ -100,8 +116,9 @@ def _load(folder: Path, weights: Path, manifest: Manifest, threads: int | None) 
         encoder=encoder,
         cache_initializer=cache_initializer,
         decoder=decoder,
-        encoding_pages=packing.mapped_pages([weights / f"{file}.onnx.data" for file in OPENED[:2]]),
-        decoding_pages=packing.mapped_pages([weights / f"{file}.onnx.data" for file in OPENED[2:]]),
+        encoding_pages=packing.mapped_pages([weights / f"{file}.onnx.data" for file in ENCODING]),
+        decoder_pages=packing.mapped_pages([weights / f"{DECODER}.onnx.data"]),
+        lm_head_pages=packing.mapped_pages([weights / f"{LM_HEAD}.onnx.data"]),
         many_decoder=_for_many_rows(folder, DECODER, threads, manifest),
         many_lm_head=_for_many_rows(folder, LM_HEAD, threads, manifest),
     )
@@ -134,12 +151,16 @@ def select_head(
     model: Sessions, folder: Path, target: Language | None, texts: Sequence[Path], threads: int | None = None
 ) -> Sessions:
     """The model with a head of only those rows that a target language needs (`vocabulary.head.selected_head`)."""
-    made = selected_head(folder, model.manifest, target, texts)
+    return with_head(model, selected_head(folder, model.manifest, target, texts), threads)
+
+
+def with_head(model: Sessions, made: Path, threads: int | None = None) -> Sessions:
+    """The model with another head, of some rows of its own, from the folder where it was made."""
     weights = _packed(made, model.manifest, threads, "few", {LM_HEAD: "blocks"}) or made
     return replace(
         model,
         lm_head=_open(weights, LM_HEAD, threads, model.manifest),
-        decoding_pages=model.decoding_pages + packing.mapped_pages([weights / f"{LM_HEAD}.onnx.data"]),
+        lm_head_pages=packing.mapped_pages([weights / f"{LM_HEAD}.onnx.data"]),
         many_lm_head=_for_many_rows(made, LM_HEAD, threads, model.manifest),
         rows=load_rows(made),
     )
