@@ -19,7 +19,21 @@ class Recipe:
     name: str
     schemes: dict[str, Scheme] = field(default_factory=dict)  # by file; a file that is missing stays float32
     method: Method = "rtn"
-    calibrated: bool = False  # quantised once more with calibration text (GPTQ)
+    calibrated: bool = False  # quantised once more with sentences (GPTQ)
+    last_layer: dict[str, Scheme] = field(default_factory=dict)  # by file; where its last layer is stored otherwise
+
+    @property
+    def final_method(self) -> str | None:
+        """The method of quantisation that a converted model ends up with; None: it stays float32."""
+        return None if not self.schemes else GPTQ if self.calibrated else self.method
+
+    def of_layer(self, layer: int, layers: int) -> "Recipe":
+        """The recipe for a layer of a stack of `layers`."""
+        return self if layer < layers - 1 else replace(self, schemes=self.schemes | self.last_layer)
+
+    def without_text(self) -> "Recipe":
+        """What is best where there are no sentences to calibrate with."""
+        return replace(self, method="mse", calibrated=False) if self.calibrated else self
 
     def scheme(self, file: str, columns: int) -> Scheme | None:
         """How a matrix [rows, columns] of the file is stored; None: in float32.
@@ -56,7 +70,8 @@ RECIPES = {
         Recipe(
             "int4",
             {EMBED_AND_LM_HEAD: _TWO_PLANES} | dict.fromkeys((ENCODER, CACHE_INITIALIZER, DECODER), _INT4),
-            method="mse",
+            calibrated=True,
+            last_layer={DECODER: _INT8},  # no later layer evens its errors out
         ),
     )
 }
@@ -106,4 +121,4 @@ def _with_method(recipe: Recipe, method: str | None) -> Recipe:
     found = next((known for known in METHODS if known == method), None)
     if found is None:
         raise OptionError(f"unknown method {method!r} of quantisation; it is one of {', '.join((*METHODS, GPTQ))}")
-    return replace(recipe, method=found)
+    return replace(recipe, method=found, calibrated=False)
