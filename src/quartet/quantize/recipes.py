@@ -100,7 +100,7 @@ def recipe_of(precision: str, options: QuantizationOptions = QuantizationOptions
 
 
 def _with_schemes(recipe: Recipe, options: QuantizationOptions) -> Recipe:
-    schemes = dict(recipe.schemes)
+    schemes, last_layer = dict(recipe.schemes), recipe.last_layer
     if options.embedding_bits not in (None, 4, 8):
         raise OptionError(f"{options.embedding_bits} bits for the embedding; it has 4 or 8")
     if options.embedding_bits == 4:
@@ -109,8 +109,14 @@ def _with_schemes(recipe: Recipe, options: QuantizationOptions) -> Recipe:
         if options.block_size not in BLOCK_SIZES:
             known = ", ".join(map(str, BLOCK_SIZES))
             raise OptionError(f"block size {options.block_size}; it is one of {known}")
-        schemes = {file: replace(scheme, block_size=options.block_size) for file, scheme in schemes.items()}
-    return replace(recipe, schemes=schemes)
+        schemes, last_layer = (_in_blocks(found, options.block_size) for found in (schemes, last_layer))
+    # GPTQ leaves a table of embeddings that is no linear map as it is
+    method = "mse" if recipe.calibrated and options.embedding_bits == 4 else recipe.method
+    return replace(recipe, schemes=schemes, last_layer=last_layer, method=method)
+
+
+def _in_blocks(schemes: dict[str, Scheme], size: int) -> dict[str, Scheme]:
+    return {file: replace(scheme, block_size=size) for file, scheme in schemes.items()}
 
 
 def _with_method(recipe: Recipe, method: str | None) -> Recipe:
