@@ -2,8 +2,8 @@
 
     python benchmarks/batch_independence.py CHECKPOINT --source en --target fr --data ../shared/data/flores-dev
 
-In float32 sums may be taken in another order. With int8 activations kernels also round otherwise for one row than for
-many, so that tokens that are nearly tied change places, and the rest of the line with them.
+Where a kernel rounds otherwise for one row than for many, tokens that are nearly tied change places, and the rest of
+the line with them.
 """
 
 import argparse

@@ -136,8 +136,8 @@ def _convert(
     family = families.find(checkpoint.config)
     spec = family.read_spec(checkpoint.config)
     description = family.describe(checkpoint)
-    if options.method is None and description.tokenizer is None:
-        recipe = recipe.without_text()
+    if description.tokenizer is None:
+        recipe = recipe.for_ids()
     pruned = prune(checkpoint.folder, spec, description, languages, tuple(map(Path, texts))) if languages else None
     graphs = files.build(spec, recipe)
     tensors = match_tensors(checkpoint, family, spec, graphs)

@@ -170,8 +170,9 @@ def test_options_change_a_recipe():
     assert {scheme.bits for scheme in recipe.schemes.values()} == {4}
     for method in ("rtn", "mse"):
         assert recipe_of("int4", QuantizationOptions(method=method)).final_method == method
-    assert recipe_of("int4").without_text().final_method == "mse"
-    assert recipe_of("int8").without_text() is recipe_of("int8")
+    assert recipe_of("int4").for_ids().final_method == "mse"
+    assert recipe_of("int4", QuantizationOptions(method="gptq")).for_ids().final_method == "gptq"
+    assert recipe_of("int8").for_ids() is recipe_of("int8")
     assert recipe_of("int4", QuantizationOptions(embedding_bits=8)) == recipe_of("int4")
     assert recipe_of("int8", QuantizationOptions()) is recipe_of("int8")
     assert recipe_of("fp32", QuantizationOptions()) is recipe_of("fp32")

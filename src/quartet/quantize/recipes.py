@@ -20,6 +20,7 @@ class Recipe:
     schemes: dict[str, Scheme] = field(default_factory=dict)  # by file; a file that is missing stays float32
     method: Method = "rtn"
     calibrated: bool = False  # quantised once more with sentences (GPTQ)
+    without_text: bool = False  # calibrated all the same where there is no tokeniser, with random ids
     last_layer: dict[str, Scheme] = field(default_factory=dict)  # by file; where its last layer is stored otherwise
 
     @property
@@ -31,9 +32,9 @@ class Recipe:
         """The recipe for a layer of a stack of `layers`."""
         return self if layer < layers - 1 else replace(self, schemes=self.schemes | self.last_layer)
 
-    def without_text(self) -> "Recipe":
-        """What is best where there are no sentences to calibrate with."""
-        return replace(self, method="mse", calibrated=False) if self.calibrated else self
+    def for_ids(self) -> "Recipe":
+        """The recipe for a model without a tokeniser, which has no sentences to be calibrated with."""
+        return replace(self, method="mse", calibrated=False) if self.calibrated and not self.without_text else self
 
     def scheme(self, file: str, columns: int) -> Scheme | None:
         """How a matrix [rows, columns] of the file is stored; None: in float32.
@@ -123,7 +124,7 @@ def _with_method(recipe: Recipe, method: str | None) -> Recipe:
     if method is None:
         return recipe
     if method == GPTQ:  # first without data, so that the model can translate its calibration text
-        return replace(recipe, method="mse", calibrated=True)
+        return replace(recipe, method="mse", calibrated=True, without_text=True)
     found = next((known for known in METHODS if known == method), None)
     if found is None:
         raise OptionError(f"unknown method {method!r} of quantisation; it is one of {', '.join((*METHODS, GPTQ))}")
