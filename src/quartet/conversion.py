@@ -136,6 +136,8 @@ def _convert(
     family = families.find(checkpoint.config)
     spec = family.read_spec(checkpoint.config)
     description = family.describe(checkpoint)
+    if description.tokenizer is None:
+        recipe = recipe.for_ids()
     pruned = prune(checkpoint.folder, spec, description, languages, tuple(map(Path, texts))) if languages else None
     graphs = files.build(spec, recipe)
     tensors = match_tensors(checkpoint, family, spec, graphs)
@@ -152,6 +154,7 @@ def _convert(
         manifest = _manifest(spec, description, written, precision, origin, pruned.pruning if pruned else None)
         manifest = replace(
             manifest,
+            method=recipe.final_method,
             embedding=writer.stored_matrix(owner, matrix_weight(spec, recipe)),
             lm_head=writer.stored_matrix(owner, head_weight(spec, recipe), bias_weight(spec)),
         )

@@ -270,6 +270,7 @@ class Manifest:
     format_version: str = FORMAT_VERSION
     pruning: Pruning | None = None  # None: the vocabulary is the checkpoint's
     report: Report | None = None  # None: no differences to float32 were measured
+    method: str | None = None  # of quantisation: rtn, mse or gptq; None: float32, or not known
 
     def save(self, folder: Path) -> None:
         """Write `quartet.json` into the folder."""

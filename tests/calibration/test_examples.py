@@ -100,3 +100,10 @@ def test_a_model_between_other_languages(folder, translator):
     ]
     found = examples(folder, replace(translator.manifest, languages=tuple(languages)), ["Where is the station?"])
     assert found.sentences == 1
+
+
+def test_random_ids_where_no_bundled_sentence_fits(folder, translator, monkeypatch):
+    monkeypatch.setattr("quartet.calibration.examples.detect", lambda text, among: None)
+    pairs = zip(translator.manifest.languages, ("fin_Latn", "swe_Latn"), strict=True)
+    languages = tuple(replace(entry, code=code) for entry, code in pairs)
+    assert examples(folder, replace(translator.manifest, languages=languages)).origin == "random ids"

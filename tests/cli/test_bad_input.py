@@ -182,7 +182,7 @@ TABLE = [
         "precision fp32 is float32 itself: a report is for int8 and int4",
     ),
     (
-        "convert {checkpoint} {out} --precision int4 --calibration-text {hello}",
+        "convert {checkpoint} {out} --precision int4 --method mse --calibration-text {hello}",
         2,
         r"\({hello}\) is for method gptq and for",
     ),

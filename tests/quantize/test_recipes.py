@@ -1,21 +1,23 @@
 """Quantised quartets: the graphs against float32 ones, one set of bytes for the tied matrix, sizes."""
 
-import dataclasses
-
 import numpy as np
 import onnx_ir as ir
 import pytest
 
 import tiny
+import tiny_text
 from checkpoint_files import write_safetensors
 from quartet import Translator
 from quartet.conversion import convert_folder
 from quartet.errors import CheckpointError, OptionError
+from quartet.families import m2m100
+from quartet.graph import files, pieces
 from quartet.graph.verify import stored_weights
 from quartet.quantize.numerics import Scheme
 from quartet.quantize.recipes import RECIPES, QuantizationOptions, Recipe, recipe_of
 from quartet.runtime.decode import decode_one_token, encode, read_scores
 from quartet.runtime.sessions import open_sessions
+from quartet.spec import Manifest
 
 QUANTISED = ["int8", "int4"]
 VARIANTS = ["m2m100-base", "m2m100-untied", "marian-base", "marian-separate-sizes", "m2m100-odd-width"]
@@ -32,6 +34,22 @@ def test_blocks_shrink_until_they_divide_the_columns(columns, block):
     scheme = recipe.scheme("encoder", columns)
     assert (scheme and scheme.block_size) == block
     assert recipe.scheme("decoder", columns) is None
+
+
+def test_the_last_layer_has_a_scheme_of_its_own():
+    recipe = Recipe("test", {"decoder": Scheme(4, 64, False)}, last_layer={"decoder": Scheme(8, 128, True)})
+    assert [recipe.of_layer(layer, 3).scheme("decoder", 256).bits for layer in range(3)] == [4, 4, 8]
+    assert recipe.of_layer(2, 3).scheme("encoder", 256) is None
+
+
+def test_the_graph_of_a_layer_is_stored_as_in_the_whole_file():
+    spec = m2m100.read_spec(tiny.config(tiny.VARIANTS["m2m100-base"]))
+    recipe = recipe_of("int4")
+    whole = files.decoder(spec, recipe).weights
+    pieces_ = [pieces.decoder_piece(spec, recipe, layer).weights for layer in range(spec.decoder.layers)]
+    assert {name: weight for piece in pieces_ for name, weight in piece.items()}.items() <= whole.items()
+    bits = [{w.scheme.bits for w in piece.values() if w.scheme} for piece in pieces_]
+    assert bits == [*([{4}] * (spec.decoder.layers - 1)), {8}]
 
 
 def logits(folder, rows, prefix):
@@ -72,14 +90,17 @@ def test_the_tied_matrix_is_one_set_of_bytes_for_both_uses(tmp_path, precision):
 
 def test_sizes(tmp_path, demo_checkpoint):
     """Bits per weight as they should be: a float32 scale and perhaps a zero point for each block come on top."""
+    eight, four = (1 + 4 / 128) / 4, (0.5 + 4.5 / 64) / 4
     sizes = {}
     for precision in RECIPES:
-        manifest = convert_folder(demo_checkpoint, tmp_path / precision, precision=precision)
-        sizes[precision] = sum(
-            manifest.files[f"{f}.onnx.data"].bytes for f in ("encoder", "cache_initializer", "decoder")
-        )
-    assert sizes["int8"] / sizes["fp32"] == pytest.approx((1 + 4 / 128) / 4, rel=0.04)
-    assert sizes["int4"] / sizes["fp32"] == pytest.approx((0.5 + 4.5 / 64) / 4, rel=0.06)
+        options = QuantizationOptions(method="rtn") if precision != "fp32" else QuantizationOptions()
+        manifest = convert_folder(demo_checkpoint, tmp_path / precision, precision=precision, options=options)
+        sizes[precision] = {f: manifest.files[f"{f}.onnx.data"].bytes for f in ("encoder", "decoder")}
+    for file, size in sizes["fp32"].items():
+        assert sizes["int8"][file] / size == pytest.approx(eight, rel=0.04)
+    assert sizes["int4"]["encoder"] / sizes["fp32"]["encoder"] == pytest.approx(four, rel=0.06)
+    of_two_layers = (four + eight) / 2  # the last one in 8 bits
+    assert sizes["int4"]["decoder"] / sizes["fp32"]["decoder"] == pytest.approx(of_two_layers, rel=0.06)
 
 
 @pytest.mark.parametrize(("precision", "least"), [("int8", 0.9), ("int4", 0.7)])
@@ -105,10 +126,26 @@ def test_the_demo_model_mostly_says_the_same(tmp_path, demo_checkpoint, precisio
     assert same >= least * len(texts), list(zip(found["fp32"], found[precision], strict=True))
 
 
-def test_the_manifest_names_the_precision(tmp_path):
-    manifest = convert_folder(tiny.make(tmp_path / "checkpoint", "marian-base"), tmp_path / "q", precision="int8")
-    assert manifest.precision == "int8"
-    assert dataclasses.asdict(manifest)["precision"] == "int8"
+@pytest.mark.parametrize(
+    ("precision", "method", "expected"),
+    [
+        ("int8", None, "rtn"),
+        ("int4", None, "mse"),
+        ("int4", "rtn", "rtn"),
+        ("int4", "gptq", "gptq"),
+        ("fp32", None, None),
+    ],
+)
+def test_the_manifest_names_precision_and_method(tmp_path, precision, method, expected):
+    """Without a tokeniser there are no sentences: GPTQ is then done where it is asked for."""
+    checkpoint, options = tiny.make(tmp_path / "checkpoint", "marian-base"), QuantizationOptions(method)
+    convert_folder(checkpoint, tmp_path / "q", precision=precision, options=options)
+    manifest = Manifest.load(tmp_path / "q")
+    assert (manifest.precision, manifest.method) == (precision, expected)
+
+
+def test_int4_is_calibrated_where_there_is_a_tokeniser(tmp_path):
+    assert convert_folder(tiny_text.make(tmp_path / "checkpoint"), tmp_path / "q", precision="int4").method == "gptq"
 
 
 def test_a_weight_that_is_no_number_is_named(tmp_path):
@@ -128,9 +165,14 @@ def test_a_weight_that_is_no_number_is_named(tmp_path):
 def test_options_change_a_recipe():
     recipe = recipe_of("int4", QuantizationOptions("gptq", 32, 4))
     assert recipe.calibrated
+    assert recipe.final_method == "gptq"
     assert {scheme.block_size for scheme in recipe.schemes.values()} == {32}
     assert {scheme.bits for scheme in recipe.schemes.values()} == {4}
-    assert recipe_of("int4", QuantizationOptions(method="rtn")).method == "rtn"
+    for method in ("rtn", "mse"):
+        assert recipe_of("int4", QuantizationOptions(method=method)).final_method == method
+    assert recipe_of("int4").for_ids().final_method == "mse"
+    assert recipe_of("int4", QuantizationOptions(method="gptq")).for_ids().final_method == "gptq"
+    assert recipe_of("int8").for_ids() is recipe_of("int8")
     assert recipe_of("int4", QuantizationOptions(embedding_bits=8)) == recipe_of("int4")
     assert recipe_of("int8", QuantizationOptions()) is recipe_of("int8")
     assert recipe_of("fp32", QuantizationOptions()) is recipe_of("fp32")

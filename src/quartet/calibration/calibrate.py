@@ -22,7 +22,8 @@ def calibrate(
     if recipe.calibrated:
         found = examples(model.folder, manifest, lines)
         if found.origin != "text":
-            log.warning("calibrated with random ids: the model has no tokeniser")
+            lacking = "no tokeniser" if manifest.tokenizer is None else "none of the languages that come with quartet"
+            log.warning("calibrated with random ids: the model has %s", lacking)
         requantize(model, found.batches, progress)
         data = [data_name(file) for file in FILES]
         entries = {name: file_entry(model.folder / name) for name in data}

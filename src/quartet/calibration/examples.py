@@ -52,11 +52,16 @@ class _Pair:
 
 
 def examples(folder: Path, manifest: Manifest, lines: Sequence[str] | None = None) -> Examples:
-    """Pairs for the quartet in `folder`: of `lines`, else of the bundled sentences; without a tokeniser at random."""
+    """Pairs for the quartet in `folder`: of `lines`, else of the bundled sentences.
+
+    At random without a tokeniser, and where no bundled sentence is in a language that the model knows.
+    """
     if manifest.tokenizer is None:
         return Examples("random ids", _batches(_random(manifest), manifest.tokens.pad))
     planner = Planner(manifest, load_tokenizer(folder, manifest.tokenizer))
     pairs = [*(_bundled(folder, planner) if lines is None else _of_lines(planner, lines))]
+    if not pairs and lines is None:
+        return Examples("random ids", _batches(_random(manifest), manifest.tokens.pad))
     if not pairs:
         raise OptionError("no line of the calibration text is in a language that the model translates from")
     return Examples("text", _batches(_translated(folder, pairs), manifest.tokens.pad))

@@ -25,6 +25,7 @@ from quartet.spec import CACHE_INITIALIZER, DECODER, ENCODER, KEY_AND_VALUE, Mod
 
 Arrays = dict[str, np.ndarray]  # inputs or outputs of a graph, by name
 FLOAT32 = Recipe("fp32")
+MOMENT_ROWS = 1024  # added together
 
 
 @dataclass(frozen=True)
@@ -151,16 +152,18 @@ def _step(
             for name in set(taps.values()):
                 _add_moments(sums, name, (found | feed)[name][mask > 0])
     count = sum(int(mask.sum()) for mask in masks)
-    means: dict[str, Floats] = {name: total / np.float32(count) for name, total in sums.items()}
-    return Step(file, layer, build, feeds, outputs, masks, {weight: means[name] for weight, name in taps.items()})
+    for total in sums.values():
+        np.divide(total, np.float32(count), out=total)
+    return Step(file, layer, build, feeds, outputs, masks, {weight: sums[name] for weight, name in taps.items()})
 
 
 def _add_moments(sums: dict[str, Floats], name: str, x: Floats) -> None:
-    """`x` [n, K]."""
-    if name in sums:
-        sums[name] += x.T @ x
-    else:
-        sums[name] = x.T @ x
+    """Add those of `x` [n, K], a few rows of the [K, K] at a time: 8192 columns make 268 MB, and that once."""
+    columns = x.shape[1]
+    total = sums.setdefault(name, np.zeros((columns, columns), np.float32))
+    for start in range(0, columns, MOMENT_ROWS):
+        part = slice(start, start + MOMENT_ROWS)
+        total[part] += x[:, part].T @ x
 
 
 def run(session: ort.InferenceSession, feeds: Arrays) -> Arrays:

@@ -108,7 +108,11 @@ def _convert(p: argparse.ArgumentParser) -> None:
     p.add_argument("source", metavar="SOURCE", help=about)
     p.add_argument("out_dir", metavar="OUT_DIR", type=Path, help="folder to make")
     p.add_argument("--precision", metavar="P", help="int4 (default), int8 or fp32")
-    p.add_argument("--method", metavar="M", help="of quantisation: rtn, mse, or gptq, which runs sentences and is slow")
+    p.add_argument(
+        "--method",
+        metavar="M",
+        help="of quantisation: rtn, mse, or gptq, which runs sentences; default: gptq for int4, rtn for int8",
+    )
     p.add_argument("--block-size", metavar="N", type=int, help="weights that share a scale: 16, 32, 64, 128 or 256")
     p.add_argument("--embedding-bits", metavar="N", type=int, help="4 or 8; default: 8")
     p.add_argument("--report", action="store_true", help="measure how far each file is from float32 on real sentences")
@@ -116,7 +120,7 @@ def _convert(p: argparse.ArgumentParser) -> None:
         "--calibration-text",
         metavar="FILE",
         type=Path,
-        help="sentences for --method gptq and --report, one per line; default: some that come with quartet",
+        help="sentences for gptq and --report, one per line; default: some that come with quartet",
     )
     p.add_argument("--revision", metavar="REV", help="branch, tag or commit on the hub")
     p.add_argument(

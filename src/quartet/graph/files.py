@@ -177,6 +177,7 @@ def decoder(spec: ModelSpec, recipe: Recipe) -> Builder:
     residual, hidden = blocks.start(x)
     presents = []
     for layer in range(stack.layers):
+        b.recipe = recipe.of_layer(layer, stack.layers)
         module = f"decoder.layers.{layer}.self_attn"
         names = (present_name(layer, "decoder", "key"), present_name(layer, "decoder", "value"))
         mixed, key, value = decoder_self_attention(b, hidden, past[layer], names, module, d, heads)

@@ -64,7 +64,7 @@ def decoder_start(spec: ModelSpec, recipe: Recipe) -> Builder:
 
 def decoder_piece(spec: ModelSpec, recipe: Recipe, layer: int) -> Builder:
     """A layer of the decoder; inputs `encoder_attention_mask` [b, s], the layer's encoder cache, and the states."""
-    b = Builder(DECODER, recipe)
+    b = Builder(DECODER, recipe.of_layer(layer, spec.decoder.layers))
     d, heads = spec.d_model, spec.decoder.heads
     mask = _mask(b, "encoder_attention_mask")
     cache = cache_inputs(b, layer, "encoder", ("b", heads, "s", d // heads))

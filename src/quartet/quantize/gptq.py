@@ -19,6 +19,7 @@ from quartet.quantize.numerics import Blocks, Floats, Scheme, check, encode, pac
 DAMPING = 0.1  # of the mean moment, added to each: what was not seen in calibration is not free
 LAZY = 128
 ROWS = 512  # quantised together
+LEAF = 64  # columns of a factor that are worked out in float64
 
 
 def factor(moments: Floats, damping: float = DAMPING) -> Floats:
@@ -27,24 +28,32 @@ def factor(moments: Floats, damping: float = DAMPING) -> Floats:
     They are taken in units of their mean, since only proportions matter.
     """
     mean = float(np.diag(moments).mean(dtype=np.float64))
-    damped = moments.astype(np.float64) / (mean or 1.0)
-    damped[np.diag_indices_from(damped)] += damping
-    # H = R R^T with R upper triangular is the Cholesky factor of H read backwards; then U = R^-1
-    backwards = np.linalg.cholesky(damped[::-1, ::-1])
-    return _inverse(backwards[::-1, ::-1]).astype(np.float32)
+    upper = np.multiply(moments, 1 / (mean or 1.0), dtype=np.float32)
+    upper[np.diag_indices_from(upper)] += np.float32(damping)
+    _factorize(upper)
+    return upper
 
 
-def _inverse(upper: np.ndarray) -> np.ndarray:
-    """Inverse of an upper triangular matrix, by halves: nearly all of it is matrix products."""
-    size = len(upper)
-    if size <= 64:
-        inverse: np.ndarray = np.triu(np.linalg.inv(upper))
-        return inverse
+def _factorize(h: Floats) -> None:
+    """Put `U` in the place of `H = [[A, B], [B^T, D]]`, by halves: nearly all of it is matrix products.
+
+    With `H = R R^T` and `R = U^-1`, both upper triangular: `D` alone gives its corner of `U`; above it `R` has
+    `X = B U_D^T`; what that leaves of `A` gives the other corner, and between them is `-U_A X U_D`. So the largest
+    array beside the matrix has a quarter of its size, which counts where that has 8192 columns.
+    """
+    size = len(h)
+    if size <= LEAF:
+        backwards = np.linalg.cholesky(h[::-1, ::-1].astype(np.float64))  # the Cholesky factor read backwards is R
+        h[:] = np.triu(np.linalg.inv(backwards[::-1, ::-1]))
+        return
     half = size // 2
-    out = np.zeros_like(upper)
-    out[:half, :half], out[half:, half:] = _inverse(upper[:half, :half]), _inverse(upper[half:, half:])
-    out[:half, half:] = -out[:half, :half] @ (upper[:half, half:] @ out[half:, half:])
-    return out
+    left, between, right = h[:half, :half], h[:half, half:], h[half:, half:]
+    _factorize(right)
+    above = between @ right.T
+    left -= above @ above.T
+    _factorize(left)
+    between[:] = -left @ (above @ right)
+    h[half:, :half] = 0
 
 
 def quantize(matrix: Floats, scheme: Scheme, factor: Floats) -> Blocks:
@@ -59,8 +68,7 @@ def quantize(matrix: Floats, scheme: Scheme, factor: Floats) -> Blocks:
         raise OptionError("a matrix in two planes is not quantised by GPTQ")
     check(matrix)
     width = scheme.blocks(columns) * scheme.block_size
-    padded = np.eye(width, dtype=np.float32)
-    padded[:columns, :columns] = factor
+    padded = factor if width == columns else _padded(factor, width)
     codes = np.empty((rows, width), np.uint8)
     scales, zero_points = np.empty((2, rows, scheme.blocks(columns)), np.float32)
     for start in range(0, rows, ROWS):
@@ -71,6 +79,13 @@ def quantize(matrix: Floats, scheme: Scheme, factor: Floats) -> Blocks:
         codes[part], scales[part], zero_points[part] = (array.T for array in found)
     packed = pack(codes.reshape(rows, -1, scheme.block_size), scheme.bits)
     return Blocks(packed, scales, None if scheme.symmetric else pack(zero_points.astype(np.uint8), scheme.bits))
+
+
+def _padded(factor: Floats, width: int) -> Floats:
+    """The factor for columns that are filled up with zeros, each alone."""
+    padded = np.eye(width, dtype=np.float32)
+    padded[: len(factor), : len(factor)] = factor
+    return padded
 
 
 def _columns(weights: Floats, scheme: Scheme, factor: Floats) -> tuple[Floats, Floats, Floats]:

@@ -19,7 +19,22 @@ class Recipe:
     name: str
     schemes: dict[str, Scheme] = field(default_factory=dict)  # by file; a file that is missing stays float32
     method: Method = "rtn"
-    calibrated: bool = False  # quantised once more with calibration text (GPTQ)
+    calibrated: bool = False  # quantised once more with sentences (GPTQ)
+    without_text: bool = False  # calibrated all the same where there is no tokeniser, with random ids
+    last_layer: dict[str, Scheme] = field(default_factory=dict)  # by file; where its last layer is stored otherwise
+
+    @property
+    def final_method(self) -> str | None:
+        """The method of quantisation that a converted model ends up with; None: it stays float32."""
+        return None if not self.schemes else GPTQ if self.calibrated else self.method
+
+    def of_layer(self, layer: int, layers: int) -> "Recipe":
+        """The recipe for a layer of a stack of `layers`."""
+        return self if layer < layers - 1 else replace(self, schemes=self.schemes | self.last_layer)
+
+    def for_ids(self) -> "Recipe":
+        """The recipe for a model without a tokeniser, which has no sentences to be calibrated with."""
+        return replace(self, method="mse", calibrated=False) if self.calibrated and not self.without_text else self
 
     def scheme(self, file: str, columns: int) -> Scheme | None:
         """How a matrix [rows, columns] of the file is stored; None: in float32.
@@ -56,7 +71,8 @@ RECIPES = {
         Recipe(
             "int4",
             {EMBED_AND_LM_HEAD: _TWO_PLANES} | dict.fromkeys((ENCODER, CACHE_INITIALIZER, DECODER), _INT4),
-            method="mse",
+            calibrated=True,
+            last_layer={DECODER: _INT8},  # no later layer evens its errors out
         ),
     )
 }
@@ -85,7 +101,7 @@ def recipe_of(precision: str, options: QuantizationOptions = QuantizationOptions
 
 
 def _with_schemes(recipe: Recipe, options: QuantizationOptions) -> Recipe:
-    schemes = dict(recipe.schemes)
+    schemes, last_layer = dict(recipe.schemes), recipe.last_layer
     if options.embedding_bits not in (None, 4, 8):
         raise OptionError(f"{options.embedding_bits} bits for the embedding; it has 4 or 8")
     if options.embedding_bits == 4:
@@ -94,16 +110,22 @@ def _with_schemes(recipe: Recipe, options: QuantizationOptions) -> Recipe:
         if options.block_size not in BLOCK_SIZES:
             known = ", ".join(map(str, BLOCK_SIZES))
             raise OptionError(f"block size {options.block_size}; it is one of {known}")
-        schemes = {file: replace(scheme, block_size=options.block_size) for file, scheme in schemes.items()}
-    return replace(recipe, schemes=schemes)
+        schemes, last_layer = (_in_blocks(found, options.block_size) for found in (schemes, last_layer))
+    # GPTQ leaves a table of embeddings that is no linear map as it is
+    method = "mse" if recipe.calibrated and options.embedding_bits == 4 else recipe.method
+    return replace(recipe, schemes=schemes, last_layer=last_layer, method=method)
+
+
+def _in_blocks(schemes: dict[str, Scheme], size: int) -> dict[str, Scheme]:
+    return {file: replace(scheme, block_size=size) for file, scheme in schemes.items()}
 
 
 def _with_method(recipe: Recipe, method: str | None) -> Recipe:
     if method is None:
         return recipe
     if method == GPTQ:  # first without data, so that the model can translate its calibration text
-        return replace(recipe, method="mse", calibrated=True)
+        return replace(recipe, method="mse", calibrated=True, without_text=True)
     found = next((known for known in METHODS if known == method), None)
     if found is None:
         raise OptionError(f"unknown method {method!r} of quantisation; it is one of {', '.join((*METHODS, GPTQ))}")
-    return replace(recipe, method=found)
+    return replace(recipe, method=found, calibrated=False)
