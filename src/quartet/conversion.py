@@ -115,7 +115,7 @@ def convert_folder(
     check_selection(languages, texts)
     checkpoint = open_checkpoint(folder)
     family = families.find(checkpoint.config)
-    spec = family.read_spec(checkpoint.config)
+    spec = families.spec_of(family, checkpoint)
     description = family.describe(checkpoint)
     pruned = prune(folder, spec, description, languages, tuple(map(Path, texts))) if languages else None
     graphs = files.build(spec, recipe)
@@ -288,7 +288,7 @@ def _manifest(
             encoder_layers=spec.encoder.layers,
             decoder_layers=spec.decoder.layers,
             decoder_heads=spec.decoder.heads,
-            head_size=spec.d_model // spec.decoder.heads,
+            head_size=spec.size_of_head(spec.decoder),
             max_source_length=description.max_source_length,
             max_target_length=description.max_source_length,
             source_vocab_size=spec.source_vocab_size,
