@@ -27,7 +27,8 @@ CONVERT = "import sys; from quartet.cli import main; sys.exit(main(['convert', *
 TRANSLATE = """import sys
 from quartet import Translator
 with Translator(sys.argv[1], threads=2) as translator:
-    rows = translator.generate([[*range(100, 124), translator.manifest.tokens.eos]], max_new_tokens=75, min_new_tokens=75)
+    source = [*range(100, 124), translator.manifest.tokens.eos]
+    rows = translator.generate([source], max_new_tokens=75, min_new_tokens=75)
     assert len(rows[0]) == 75, rows
 """
 

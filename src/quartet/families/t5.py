@@ -101,16 +101,17 @@ def tensor_names(spec: ModelSpec) -> dict[str, tuple[str, ...]]:
         ("encoder", spec.encoder, {"self_attn": "SelfAttention"}),
         ("decoder", spec.decoder, {"self_attn": "SelfAttention", "encoder_attn": "EncDecAttention"}),
     ):
-        bias = f"{side}.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
-        names |= {f"{side}.relative_bias.weight": (bias,)}
+        names |= _either(f"{side}.relative_bias", f"{side}.block.0.layer.0.SelfAttention.relative_attention_bias")
         for layer in range(stack.layers):
-            modules = _layer_modules(attentions, spec.gated)
-            names |= {
-                f"{side}.layers.{layer}.{ours}.weight": (f"{side}.block.{layer}.layer.{theirs}.weight",)
-                for ours, theirs in modules
-            }
-        names |= {f"{side}.layer_norm.weight": (f"{side}.final_layer_norm.weight",)}
+            for ours, theirs in _layer_modules(attentions, spec.gated):
+                names |= _either(f"{side}.layers.{layer}.{ours}", f"{side}.block.{layer}.layer.{theirs}")
+        names |= _either(f"{side}.layer_norm", f"{side}.final_layer_norm")
     return names
+
+
+def _either(ours: str, theirs: str) -> dict[str, tuple[str, ...]]:
+    """The weight of a module that transformers names so; exports, whose names mean nothing, get ours."""
+    return {f"{ours}.weight": (f"{theirs}.weight", f"{ours}.weight")}
 
 
 def _layer_modules(attentions: dict[str, str], gated: bool) -> Iterator[tuple[str, str]]:

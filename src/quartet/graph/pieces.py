@@ -106,4 +106,6 @@ def _give(b: Builder, spec: ModelSpec, states: States, length: str) -> None:
     residual, hidden = states
     b.output(hidden, "next_hidden", FLOAT, ["b", length, spec.d_model])
     if spec.norm_first:
+        if residual in b.inputs:  # nothing is added to the embedding: an input cannot be an output too
+            residual = b.op("Identity", [residual], "/residual")
         b.output(residual, "next_residual", FLOAT, ["b", length, spec.d_model])
