@@ -3,6 +3,8 @@
 The archives are made by `tests/fixtures/make_optimum_export.py`.
 """
 
+import gzip
+import json
 import shutil
 import tarfile
 from pathlib import Path
@@ -12,7 +14,7 @@ import onnx
 import pytest
 
 import tiny
-from quartet import families
+from quartet import Translator, families
 from quartet.checkpoint import open_checkpoint, read
 from quartet.checkpoint.onnx_file import read_graph
 from quartet.checkpoint.tensors import TensorEntry
@@ -22,6 +24,7 @@ from quartet.graph import files
 from quartet.quantize.recipes import Recipe
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
+GOLDEN = Path(__file__).parents[1] / "golden"
 FLOAT32 = {
     "marian-base": ("marian-base", ("decoder_model_merged.onnx",)),
     "m2m100-base": ("m2m100-base", ("decoder_model.onnx", "decoder_with_past_model.onnx")),
@@ -101,6 +104,21 @@ def test_the_layout_of_repositories_for_javascript(export: Path, tmp_path: Path)
     for path in export.glob("*.onnx"):
         path.rename(export / "onnx" / path.name)
     assert same(values(export), expected)
+
+
+@pytest.mark.slow
+def test_opus_mt(opus_mt: Path, opus_mt_export: Path, tmp_path: Path) -> None:
+    """A real export, merged, with external data: the files of the checkpoint, and the tokens of transformers."""
+    direct = convert_folder(opus_mt, tmp_path / "direct", precision="fp32")
+    found = convert_folder(opus_mt_export, tmp_path / "out", precision="fp32")
+    changed = {name for name in direct.files if found.files[name] != direct.files[name]}
+    assert changed <= {"vocab.json"}  # which transformers writes anew
+    lines = json.loads(gzip.decompress((GOLDEN / "opus-mt-en-fr.json.gz").read_bytes()))["lines"][:8]
+    sources, eos = [line["source_ids"] for line in lines], found.tokens.eos
+    with Translator(tmp_path / "out", threads=2) as ours, Translator(tmp_path / "direct", threads=2) as theirs:
+        tokens = ours.generate(sources)
+        assert tokens == theirs.generate(sources)
+    assert tokens == [[i for i in line["ids"] if i != eos] for line in lines]
 
 
 def with_external_data(path: Path) -> Path:

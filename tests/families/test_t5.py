@@ -16,6 +16,10 @@ from quartet.checkpoint import open_checkpoint
 from quartet.conversion import convert_folder
 from quartet.errors import UnsupportedModelError
 from quartet.families import t5
+from quartet.runtime.decode import encode
+from quartet.runtime.plan import Planner
+from quartet.runtime.sessions import open_sessions
+from quartet.runtime.text import load_tokenizer
 from quartet.spec import ModelSpec, RelativeBias
 
 TOKENS = Path(__file__).parents[1] / "golden" / "tokens" / "t5"
@@ -114,24 +118,31 @@ def test_text_goes_in_behind_the_target_language(madlad: Path, tmp_path: Path) -
     with Translator(tmp_path / "out", threads=1) as translator:
         ids = {language.code: language.token_id for language in translator.manifest.languages}
         text = [manifest.tokens.space, ids["fr"], *translator.tokenizer.encode("Good morning."), manifest.tokens.eos]
-        wanted = translator.generate([text], max_new_tokens=8)[0]
-        found = translator.translate("Good morning.", "French", "English", max_new_tokens=8)
-        assert found.text == translator.tokenizer.decode(wanted)
+        planner = Planner(manifest, translator.tokenizer)
+        plan = planner.plan("Good morning.", "English", "French", "auto")
+        assert planner.source_ids(plan, plan.pieces[0]) == text
+        assert planner.prefix_ids(plan) == [manifest.tokens.decoder_start]
+        assert translator.translate("Good morning.", "French", "English").target == "fr"
 
 
 def test_a_vocabulary_cut_down_to_some_languages(madlad: Path, tmp_path: Path) -> None:
-    """Both matrices lose rows; the space before the language, and all bytes, stay."""
+    """Both matrices lose rows; the space before the language stays. What goes in and comes out is the same."""
+    texts = ["Good morning.", "Où est la gare ?"]
+    (tmp_path / "text").write_text("\n".join(texts), "utf-8")
     whole = convert_folder(madlad, tmp_path / "whole", precision="fp32")
-    manifest = convert_folder(madlad, tmp_path / "out", precision="fp32", languages=["en", "fr"])
+    options = {"languages": ["en", "fr"], "texts": [tmp_path / "text"]}
+    manifest = convert_folder(madlad, tmp_path / "out", precision="fp32", **options)
     assert [language.code for language in manifest.languages] == ["en", "fr"]
     assert manifest.lm_head is not None
     assert manifest.lm_head.rows == manifest.shapes.vocab_size < whole.shapes.vocab_size
-    with Translator(tmp_path / "out", threads=1) as few, Translator(tmp_path / "whole", threads=1) as all_of_it:
-        texts = ["Good morning.", "Où est la gare ?"]
-        for text in texts:
-            found, expected = few.tokenizer.encode(text), all_of_it.tokenizer.encode(text)
-            assert few.tokenizer.decode(found) == all_of_it.tokenizer.decode(expected) == text
-            assert len(found) == len(expected)
-        sources = [[t.manifest.tokens.space, *t.tokenizer.encode(texts[0])] for t in (few, all_of_it)]
-        hidden = [t.generate([ids], max_new_tokens=1) for t, ids in zip((few, all_of_it), sources, strict=True)]
-        assert all(len(rows[0]) <= 1 for rows in hidden)
+    caches = []
+    for folder in (tmp_path / "out", tmp_path / "whole"):
+        sessions = open_sessions(folder, 1)
+        assert sessions.manifest.tokenizer is not None
+        tokenizer = load_tokenizer(folder, sessions.manifest.tokenizer)
+        planner = Planner(sessions.manifest, tokenizer)
+        plan = planner.plan(texts[1], "fr", "en", "auto")
+        ids = planner.source_ids(plan, plan.pieces[0])
+        assert tokenizer.decode(ids) == texts[1]
+        caches.append(encode(sessions, [ids]).encoder_cache)
+    assert all(np.array_equal(cache.numpy(), caches[1][name].numpy()) for name, cache in caches[0].items())

@@ -214,7 +214,7 @@ def test_a_language_token_without_a_space_before_it(tmp_path: Path) -> None:
 
 def test_language_tokens_that_text_never_becomes_are_refused(tmp_path: Path) -> None:
     trained(tmp_path, control_symbols=["<2fr>"])
-    with pytest.raises(CheckpointError, match=r"has the language token <2fr> but reads it as \['▁', '<', '2', "):
+    with pytest.raises(CheckpointError, match=r"has the language token <2fr> but reads it as \['▁', "):
         tokenizers.t5(tmp_path, {})
 
 

@@ -71,8 +71,9 @@ def save(name: str, texts: list[str], tokenizer: Any) -> None:
 
     cases = [{"text": text, "ids": ids(text)} for text in texts]
     cases += [{"target_ids": target_ids(text), "decoded": decoded(target_ids(text))} for text in texts]
-    every = [i for i, token in enumerate(tokenizer.convert_ids_to_tokens(range(len(tokenizer)))) if ">>" not in token]
-    cases.append({"target_ids": every, "decoded": decoded(every)})  # MarianTokenizer shows language tokens, we do not
+    pieces = enumerate(tokenizer.convert_ids_to_tokens(range(len(tokenizer))))
+    every = [i for i, token in pieces if ">>" not in token and not token.startswith("<2")]
+    cases.append({"target_ids": every, "decoded": decoded(every)})  # some tokenisers show language tokens, we do not
     content = {"transformers": transformers.__version__, "cases": cases}
     (TOKENS / f"{name}.json").write_text(json.dumps(content, ensure_ascii=True, indent=None) + "\n", "utf-8")
 
