@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from quartet import families, models
-from quartet.checkpoint import Checkpoint, open_checkpoint
+from quartet.checkpoint import Checkpoint, opened
 from quartet.checkpoint.tensors import TensorEntry, equal
 from quartet.errors import CheckpointError, OptionError, OutputError
 from quartet.families import Family
@@ -93,7 +93,7 @@ def convert_folder(
     force: bool = False,
     progress: Progress = silent,
 ) -> Manifest:
-    """Convert the checkpoint in `folder` to a quartet in `out_dir`; returns its manifest.
+    """Convert the checkpoint in `folder` (or an Argos package) to a quartet in `out_dir`; returns its manifest.
 
     The folder appears under its name only when complete: it is written beside its place and moved there, so that an
     interrupted conversion leaves nothing that looks like a model. `force` replaces a quartet that is there already.
@@ -113,11 +113,30 @@ def convert_folder(
     lines = check_calibration(recipe, calibration_text, report)
     check_output(out_dir, force)
     check_selection(languages, texts)
-    checkpoint = open_checkpoint(folder)
+    origin = origin or Origin(folder.resolve().name)
+    with opened(folder) as checkpoint:
+        return _convert(
+            checkpoint, out_dir, precision, recipe, lines, report, origin, languages, texts, force, progress
+        )
+
+
+def _convert(
+    checkpoint: Checkpoint,
+    out_dir: Path,
+    precision: str,
+    recipe: Recipe,
+    lines: list[str] | None,
+    report: bool,
+    origin: Origin,
+    languages: Sequence[str],
+    texts: Sequence[str | Path],
+    force: bool,
+    progress: Progress,
+) -> Manifest:
     family = families.find(checkpoint.config)
     spec = families.spec_of(family, checkpoint)
     description = family.describe(checkpoint)
-    pruned = prune(folder, spec, description, languages, tuple(map(Path, texts))) if languages else None
+    pruned = prune(checkpoint.folder, spec, description, languages, tuple(map(Path, texts))) if languages else None
     graphs = files.build(spec, recipe)
     tensors = match_tensors(checkpoint, family, spec, graphs)
     if pruned:
@@ -130,7 +149,6 @@ def convert_folder(
             lm_head(spec, recipe), writer.data_name(owner.name), writer.written_places(owner), staging
         )
         written |= _write_tokenizer(checkpoint.folder, description.tokenizer_files, pruned, staging)
-        origin = origin or Origin(folder.resolve().name)
         manifest = _manifest(spec, description, written, precision, origin, pruned.pruning if pruned else None)
         manifest = replace(
             manifest,

@@ -22,6 +22,7 @@ import platformdirs
 
 from quartet.checkpoint import CONFIG, is_checkpoint
 from quartet.checkpoint.card import license_of
+from quartet.checkpoint.ctranslate2 import argos
 from quartet.errors import ManifestError, ModelNotFoundError, OptionError, OutputError, did_you_mean
 from quartet.quantize.recipes import DEFAULT_PRECISION, recipe_of
 from quartet.spec import FORMAT_VERSION, MANIFEST_NAME, Manifest, Origin
@@ -35,6 +36,7 @@ PACKED = "packed"  # folder in the cache for weights as this machine packs them,
 HEADS = "heads"  # likewise for heads of one target language, see `vocabulary.head`
 ENTRY = re.compile(r"(?P<entry>[\w.-]+--[0-9a-f]{12})(?P<leftover>.*)")  # of the cache; a leftover has a longer name
 SOURCE_SUFFIXES = {".json", ".safetensors", ".bin", ".model", ".spm", ".onnx", ".onnx_data"}  # what a conversion reads
+SOURCE_ENDING = "vocabulary.txt"  # likewise, of CTranslate2
 
 logger = logging.getLogger(__name__)
 
@@ -108,6 +110,8 @@ def _local(name: str) -> Source | None:
         return Source("quartet", folder.resolve().name, folder)
     if is_folder and is_checkpoint(folder):
         return Source("checkpoint", folder.resolve().name, folder)
+    if folder.suffix == argos.SUFFIX and os.path.isfile(folder):  # noqa: PTH113 - as above
+        return Source("checkpoint", folder.resolve().stem, folder)
     if name == DEMO:
         return Source("checkpoint", DEMO, DEMO_FOLDER)
     if is_folder and _alias(name) is None:
@@ -283,10 +287,19 @@ def _identity(source: Source) -> list[object]:
     """For the hub the revision as it was asked for, so that a conversion is found again without a network."""
     if source.folder is None:
         return [source.name, source.revision or "main"]
-    files = sorted(path for path in source.folder.iterdir() if path.suffix in SOURCE_SUFFIXES and path.is_file())
+    files = _source_files(source.folder)
     if source.folder == DEMO_FOLDER:  # by content: a new installation of the same files is no reason to convert again
         return [(path.name, hashlib.sha256(path.read_bytes()).hexdigest()) for path in files]
     return [str(source.folder.resolve()), [(path.name, *_size_and_time(path)) for path in files]]
+
+
+def _source_files(folder: Path) -> list[Path]:
+    """What a conversion may read of a checkpoint's folder or an Argos package."""
+    if folder.is_file():
+        return [folder]
+    inside = [path for part in (folder, folder / argos.MODEL) if part.is_dir() for path in part.iterdir()]
+    read = (path for path in inside if path.suffix in SOURCE_SUFFIXES or path.name.endswith(SOURCE_ENDING))
+    return sorted(path for path in read if path.is_file())
 
 
 def _size_and_time(path: Path) -> tuple[int, int]:

@@ -56,11 +56,12 @@ class Stack:
 
 @dataclass(frozen=True)
 class Sinusoidal:
-    """Sinusoidal positions: halves of sines and cosines of `position * frequency`, computed in the graph."""
+    """Sinusoidal positions: sines and cosines of `position * frequency`, computed in the graph."""
 
     frequencies: tuple[float, ...]  # one per pair of channels, d_model // 2 of them
     offset: int  # position of the first token
     padding_id: int | None  # tokens with this id get no position at all; None: every token gets one
+    interleaved: bool = False  # a cosine after each sine (OpenNMT-py); else all sines, then all cosines
 
 
 @dataclass(frozen=True)

@@ -118,6 +118,18 @@ def test_fetches_exactly_what_is_needed_and_only_once(hub, client, offline, fold
     assert hub.bodies() == []
 
 
+def test_a_model_of_ctranslate2(hub, client, offline, folder):
+    files = {"model.bin": WEIGHTS, "shared_vocabulary.json": b"[]", "sentencepiece.model": b"pieces"}
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    hub.repos["org/ct2"] = Repo(folder)
+    hub.requests.clear()
+    outcome = client.download("org/ct2")
+    assert sorted(hub.bodies()) == sorted([*SMALL, *files])
+    assert hub.bodies()[-1] == "model.bin"
+    assert offline.download("org/ct2") == outcome
+
+
 def test_offline_and_unreachable_serve_what_is_complete(hub, client, offline, folder, home):
     (folder / "model.safetensors").write_bytes(WEIGHTS)
     hub.repos["org/cached"] = Repo(folder)

@@ -12,10 +12,12 @@ import struct
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import tiny
 from checkpoint_files import write_safetensors, write_torch_zip_raw
+from ctranslate2_models import variables, write_model, write_model_bin
 from quartet.conversion import convert_folder
 from quartet.spec import MANIFEST_NAME
 
@@ -23,6 +25,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals, disks 
 
 FULL_DISK = Path("/dev/full")
 WEIGHTS = "model.safetensors"
+MODEL_BIN = "model.bin"
 LAYER = "model.encoder.layers.0"
 
 
@@ -96,6 +99,16 @@ def places(tmp_path_factory, checkpoint, model) -> dict[str, Path]:
     (root / "newer" / MANIFEST_NAME).write_text(json.dumps(manifest | {"format_version": "2.3"}))
     (root / "no_manifest_json" / MANIFEST_NAME).write_text("{}")
     convert_folder(plain, root / "ids_only")
+    for name in ("cut_ct2", "older_ct2", "llm_ct2", "rotary_ct2", "wordless_ct2"):
+        write_model(root / name)
+    with (root / "cut_ct2" / MODEL_BIN).open("r+b") as file:
+        file.truncate(1500)
+    write_model_bin(root / "older_ct2" / MODEL_BIN, variables(), version=4)
+    write_model_bin(root / "llm_ct2" / MODEL_BIN, variables(), kind="TransformerDecoderModelSpec", revision=8)
+    rotary = {"decoder/layer_0/self_attention/rotary_dim": np.int32(2)}
+    write_model_bin(root / "rotary_ct2" / MODEL_BIN, variables() | rotary)
+    (root / "wordless_ct2" / "shared_vocabulary.json").unlink()
+    (root / "cut.argosmodel").write_bytes(b"PK")
     (root / "latin1.txt").write_bytes("Good.\nCaf\u00e9.\n".encode("latin-1"))
     (root / "hello.txt").write_text("Hello.\n")
     return made | {path.name.removesuffix(".txt"): path for path in root.iterdir()}
@@ -209,6 +222,16 @@ TABLE = [
     ("convert {bert} {out}", 1, "'bert' is not supported; supported are m2m_100, marian"),
     ("convert {glu} {out}", 1, "activation 'glu' is not supported; supported are relu"),
     ("convert {odd_heads} {out}", 1, "d_model 32 is no multiple of 5"),
+    ("convert {cut_ct2} {out}", 1, r"{cut_ct2}/model\.bin is truncated"),
+    ("convert {older_ct2} {out}", 1, r"{older_ct2}/model\.bin has binary version 4.*version 6 is read"),
+    (
+        "convert {llm_ct2} {out}",
+        1,
+        r"model\.bin is a TransformerDecoderModelSpec; read are TransformerSpec, WhisperSpec",
+    ),
+    ("convert {rotary_ct2} {out}", 1, "with rotary positions: quartet does not convert these"),
+    ("convert {wordless_ct2} {out}", 1, r"{wordless_ct2} is incomplete: it has neither shared_vocabulary\.json"),
+    ("convert {root}/cut.argosmodel {out}", 1, r"cut\.argosmodel is truncated, damaged, or no Argos package"),
     ("convert {plain} {model}", 1, "{model} holds a quartet already; use --force"),
     ("convert {plain} {occupied}", 1, "{occupied} holds other files"),
     ("convert {plain} {occupied} --force", 1, "{occupied} holds other files"),

@@ -1,19 +1,33 @@
 """Reads a checkpoint: its configs, and where in its files each tensor lies. Tensors are read later, in slices.
 
 A format of weights is one module with `FILES` (names that show that a folder has it) and `index(folder)`; to add one,
-write its module and name it in `FORMATS`.
+write its module and name it in `FORMATS`. A format that is more than weights under other names is laid out anew, as
+`ctranslate2` is, by `opened`.
 """
 
+import contextlib
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from quartet.checkpoint import optimum, safetensors, torch_pickle
-from quartet.checkpoint.shards import read_json_object
+from quartet.checkpoint import ctranslate2, optimum, safetensors, torch_pickle
+from quartet.checkpoint.shards import Tensors, read_json_object
 from quartet.checkpoint.tensors import TensorEntry, equal, read, row_slices, same_bytes
 from quartet.errors import CheckpointError
 
-__all__ = ["Checkpoint", "TensorEntry", "equal", "is_checkpoint", "open_checkpoint", "read", "row_slices", "same_bytes"]
+__all__ = [
+    "Checkpoint",
+    "TensorEntry",
+    "equal",
+    "is_checkpoint",
+    "open_checkpoint",
+    "opened",
+    "read",
+    "row_slices",
+    "same_bytes",
+]
 
 CONFIG = "config.json"
 GENERATION_CONFIG = "generation_config.json"
@@ -35,9 +49,22 @@ class Checkpoint:
     tensors: dict[str, TensorEntry]
 
 
-def is_checkpoint(folder: Path) -> bool:
-    """Whether the folder looks like a checkpoint, complete or not: it has a `config.json`."""
-    return (folder / CONFIG).is_file()
+def is_checkpoint(source: Path) -> bool:
+    """Whether this looks like a checkpoint, complete or not: a folder with `config.json`, or a CTranslate2 model."""
+    return (source / CONFIG).is_file() or ctranslate2.is_model(source)
+
+
+@contextlib.contextmanager
+def opened(source: Path) -> Iterator[Checkpoint]:
+    """The checkpoint in a folder, or what a CTranslate2 model (a folder or an Argos package) is as one.
+
+    The latter has a folder of its own, which is gone after the block. Raises what `open_checkpoint` does.
+    """
+    if _has_weights(source) or not ctranslate2.is_model(source):
+        yield open_checkpoint(source)
+        return
+    with tempfile.TemporaryDirectory(prefix="quartet-") as scratch:
+        yield _checkpoint(*ctranslate2.lay_out(source, Path(scratch)))
 
 
 def open_checkpoint(folder: Path) -> Checkpoint:
@@ -47,16 +74,25 @@ def open_checkpoint(folder: Path) -> Checkpoint:
     """
     if not folder.is_dir():
         raise CheckpointError(f"{folder} is not a folder")
-    if not is_checkpoint(folder):
+    if not (folder / CONFIG).is_file():
         raise CheckpointError(f"{folder} is not a checkpoint: it has no {CONFIG}")
+    return _checkpoint(folder)
+
+
+def _checkpoint(folder: Path, tensors: Tensors | None = None) -> Checkpoint:
+    """The configs in a folder with these tensors; None: those in its own files."""
     config = read_json_object(folder / CONFIG)
     generation_config = folder / GENERATION_CONFIG
     return Checkpoint(
         folder=folder,
         config=config,
         generation_config=read_json_object(generation_config) if generation_config.is_file() else {},
-        tensors=_index(folder),
+        tensors=_index(folder) if tensors is None else tensors,
     )
+
+
+def _has_weights(folder: Path) -> bool:
+    return any((folder / name).is_file() for names, _ in FORMATS for name in names)
 
 
 def _index(folder: Path) -> dict[str, TensorEntry]:

@@ -33,8 +33,15 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from quartet.errors import CheckpointError, DownloadError, ModelNotFoundError, QuartetError, did_you_mean
 
 # In this order: where a repository has several formats, the first one is taken and nothing is downloaded twice.
-WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+WEIGHTS = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+    "model.bin",  # of CTranslate2
+)
 INDEX_SUFFIX = ".index.json"
+VOCABULARIES = ("shared_vocabulary", "source_vocabulary", "target_vocabulary", "vocabulary")  # of CTranslate2
 OTHER_FILES = (
     "config.json",
     "generation_config.json",
@@ -49,6 +56,10 @@ OTHER_FILES = (
     "tokenizer_config.json",
     "special_tokens_map.json",
     "added_tokens.json",
+    # beside CTranslate2's weights
+    *(f"{name}.{ending}" for name in VOCABULARIES for ending in ("json", "txt")),
+    "sentencepiece.model",
+    "preprocessor_config.json",
 )
 
 ATTEMPTS = 3  # of one file, where the connection breaks
@@ -150,7 +161,7 @@ def _first_weights(listing: Listing) -> str:
     if first is None:
         raise CheckpointError(
             f"{listing.repo_id} has no weights that quartet reads (model.safetensors or pytorch_model.bin, "
-            "or one of them in shards)"
+            "or one of them in shards, or CTranslate2's model.bin)"
         )
     return first
 

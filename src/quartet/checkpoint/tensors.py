@@ -48,6 +48,8 @@ class TensorEntry:
     name: str = field(default="", compare=False)  # for messages
     rows: tuple[int, ...] | None = None  # of the tensor in the file, those that make this one; None: all
     affine: Affine | None = None  # None: the stored numbers are the tensor's own
+    scale: "TensorEntry | None" = None  # what the values were multiplied by, one number or one a row, to be stored
+    stored: int | None = None  # elements in the file, in C order; those after them are zero. None: all
 
     @property
     def size(self) -> int:
@@ -70,6 +72,24 @@ def same_bytes(a: TensorEntry, b: TensorEntry) -> bool:
     return a == b
 
 
+def row_range(entry: TensorEntry, start: int, stop: int) -> TensorEntry:
+    """Rows `[start:stop]` of a tensor in C order, as a tensor of its own."""
+    row = math.prod(entry.shape[1:])
+    scale = entry.scale
+    return replace(
+        entry,
+        offset=entry.offset + start * row * itemsize(entry.dtype),
+        shape=(stop - start, *entry.shape[1:]),
+        scale=row_range(scale, start, stop) if scale is not None and scale.shape else scale,
+        stored=None if entry.stored is None else max(entry.stored - start * row, 0),
+    )
+
+
+def with_zeros(entry: TensorEntry, shape: tuple[int, ...]) -> TensorEntry:
+    """The elements of a tensor in C order and then zeros, in a larger shape."""
+    return replace(entry, shape=shape, stored=entry.size if entry.stored is None else entry.stored)
+
+
 def take_rows(entry: TensorEntry, rows: tuple[int, ...]) -> TensorEntry:
     """The tensor of these rows of a whole one, in this order."""
     return replace(entry, shape=(len(rows), *entry.shape[1:]), rows=rows)
@@ -83,17 +103,17 @@ def read(entry: TensorEntry, start: int = 0, stop: int | None = None) -> NDArray
     """
     if entry.rows is not None:
         return _gather(entry, np.array(entry.rows[start:stop], np.int64))
-    offset, shape = entry.offset, entry.shape
+    offset, shape, first = entry.offset, entry.shape, 0
     if shape:
         start, stop, _ = slice(start, stop).indices(shape[0])
         shape = (max(stop - start, 0), *shape[1:])
-        row = entry.strides[0] if entry.strides else math.prod(shape[1:])
-        offset += start * row * itemsize(entry.dtype)
+        first = start * (entry.strides[0] if entry.strides else math.prod(shape[1:]))
+        offset += first * itemsize(entry.dtype)
     out = np.empty(shape, np.float32)
     try:
         with entry.path.open("rb") as file:
             if entry.strides is None:
-                _read_contiguous(file, offset, entry.dtype, out.reshape(-1))
+                _read_contiguous(file, offset, entry.dtype, _stored_part(out.reshape(-1), entry.stored, first))
             elif out.size:
                 _read_strided(file, offset, entry.dtype, entry.strides, out)
     except EOFError:
@@ -102,6 +122,8 @@ def read(entry: TensorEntry, start: int = 0, stop: int | None = None) -> NDArray
         raise CheckpointError(f"{entry.path} cannot be read: {error.strerror or error}") from None
     if entry.affine is not None:
         _dequantize(out, entry.affine, slice(start, stop))
+    if entry.scale is not None:
+        _unscale(out, read(entry.scale, start, stop))
     return out
 
 
@@ -154,6 +176,24 @@ def _dequantize(out: NDArray[np.float32], affine: Affine, rows: slice) -> None:
     for operation, numbers in ((np.subtract, affine.zero_points), (np.multiply, affine.scales)):
         chosen = np.array(numbers if len(numbers) == 1 else numbers[rows], np.float32)
         operation(out, chosen.reshape(-1, *(1,) * (out.ndim - 1)) if len(numbers) > 1 else chosen[0], out=out)
+
+
+def _stored_part(flat: NDArray[np.float32], stored: int | None, first: int) -> NDArray[np.float32]:
+    """What of `flat`, the elements of a tensor from `first` on, is in the file; the rest is set to zero."""
+    if stored is None:
+        return flat
+    kept = max(stored - first, 0)
+    flat[kept:] = 0
+    return flat[:kept]
+
+
+def _unscale(out: NDArray[np.float32], scale: NDArray[np.float32]) -> None:
+    """Divide by one number, or each row by its own; rows of zeros at the end may have none."""
+    if scale.ndim == 0:
+        out /= scale
+    else:
+        rows = out[: len(scale)]
+        rows /= scale.reshape(-1, *(1,) * (out.ndim - 1))
 
 
 def _gather(entry: TensorEntry, rows: NDArray[np.int64]) -> NDArray[np.float32]:

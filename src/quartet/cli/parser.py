@@ -104,7 +104,8 @@ def _translate(p: argparse.ArgumentParser) -> None:
 
 
 def _convert(p: argparse.ArgumentParser) -> None:
-    p.add_argument("source", metavar="SOURCE", help="folder of a checkpoint, `demo`, alias, or org/name on the hub")
+    about = "folder of a checkpoint or a CTranslate2 model, .argosmodel, `demo`, alias, or org/name on the hub"
+    p.add_argument("source", metavar="SOURCE", help=about)
     p.add_argument("out_dir", metavar="OUT_DIR", type=Path, help="folder to make")
     p.add_argument("--precision", metavar="P", help="int4 (default), int8 or fp32")
     p.add_argument("--method", metavar="M", help="of quantisation: rtn, mse, or gptq, which runs sentences and is slow")

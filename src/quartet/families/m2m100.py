@@ -1,6 +1,5 @@
 """M2M100 (Fan et al. 2020) and NLLB-200 (NLLB Team 2022): norms first, one embedding, positions that skip padding."""
 
-import math
 from typing import Any
 
 from quartet.checkpoint import Checkpoint
@@ -9,6 +8,7 @@ from quartet.families import tokenizers
 from quartet.families.bart import tensor_names
 from quartet.families.config import activation, check_heads, embed_scale, generation, integer, setting, stack, tokens
 from quartet.families.description import Description
+from quartet.positions import fairseq
 from quartet.runtime.languages import find
 from quartet.spec import Language, ModelSpec, Sinusoidal
 
@@ -37,19 +37,12 @@ def read_spec(config: dict[str, Any]) -> ModelSpec:
             norm_first=True,
             final_norm=True,
             layer_norm_epsilon=1e-5,
-            positions=Sinusoidal(frequencies(d_model), offset=padding_id + 1, padding_id=padding_id),
+            positions=Sinusoidal(fairseq(d_model), offset=padding_id + 1, padding_id=padding_id),
             embed_scale=embed_scale(config, default=True),
             tied_head=config.get("tie_word_embeddings", True),
             head_bias=False,
         )
     )
-
-
-def frequencies(d_model: int) -> tuple[float, ...]:
-    """10000^(-i / (d/2 - 1)), as in fairseq: the last one is exactly 1/10000."""
-    half = d_model // 2
-    step = math.log(10000) / (half - 1)
-    return tuple(math.exp(-step * i) for i in range(half))
 
 
 def describe(checkpoint: Checkpoint) -> Description:

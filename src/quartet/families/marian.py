@@ -8,6 +8,7 @@ from quartet.families import tokenizers
 from quartet.families.bart import tensor_names
 from quartet.families.config import activation, check_heads, embed_scale, generation, integer, stack, tokens
 from quartet.families.description import Description
+from quartet.positions import vaswani
 from quartet.spec import ModelSpec, Sinusoidal
 
 MODEL_TYPES = ("marian",)
@@ -41,17 +42,12 @@ def read_spec(config: dict[str, Any]) -> ModelSpec:
             norm_first=False,
             final_norm=False,
             layer_norm_epsilon=1e-5,
-            positions=Sinusoidal(frequencies(d_model), offset=0, padding_id=None),
+            positions=Sinusoidal(vaswani(d_model), offset=0, padding_id=None),
             embed_scale=embed_scale(config, default=False),
             tied_head=config.get("tie_word_embeddings", True),
             head_bias=True,
         )
     )
-
-
-def frequencies(d_model: int) -> tuple[float, ...]:
-    """10000^(-2i / d), as in Vaswani et al. 2017, section 3.5."""
-    return tuple(10000 ** (-2 * i / d_model) for i in range(d_model // 2))
 
 
 def describe(checkpoint: Checkpoint) -> Description:

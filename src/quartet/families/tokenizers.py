@@ -164,6 +164,33 @@ def _round_trip(model: SentencePieceProcessor, tags: dict[str, int], path: Path)
     return (lead[0] if lead else None), {tag: tags[tag] for tag, before in whole.items() if before == lead}
 
 
+def opennmt(folder: Path, config: dict[str, Any]) -> Found | None:
+    """OpenNMT: pieces of one SentencePiece model or two, looked up in one vocabulary or two, of one language pair."""
+    models = next((m for m in (("sentencepiece.model",), ("source.spm", "target.spm")) if _has(folder, *m)), None)
+    if models is None:
+        return None
+    target_vocab = "target_vocab.json" if _has(folder, "target_vocab.json") else None
+    entries = _json(folder / (target_vocab or "vocab.json"))
+    keys = ("eos_token_id", "pad_token_id", "decoder_start_token_id", "unk_token_id", "target_prefix_id")
+    ids = {config[key] for key in keys}
+    unk_id = _json(folder / "vocab.json").get(next(text for text, i in entries.items() if i == config["unk_token_id"]))
+    if unk_id is None:
+        raise CheckpointError(f"{folder}: the source vocabulary has no token for unknown text")
+    spec = TokenizerSpec(
+        "sentencepiece-vocab",
+        models[0],
+        unk_id,
+        target_model=models[1] if len(models) > 1 else None,
+        vocab="vocab.json",
+        target_vocab=target_vocab,
+        special_tokens={text: i for text, i in entries.items() if i in ids},
+    )
+    source, target = _marian_pair(folder, config)
+    languages = [Language(source, target=False)] if source else []
+    languages += [Language(target, config["target_prefix_id"], source=False)] if target else []
+    return Found(spec, tuple(languages), (*models, "vocab.json", *([target_vocab] if target_vocab else [])))
+
+
 def _marian_languages(folder: Path, config: dict[str, Any], specials: dict[str, int]) -> tuple[Language, ...]:
     """The source language (or group of languages), then the target's or the vocabulary's own list of targets."""
     source, target = _marian_pair(folder, config)

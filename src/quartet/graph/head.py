@@ -68,7 +68,7 @@ def head_over(weight: Weight, bias_: Weight | None, recipe: Recipe) -> Builder:
         logits = b.op("Concat", chunks, "/lm_head/product", {"axis": 2}) if len(chunks) > 1 else chunks[0]
         logits = b.op("Add", [logits, bias], "/lm_head/biased") if bias else logits
     scores, ids = _top(b, logits, k, "/lm_head/top")
-    b.output(_log_sum_exp(b, logits), "log_sum_exp", ir.DataType.FLOAT, ["b", 1])
+    b.output(_log_sum_exp(b, logits, scores, ids), "log_sum_exp", ir.DataType.FLOAT, ["b", 1])
     b.output(logits, "logits", ir.DataType.FLOAT, ["b", 1, v])
     b.output(scores, "top_scores", ir.DataType.FLOAT, ["b", 1, k])
     b.output(ids, "top_ids", ir.DataType.INT64, ["b", 1, k])
@@ -136,10 +136,15 @@ def _rescored(
     return b.op("Add", [scores, b.op("Gather", [bias, ids], "/lm_head/candidate_bias")], "/lm_head/rescored_biased")
 
 
-def _log_sum_exp(b: Builder, logits: ir.Value) -> ir.Value:
-    """[b, 1, v] to [b, 1]: the largest logit less the logarithm of its probability; `Softmax` is the fastest way."""
-    axis, attributes = b.integers("axes_last", -1), {"keepdims": 0}
-    highest = b.op("ReduceMax", [logits, axis], "/lm_head/highest", attributes)
+def _log_sum_exp(b: Builder, logits: ir.Value, scores: ir.Value, ids: ir.Value) -> ir.Value:
+    """[b, 1, v] and its best [b, 1, k] to [b, 1]: the best logit less the logarithm of its probability.
+
+    `Softmax` is the fastest way to it: `ReduceLogSumExp` takes four times as long.
+    """
     probabilities = b.op("Softmax", [logits], "/lm_head/probabilities", {"axis": -1})
-    likeliest = b.op("ReduceMax", [probabilities, axis], "/lm_head/likeliest", attributes)
-    return b.op("Sub", [highest, b.op("Log", [likeliest], "/lm_head/log_likeliest")], "/lm_head/log_sum_exp")
+    first = [b.integers("from0", 0), b.integers("to1", 1), b.integers("axes_last", -1)]
+    highest = b.op("Slice", [scores, *first], "/lm_head/highest")
+    place = b.op("Slice", [ids, *first], "/lm_head/highest_place")
+    likeliest = b.op("GatherElements", [probabilities, place], "/lm_head/likeliest", {"axis": -1})
+    difference = b.op("Sub", [highest, b.op("Log", [likeliest], "/lm_head/log_likeliest")], "/lm_head/difference")
+    return b.op("Squeeze", [difference, b.integers("axes_last", -1)], "/lm_head/log_sum_exp")

@@ -145,7 +145,7 @@ def add_positions(
     positions: Sinusoidal | RelativeBias,
     name: str,
 ) -> ir.Value:
-    """`x` [b, s, d] plus its sinusoidal positions (Vaswani et al. 2017, sines and cosines in halves), if it has them.
+    """`x` [b, s, d] plus its sinusoidal positions (Vaswani et al. 2017), if it has them.
 
     They are computed, not looked up: no table to store in both stacks, no last position. `past_length` is an int64
     scalar-like [1]. Tokens equal to `padding_id` count for nothing and get nothing, as in M2M100.
@@ -161,6 +161,9 @@ def add_positions(
     angles = b.op("Mul", [shifted, frequencies], f"{name}/angles")
     halves = [b.op("Sin", [angles], f"{name}/sin"), b.op("Cos", [angles], f"{name}/cos")]
     table = b.op("Concat", halves, f"{name}/concat", {"axis": -1})
+    if positions.interleaved:
+        in_turn = np.arange(2 * len(positions.frequencies)).reshape(2, -1).T.reshape(-1)  # 0, d/2, 1, d/2 + 1, ...
+        table = b.op("Gather", [table, b.constant(f"{name}/in_turn", in_turn)], f"{name}/interleaved", {"axis": -1})
     if mask is not None:
         table = b.op("Mul", [table, mask], f"{name}/masked")
     return b.op("Add", [x, table], name)

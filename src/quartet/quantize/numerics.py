@@ -144,6 +144,14 @@ def dequantize(blocks: Blocks, scheme: Scheme, columns: int) -> Floats:
     return out
 
 
+def in_7_bits(matrix: Floats) -> tuple[NDArray[np.int8], Floats]:
+    """A matrix [rows, columns] as codes within 63 of zero, and one scale per row [rows]: `matrix ~ codes * scale`."""
+    scales = _flush(np.abs(matrix).max(axis=1) / np.float32(63))
+    codes = matrix * _reciprocals(scales)[:, None]
+    np.rint(codes, out=codes)
+    return codes.astype(np.int8), scales
+
+
 def pack(codes: Codes, bits: int) -> Codes:
     """Codes side by side along the last axis in as few bytes as they need, the first in the lower nibble."""
     if bits == 8:

@@ -104,6 +104,7 @@ def _prepare(
         max_length = prefix_length + options.max_new_tokens
     if (prefix_length >= max_length).any():
         raise OptionError(f"a prefix of {prefix_length.max()} tokens leaves no room: {max_length.min()} is the most")
+    model = model.for_rows(len(sources) * options.beam_size)
     guarded = options.loop_guard
     repeats = [max(rules.LOOP_REPEATS, rules.longest_repeat(s) + 1) if guarded else 0 for s in sources]
     return _Search(

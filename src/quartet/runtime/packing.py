@@ -14,8 +14,9 @@ import platform
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import onnxruntime as ort
@@ -26,30 +27,35 @@ from quartet.spec import Manifest
 
 log = logging.getLogger("quartet")
 
-LAYOUT = 1  # of this cache; to be raised where its contents change
+LAYOUT = 2  # of this cache; to be raised where its contents change
 SMALLEST = 32 << 20  # bytes of weights below which packing costs nothing worth keeping
 MADV_DONTNEED = 4
 
 UNUSABLE = "unusable"  # a file in place of packed weights that give other results
 
+Products = Literal["blocks", "rows"]  # as they are stored, or for many rows: see `graph.row_products`
 Floats = NDArray[np.float32]
 Adapt = Callable[[ort.SessionOptions], None]
 Load = Callable[[Path, str, Adapt], ort.InferenceSession]
 
 
-def packed_folder(folder: Path, manifest: Manifest) -> Path | None:
+def packed_folder(folder: Path, manifest: Manifest, use: str) -> Path | None:
     """Where this machine's packed weights of a quartet lie, made already or not; None: none are worth keeping.
+
+    use: a name for which files they are of, and with which products.
 
     In float32 they would be another copy of a large model for nothing: its matrices are used as they are.
     """
     if manifest.precision == "fp32" or sum(entry.bytes for entry in manifest.files.values()) < SMALLEST:
         return None
     facts = [LAYOUT, ort.__version__, _cpu(), {name: entry.sha256 for name, entry in manifest.files.items()}]
-    return models.packed_folder(folder) / hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+    return models.packed_folder(folder) / hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16] / use
 
 
-def pack(folder: Path, packed: Path, files: Sequence[str], load: Load) -> bool:
+def pack(folder: Path, packed: Path, files: Mapping[str, Products], load: Load) -> bool:
     """Fill `packed` with the weights of the quartet in `folder`, unless it is there; False where that does not work.
+
+    files: which ones, and what their products are to be.
 
     For want of space or rights, or because ONNX Runtime gives other results with the weights that it saved (1.29 does):
     they are tried before they are used. load: opens one file of a folder, with session options that the function it is
@@ -61,7 +67,10 @@ def pack(folder: Path, packed: Path, files: Sequence[str], load: Load) -> bool:
             with tempfile.TemporaryDirectory(prefix=f".{packed.name}.", dir=packed.parent) as work:
                 staging = Path(work) / "packed"
                 staging.mkdir()
-                expected = [_probe(load(folder, file, _saving(staging, file))) for file in files]
+                expected = []
+                for file, products in files.items():
+                    source = folder if products == "blocks" else _with_row_products(folder, file, Path(work))
+                    expected.append(_probe(load(source, file, _saving(staging, file))))
                 found = (_probe(load(staging, file, as_it_is)) for file in files)
                 if not all(map(_same, expected, found)):
                     for path in staging.iterdir():
@@ -73,6 +82,13 @@ def pack(folder: Path, packed: Path, files: Sequence[str], load: Load) -> bool:
             log.debug("weights are packed in memory, %s cannot be made: %s", packed, error)
         trim()
     return packed.is_dir() and not (packed / UNUSABLE).exists()
+
+
+def _with_row_products(folder: Path, file: str, out: Path) -> Path:
+    from quartet.graph.row_products import write_row_products  # noqa: PLC0415 - onnx_ir is slow to import
+
+    write_row_products(folder, file, out)
+    return out
 
 
 def _probe(session: ort.InferenceSession) -> list[Floats]:
@@ -111,8 +127,8 @@ def _saving(folder: Path, file: str) -> Adapt:
 
 def _remove_stale(packed: Path) -> None:
     """What the same folder had packed with another CPU, version, or conversion."""
-    for other in packed.parent.iterdir():
-        if other != packed and not other.name.startswith("."):
+    for other in packed.parent.parent.iterdir():
+        if other != packed.parent and not other.name.startswith("."):
             shutil.rmtree(other, ignore_errors=True)
 
 

@@ -1,9 +1,10 @@
 """Open the four files as ONNX Runtime sessions."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import onnxruntime as ort
@@ -15,6 +16,10 @@ from quartet.spec import CACHE_INITIALIZER, DECODER, ENCODER, LM_HEAD, MANIFEST_
 from quartet.vocabulary.head import load_rows, selected_head
 
 OPENED = (ENCODER, CACHE_INITIALIZER, DECODER, LM_HEAD)
+ENCODING = (ENCODER, CACHE_INITIALIZER)  # a source is many rows to them
+MANY_ROWS = 8  # from here on int8 products are faster than those of the stored blocks
+
+ForManyRows = Callable[[], tuple[ort.InferenceSession, packing.Pages] | None]
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,8 @@ class Sessions:
     decoder: ort.InferenceSession
     encoding_pages: packing.Pages  # weights that only encoding reads
     decoding_pages: packing.Pages  # weights that only decoding reads
+    many_decoder: ForManyRows  # opens the decoder for many rows, at the first call; None: there is none
+    many_lm_head: ForManyRows
     rows: Ids | None = None  # of the whole head, those that `lm_head` has, ascending; None: all of them
 
     def whole_ids(self, ids: Ids) -> Ids:
@@ -40,6 +47,18 @@ class Sessions:
     def places(self) -> dict[int, int]:
         """The head's own numbers of the tokens that it has, by the model's ids; only where it does not have all."""
         return {} if self.rows is None else {row: place for place, row in enumerate(self.rows.tolist())}
+
+    def for_rows(self, rows: int) -> "Sessions":
+        """The same model, with the decoder and head that are the faster ones for so many rows."""
+        return self if rows < MANY_ROWS else self._for_many_rows
+
+    @cached_property
+    def _for_many_rows(self) -> "Sessions":
+        decoder, lm_head = self.many_decoder(), self.many_lm_head()
+        if decoder is None or lm_head is None:
+            return self
+        pages = self.decoding_pages + decoder[1] + lm_head[1]
+        return replace(self, decoder=decoder[0], lm_head=lm_head[0], decoding_pages=pages)
 
 
 def open_sessions(folder: Path, threads: int | None = None, verify: bool = False) -> Sessions:
@@ -54,7 +73,8 @@ def open_sessions(folder: Path, threads: int | None = None, verify: bool = False
     check_files(folder, manifest, verify)
     if manifest.embedding is None or manifest.lm_head is None:
         raise ManifestError(f"{folder} was made by an older quartet; convert the model again")
-    packed = _packed(folder, manifest, threads)
+    encoding: packing.Products = "rows" if _many_rows_pay(manifest) else "blocks"
+    packed = _packed(folder, manifest, threads, "few", {f: encoding if f in ENCODING else "blocks" for f in OPENED})
     try:
         return _load(folder, packed or folder, manifest, threads)
     except ManifestError:
@@ -68,7 +88,10 @@ def _load(folder: Path, weights: Path, manifest: Manifest, threads: int | None) 
     """Sessions over the weights in `weights`: the quartet's own folder, or what was packed from it."""
     assert manifest.embedding is not None
     assert manifest.lm_head is not None
-    encoder, cache_initializer, decoder, lm_head = (_open(weights, file, threads, manifest) for file in OPENED)
+    with ThreadPoolExecutor(2) as pool:  # ONNX Runtime packs weights on one core
+        encoder, cache_initializer, decoder, lm_head = pool.map(
+            lambda file: _open(weights, file, threads, manifest), OPENED
+        )
     return Sessions(
         manifest,
         embedding=MatrixRows(folder, manifest.embedding),
@@ -79,7 +102,32 @@ def _load(folder: Path, weights: Path, manifest: Manifest, threads: int | None) 
         decoder=decoder,
         encoding_pages=packing.mapped_pages([weights / f"{file}.onnx.data" for file in OPENED[:2]]),
         decoding_pages=packing.mapped_pages([weights / f"{file}.onnx.data" for file in OPENED[2:]]),
+        many_decoder=_for_many_rows(folder, DECODER, threads, manifest),
+        many_lm_head=_for_many_rows(folder, LM_HEAD, threads, manifest),
     )
+
+
+def _many_rows_pay(manifest: Manifest) -> bool:
+    """Whether int8 products with 7-bit weights are as good as the stored ones: 8 bits lose by them (docs/log.md)."""
+    return manifest.precision == "int4"
+
+
+def _for_many_rows(folder: Path, file: str, threads: int | None, manifest: Manifest) -> ForManyRows:
+    @cache
+    def opened() -> tuple[ort.InferenceSession, packing.Pages] | None:
+        if not _many_rows_pay(manifest):
+            return None
+        packed = _packed(folder, manifest, threads, f"many-{file}", {file: "rows"})
+        if packed is None:
+            return None
+        try:
+            session = _open(packed, file, threads, manifest)
+        except ManifestError:
+            shutil.rmtree(packed, ignore_errors=True)  # damaged; the next process makes it anew
+            return None
+        return session, packing.mapped_pages([packed / f"{file}.onnx.data"])
+
+    return opened
 
 
 def select_head(
@@ -87,18 +135,24 @@ def select_head(
 ) -> Sessions:
     """The model with a head of only those rows that a target language needs (`vocabulary.head.selected_head`)."""
     made = selected_head(folder, model.manifest, target, texts)
-    weights = _packed(made, model.manifest, threads, (LM_HEAD,)) or made
+    weights = _packed(made, model.manifest, threads, "few", {LM_HEAD: "blocks"}) or made
     return replace(
         model,
         lm_head=_open(weights, LM_HEAD, threads, model.manifest),
         decoding_pages=model.decoding_pages + packing.mapped_pages([weights / f"{LM_HEAD}.onnx.data"]),
+        many_lm_head=_for_many_rows(made, LM_HEAD, threads, model.manifest),
         rows=load_rows(made),
     )
 
 
-def _packed(folder: Path, manifest: Manifest, threads: int | None, files: Sequence[str] = OPENED) -> Path | None:
-    """The folder with weights packed for this machine, made where it is missing; None: the model has to do without."""
-    packed = packing.packed_folder(folder, manifest)
+def _packed(
+    folder: Path, manifest: Manifest, threads: int | None, use: str, files: Mapping[str, packing.Products]
+) -> Path | None:
+    """The folder with weights packed for this machine, made where it is missing; None: the model has to do without.
+
+    use: a name for what these files are opened for.
+    """
+    packed = packing.packed_folder(folder, manifest, use)
     if packed is None:
         return None
 
