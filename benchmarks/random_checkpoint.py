@@ -1,4 +1,4 @@
-"""Write a checkpoint of random weights in the shape of a real NLLB-200 model, in little memory.
+"""Write a checkpoint of random weights in the shape of a real NLLB-200 or MADLAD-400 model, in little memory.
 
     python benchmarks/random_checkpoint.py nllb-600M /tmp/nllb-600M --dtype float32
 
@@ -29,7 +29,7 @@ CODES: dict[Dtype, str] = {"float32": "F32", "float16": "F16", "bfloat16": "BF16
 
 @dataclass(frozen=True)
 class Shape:
-    """The dimensions of a dense NLLB-200 model."""
+    """The dimensions of a dense NLLB-200 model, or of a T5 with gated feed-forward blocks and an LM head of its own."""
 
     d_model: int
     layers: int  # of the encoder, and of the decoder
@@ -37,6 +37,7 @@ class Shape:
     heads: int = 16
     vocab_size: int = 256206
     max_positions: int = 1024
+    t5_head_size: int | None = None  # None: it is no T5
 
 
 SHAPES = {
@@ -44,6 +45,8 @@ SHAPES = {
     "nllb-600M": Shape(d_model=1024, layers=12, ffn_dim=4096),  # facebook/nllb-200-distilled-600M
     "nllb-1.3B": Shape(d_model=1024, layers=24, ffn_dim=8192),  # facebook/nllb-200-distilled-1.3B
     "nllb-3.3B": Shape(d_model=2048, layers=24, ffn_dim=8192),  # facebook/nllb-200-3.3B
+    "tiny-t5": Shape(d_model=64, layers=2, ffn_dim=128, heads=4, vocab_size=1000, t5_head_size=32),
+    "madlad-3B": Shape(1024, layers=32, ffn_dim=8192, vocab_size=256000, t5_head_size=128),  # google/madlad400-3b-mt
 }
 
 
@@ -51,13 +54,16 @@ def big(folder: Path, shape: str, dtype: Dtype = "float32") -> Path:
     """Write the checkpoint into `folder` and return it; `shape` is a key of `SHAPES`."""
     model = SHAPES[shape]
     folder.mkdir(parents=True, exist_ok=True)
-    _write_json(folder / "config.json", config(model) | {"dtype": dtype})
-    _write_json(folder / "generation_config.json", GENERATION | {"max_length": 200})
-    _write_tensors(folder / "model.safetensors", tensor_shapes(model), dtype)
+    t5 = model.t5_head_size is not None
+    tokens = T5_GENERATION if t5 else GENERATION
+    _write_json(folder / "config.json", (t5_config(model) if t5 else config(model)) | {"dtype": dtype})
+    _write_json(folder / "generation_config.json", tokens | {"max_length": 200})
+    _write_tensors(folder / "model.safetensors", (t5_shapes if t5 else tensor_shapes)(model), dtype)
     return folder
 
 
 GENERATION: dict[str, object] = {"bos_token_id": 0, "decoder_start_token_id": 2, "eos_token_id": 2, "pad_token_id": 1}
+T5_GENERATION: dict[str, object] = {"decoder_start_token_id": 0, "eos_token_id": 2, "pad_token_id": 1}
 
 
 def config(model: Shape) -> dict[str, object]:
@@ -81,6 +87,45 @@ def config(model: Shape) -> dict[str, object]:
         "tokenizer_class": "NllbTokenizer",
         "vocab_size": model.vocab_size,
     }
+
+
+def t5_config(model: Shape) -> dict[str, object]:
+    """`config.json` of a MADLAD-400 model of this shape."""
+    return T5_GENERATION | {
+        "architectures": ["T5ForConditionalGeneration"],
+        "d_ff": model.ffn_dim,
+        "d_kv": model.t5_head_size,
+        "d_model": model.d_model,
+        "feed_forward_proj": "gated-gelu",
+        "is_encoder_decoder": True,
+        "layer_norm_epsilon": 1e-6,
+        "model_type": "t5",
+        "n_positions": 512,
+        "num_decoder_layers": model.layers,
+        "num_heads": model.heads,
+        "num_layers": model.layers,
+        "relative_attention_max_distance": 128,
+        "relative_attention_num_buckets": 32,
+        "tie_word_embeddings": False,
+        "vocab_size": model.vocab_size,
+    }
+
+
+def t5_shapes(model: Shape) -> dict[str, Size]:
+    """Name and shape of every tensor of a T5 with gated blocks; the LM head is a matrix of its own."""
+    d, inner = model.d_model, model.heads * (model.t5_head_size or 0)
+    sizes: dict[str, Size] = {"shared.weight": (model.vocab_size, d), "lm_head.weight": (model.vocab_size, d)}
+    for stack, attentions in (("encoder", ("SelfAttention",)), ("decoder", ("SelfAttention", "EncDecAttention"))):
+        sizes[f"{stack}.block.0.layer.0.SelfAttention.relative_attention_bias.weight"] = (32, model.heads)
+        for path in (f"{stack}.block.{i}.layer" for i in range(model.layers)):
+            for block, attention in enumerate(attentions):
+                sizes |= {f"{path}.{block}.{attention}.{part}.weight": (inner, d) for part in "qkv"}
+                sizes |= {f"{path}.{block}.{attention}.o.weight": (d, inner), f"{path}.{block}.layer_norm.weight": (d,)}
+            end = f"{path}.{len(attentions)}"
+            sizes |= {f"{end}.DenseReluDense.{part}.weight": (model.ffn_dim, d) for part in ("wi_0", "wi_1")}
+            sizes |= {f"{end}.DenseReluDense.wo.weight": (d, model.ffn_dim), f"{end}.layer_norm.weight": (d,)}
+        sizes[f"{stack}.final_layer_norm.weight"] = (d,)
+    return sizes
 
 
 def tensor_shapes(model: Shape) -> dict[str, Size]:

@@ -29,6 +29,15 @@ def opus_mt() -> Path:
 
 
 @pytest.fixture(scope="session")
+def opus_mt_export(opus_mt: Path) -> Path:
+    """What Optimum made of it."""
+    folder = opus_mt.with_name(f"{opus_mt.name}-optimum")
+    if not (folder / "encoder_model.onnx").is_file():
+        pytest.skip(f"no export in {folder}: `python benchmarks/optimum_model.py {opus_mt} {folder} merged` makes it")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def demo_checkpoint() -> Path:
     """The checkpoint that ships inside the package."""
     return ROOT / "src" / "quartet" / "demo"

@@ -138,7 +138,7 @@ def test_the_table_of_aliases_is_sound():
         assert alias.repo.endswith(f"/{name}")
         assert models.REPO_ID.fullmatch(alias.repo)
         assert alias.license in ("Apache-2.0", "CC-BY-4.0", "CC-BY-NC-4.0", "MIT")
-        assert alias.parameters or name.startswith("opus-mt-")
+        assert alias.parameters or name.startswith(("opus-mt-", "madlad400-"))
         assert alias.about
 
 

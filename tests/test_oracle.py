@@ -1,11 +1,15 @@
 """The same comparison as `test_fidelity`, with transformers running: on sentences that no golden file holds."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 import tiny
 from fidelity import differences
 from quartet import Translator
 from quartet.conversion import convert_folder
+from quartet.runtime.decode import decode_one_token, encode, read_scores
 from quartet.runtime.generate import SearchOptions, generate_batch
 from quartet.runtime.sessions import open_sessions
 
@@ -46,7 +50,7 @@ def test_opus_mt(opus_mt, shared):
         compare(translator, reference.load(opus_mt), rows, None, None)
 
 
-@pytest.mark.parametrize("variant", ["m2m100-heads-differ", "marian-untied"])
+@pytest.mark.parametrize("variant", ["m2m100-heads-differ", "marian-untied", "t5-v1.0", "t5-gated-relu", "madlad"])
 def test_tiny_variants_on_other_inputs(variant, tmp_path):
     checkpoint = tiny.make(tmp_path / "checkpoint", variant)
     convert_folder(checkpoint, tmp_path / "quartet", precision="fp32")
@@ -59,3 +63,21 @@ def test_tiny_variants_on_other_inputs(variant, tmp_path):
     expected = [near_ties(reference.greedy_with_margins(theirs, row, bos, search)) for row in rows]
     tokens = [list(hypotheses[0].tokens) for hypotheses in found]
     assert all(d.excused for d in differences(expected, tokens, ours.manifest.tokens.eos))
+
+
+@pytest.mark.parametrize("variant", ["t5-v1.0", "t5-v1.1", "madlad"])
+def test_t5_over_all_distances(variant, tmp_path, monkeypatch):
+    """32 buckets up to a distance of 128, as real models have them: 150 tokens on both sides reach every one."""
+    shape = replace(tiny.VARIANTS[variant], position_buckets=32, max_distance=128)
+    monkeypatch.setitem(tiny.VARIANTS, variant, shape)
+    checkpoint = tiny.make(tmp_path / "checkpoint", variant)
+    convert_folder(checkpoint, tmp_path / "quartet", precision="fp32")
+    ours, theirs = open_sessions(tmp_path / "quartet", 1), reference.load(checkpoint)
+    # some versions of transformers tie what config.json says is not tied
+    assert theirs.lm_head.weight.equal(theirs.shared.weight) == shape.tied_head
+    random = np.random.default_rng(0)
+    source, fed = random.integers(3, 99, 150).tolist(), [shape.decoder_start, *random.integers(3, 99, 149).tolist()]
+    expected = reference.step_logits(theirs, source, fed)
+    state = encode(ours, [source])
+    found = [read_scores(ours, decode_one_token(ours, state, np.array([token]))).logits[0] for token in fed]
+    assert np.abs(np.array(found) - expected).max() < 2e-4

@@ -19,12 +19,11 @@ import numpy as np
 
 from checkpoint_files import write_safetensors, write_torch_legacy, write_torch_zip
 
-Family = Literal["m2m100", "marian"]
+Family = Literal["m2m100", "marian", "t5", "madlad"]  # madlad: T5 with other special tokens
 Weights = Literal["safetensors", "sharded", "torch-zip", "torch-legacy"]
 Dtype = Literal["float32", "float16", "bfloat16"]
 Tensors = dict[str, np.ndarray]
 
-FAMILIES: tuple[Family, ...] = ("m2m100", "marian")
 WEIGHTS: tuple[Weights, ...] = ("safetensors", "sharded", "torch-zip", "torch-legacy")
 DTYPES: tuple[Dtype, ...] = ("float32", "float16", "bfloat16")
 
@@ -48,6 +47,11 @@ class Variant:
     scale_embedding: bool = True
     tied_head: bool = True
     max_positions: int = 64
+    head_size: int = 12  # of T5, where it is free
+    gated: bool = False  # feed-forward blocks, of T5
+    position_buckets: int = 8  # of T5
+    max_distance: int = 12  # likewise
+    scale_decoder_outputs: bool | None = None  # likewise; None: not said
 
     @property
     def decoder_vocab_size(self) -> int:
@@ -56,13 +60,24 @@ class Variant:
 
     @property
     def pad(self) -> int:
-        """Id of the padding token: fixed for M2M100; Marian's is the last that both vocabularies have."""
-        return 1 if self.family == "m2m100" else min(self.vocab_size, self.decoder_vocab_size) - 1
+        """Id of the padding token: fixed but for Marian's, the last that both vocabularies have."""
+        last = min(self.vocab_size, self.decoder_vocab_size) - 1
+        return {"m2m100": 1, "marian": last, "t5": 0, "madlad": 1}[self.family]
 
     @property
     def eos(self) -> int:
         """Id of the end token."""
-        return 2 if self.family == "m2m100" else 0
+        return {"m2m100": 2, "marian": 0, "t5": 1, "madlad": 2}[self.family]
+
+    @property
+    def decoder_start(self) -> int:
+        """Id of the token that the decoder starts with."""
+        return {"m2m100": self.eos, "marian": self.pad, "t5": 0, "madlad": 0}[self.family]
+
+    @property
+    def is_t5(self) -> bool:
+        """Whether it has T5's architecture."""
+        return self.family in ("t5", "madlad")
 
     @property
     def languages(self) -> tuple[int, int] | None:
@@ -72,6 +87,8 @@ class Variant:
 
 M2M100 = Variant("m2m100", seed=31)
 MARIAN = Variant("marian", seed=12, activation="swish", scale_embedding=False)
+T5 = Variant("t5", seed=3)
+T5_V11 = replace(T5, seed=1, activation="gelu_new", gated=True, tied_head=False)
 
 # Seeds were searched for outputs that differ, end by themselves in some cases, and win every step by 0.005 or more.
 VARIANTS: dict[str, Variant] = {
@@ -93,6 +110,13 @@ VARIANTS: dict[str, Variant] = {
     "marian-untied": replace(MARIAN, seed=30, tied_head=False),
     "marian-scaled": replace(MARIAN, seed=18, scale_embedding=True),
     "marian-one-layer": replace(MARIAN, seed=8, encoder_layers=1, decoder_layers=1),
+    "t5-v1.0": T5,
+    "t5-v1.0-deep-encoder": replace(T5, seed=7, encoder_layers=3, decoder_layers=1),
+    "t5-v1.1": T5_V11,
+    "t5-v1.1-tied": replace(T5_V11, seed=18, tied_head=True),
+    "t5-gated-relu": replace(T5_V11, activation="relu"),
+    "t5-gelu": replace(T5, seed=26, activation="gelu"),
+    "madlad": replace(T5_V11, family="madlad", head_size=8, position_buckets=16, max_distance=18),
 }
 
 
@@ -113,7 +137,7 @@ def inputs(variant: str, count: int = 5) -> list[list[int]]:
     special = set(range(4)) | {shape.pad, *(shape.languages or ())}
     words = [i for i in range(min(shape.vocab_size, shape.decoder_vocab_size)) if i not in special]
     start = [shape.languages[0]] if shape.languages else []
-    lengths = [1, 16, 4, 9, 2, 6, 12, 3][:count]
+    lengths = [1, 24 if shape.is_t5 else 16, 4, 9, 2, 6, 12, 3][:count]
     return [[*start, *(words[int(random.random() * len(words))] for _ in range(n)), shape.eos] for n in lengths]
 
 
@@ -136,6 +160,8 @@ def digest(variant: str) -> str:
 
 def config(shape: Variant) -> dict[str, Any]:
     """`config.json` as transformers writes it."""
+    if shape.is_t5:
+        return _t5_config(shape)
     return _CONFIGS[shape.family] | {
         "activation_function": shape.activation,
         "d_model": shape.d_model,
@@ -143,7 +169,7 @@ def config(shape: Variant) -> dict[str, Any]:
         "decoder_ffn_dim": shape.decoder_ffn_dim,
         "decoder_layers": shape.decoder_layers,
         "decoder_vocab_size": shape.decoder_vocab_size,
-        "decoder_start_token_id": _decoder_start(shape),
+        "decoder_start_token_id": shape.decoder_start,
         "encoder_attention_heads": shape.encoder_heads,
         "encoder_ffn_dim": shape.encoder_ffn_dim,
         "encoder_layers": shape.encoder_layers,
@@ -154,6 +180,32 @@ def config(shape: Variant) -> dict[str, Any]:
         "pad_token_id": shape.pad,
         "scale_embedding": shape.scale_embedding,
         "share_encoder_decoder_embeddings": shape.target_vocab_size is None,
+        "tie_word_embeddings": shape.tied_head,
+        "vocab_size": shape.vocab_size,
+    }
+
+
+def _t5_config(shape: Variant) -> dict[str, Any]:
+    function = {"gelu_new": "gelu"}.get(shape.activation, shape.activation)
+    scaling = {} if shape.scale_decoder_outputs is None else {"scale_decoder_outputs": shape.scale_decoder_outputs}
+    return scaling | {
+        "architectures": ["T5ForConditionalGeneration"],
+        "d_ff": shape.encoder_ffn_dim,
+        "d_kv": shape.head_size,
+        "d_model": shape.d_model,
+        "decoder_start_token_id": shape.decoder_start,
+        "eos_token_id": shape.eos,
+        "feed_forward_proj": f"gated-{function}" if shape.gated else function,
+        "is_encoder_decoder": True,
+        "layer_norm_epsilon": 1e-6,
+        "model_type": "t5",
+        "n_positions": shape.max_positions,
+        "num_decoder_layers": shape.decoder_layers,
+        "num_heads": shape.encoder_heads,
+        "num_layers": shape.encoder_layers,
+        "pad_token_id": shape.pad,
+        "relative_attention_max_distance": shape.max_distance,
+        "relative_attention_num_buckets": shape.position_buckets,
         "tie_word_embeddings": shape.tied_head,
         "vocab_size": shape.vocab_size,
     }
@@ -175,15 +227,13 @@ _CONFIGS: dict[Family, dict[str, Any]] = {
 
 def generation_config(shape: Variant) -> dict[str, Any]:
     """`generation_config.json`: M2M100's says little, Marian's forces, forbids and renormalises like opus-mt's."""
-    tokens = {"decoder_start_token_id": _decoder_start(shape), "eos_token_id": shape.eos, "pad_token_id": shape.pad}
+    tokens = {"decoder_start_token_id": shape.decoder_start, "eos_token_id": shape.eos, "pad_token_id": shape.pad}
+    if shape.is_t5:
+        return tokens
     if shape.family == "m2m100":
         return tokens | {"bos_token_id": 0, "max_length": min(40, shape.max_positions)}
     forced = {"forced_eos_token_id": shape.eos, "bad_words_ids": [[shape.pad]], "renormalize_logits": True}
     return tokens | forced | {"bos_token_id": 0, "max_length": shape.max_positions, "num_beams": 4}
-
-
-def _decoder_start(shape: Variant) -> int:
-    return shape.eos if shape.family == "m2m100" else shape.pad
 
 
 def _write_json(path: Path, data: dict[str, Any]) -> None:
@@ -198,19 +248,21 @@ def tensors(shape: Variant) -> Tensors:
     random = _generator(shape, "weights")
     gain = _GAINS[shape.family]
     made = {name: _eight_bits(_values(random, name, size, gain)) for name, size in tensor_shapes(shape).items()}
-    for name in made.keys() & {"model.shared.weight", *_embedding_names()}:
+    for name in made.keys() & {_shared_name(shape), *_embedding_names(shape)}:
         made[name][shape.pad] = 0  # as `nn.Embedding` keeps the row of its padding index
         made[name][shape.eos] *= 2  # so that outputs end now and then
     if not shape.tied_head:
         made["lm_head.weight"][shape.eos] *= 2
     if shape.family == "m2m100" and not shape.tied_head:
         # transformers ties the two embeddings to `shared` only where the head is tied too: else it wants them all
-        made |= dict.fromkeys(_embedding_names(), made["model.shared.weight"])
+        made |= dict.fromkeys(_embedding_names(shape), made["model.shared.weight"])
     return made
 
 
 def tensor_shapes(shape: Variant) -> dict[str, tuple[int, ...]]:
     """Name and shape of every tensor that is no copy of another."""
+    if shape.is_t5:
+        return _t5_shapes(shape)
     d = shape.d_model
     sizes: dict[str, tuple[int, ...]] = {}
     if shape.target_vocab_size is None:
@@ -248,8 +300,27 @@ def _norm(path: str, d: int) -> dict[str, tuple[int, ...]]:
     return {f"{path}.weight": (d,), f"{path}.bias": (d,)}
 
 
+def _t5_shapes(shape: Variant) -> dict[str, tuple[int, ...]]:
+    d, inner = shape.d_model, shape.encoder_heads * shape.head_size
+    sizes: dict[str, tuple[int, ...]] = {"shared.weight": (shape.vocab_size, d)}
+    ends = ("wi_0", "wi_1") if shape.gated else ("wi",)
+    for side, layers in (("encoder", shape.encoder_layers), ("decoder", shape.decoder_layers)):
+        attentions = ("SelfAttention",) if side == "encoder" else ("SelfAttention", "EncDecAttention")
+        bias = f"{side}.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
+        sizes[bias] = (shape.position_buckets, shape.encoder_heads)
+        for path in (f"{side}.block.{i}.layer" for i in range(layers)):
+            for block, attention in enumerate(attentions):
+                sizes |= {f"{path}.{block}.{attention}.{part}.weight": (inner, d) for part in "qkv"}
+                sizes |= {f"{path}.{block}.{attention}.o.weight": (d, inner), f"{path}.{block}.layer_norm.weight": (d,)}
+            last = f"{path}.{len(attentions)}"
+            sizes |= {f"{last}.DenseReluDense.{end}.weight": (shape.encoder_ffn_dim, d) for end in ends}
+            sizes |= {f"{last}.DenseReluDense.wo.weight": (d, shape.encoder_ffn_dim), f"{last}.layer_norm.weight": (d,)}
+        sizes[f"{side}.final_layer_norm.weight"] = (d,)
+    return sizes if shape.tied_head else sizes | {"lm_head.weight": (shape.vocab_size, d)}
+
+
 # Where the norm comes after each block, more would drown the tokens: every step would give the same one.
-_GAINS: dict[Family, float] = {"m2m100": 3.0, "marian": 1.4}
+_GAINS: dict[Family, float] = {"m2m100": 3.0, "marian": 1.4, "t5": 3.0, "madlad": 3.0}
 
 
 def _values(random: np.random.Generator, name: str, size: tuple[int, ...], gain: float) -> np.ndarray:
@@ -262,7 +333,11 @@ def _values(random: np.random.Generator, name: str, size: tuple[int, ...], gain:
         return uniform + np.copysign(0.5, uniform)
     if name.endswith("bias"):
         return uniform if name == "final_logits_bias" else uniform / 5
-    if "embed" in name or name in ("model.shared.weight", "lm_head.weight"):
+    if "relative" in name:
+        return uniform * 3
+    if ".q.weight" in name:  # T5 does not scale the scores of its attention
+        return uniform * gain / size[1]
+    if "embed" in name or name in ("model.shared.weight", "shared.weight", "lm_head.weight"):
         return uniform * 1.6
     return uniform * gain / np.sqrt(size[1])
 
@@ -319,16 +394,21 @@ def _state_dict(shape: Variant) -> Tensors:
     """The tensors as `torch.save` has them: also under the names of their aliases, and Marian's position tables."""
     made = tensors(shape)
     if shape.target_vocab_size is None:
-        made |= dict.fromkeys(_embedding_names(), made["model.shared.weight"])
+        made |= dict.fromkeys(_embedding_names(shape), made[_shared_name(shape)])
     if shape.tied_head:
-        made["lm_head.weight"] = made["model.decoder.embed_tokens.weight"]
+        made["lm_head.weight"] = made[_embedding_names(shape)[1]]
     if shape.family == "marian":
         made |= dict.fromkeys(_position_names(), _positions(shape))
     return made
 
 
-def _embedding_names() -> tuple[str, str]:
-    return "model.encoder.embed_tokens.weight", "model.decoder.embed_tokens.weight"
+def _shared_name(shape: Variant) -> str:
+    return "shared.weight" if shape.is_t5 else "model.shared.weight"
+
+
+def _embedding_names(shape: Variant) -> tuple[str, str]:
+    prefix = "" if shape.is_t5 else "model."
+    return f"{prefix}encoder.embed_tokens.weight", f"{prefix}decoder.embed_tokens.weight"
 
 
 def _position_names() -> tuple[str, str]:

@@ -134,7 +134,7 @@ def _convert(
     progress: Progress,
 ) -> Manifest:
     family = families.find(checkpoint.config)
-    spec = family.read_spec(checkpoint.config)
+    spec = families.spec_of(family, checkpoint)
     description = family.describe(checkpoint)
     if description.tokenizer is None:
         recipe = recipe.for_ids()
@@ -309,7 +309,7 @@ def _manifest(
             encoder_layers=spec.encoder.layers,
             decoder_layers=spec.decoder.layers,
             decoder_heads=spec.decoder.heads,
-            head_size=spec.d_model // spec.decoder.heads,
+            head_size=spec.size_of_head(spec.decoder),
             max_source_length=description.max_source_length,
             max_target_length=description.max_source_length,
             source_vocab_size=spec.source_vocab_size,

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from quartet.errors import ManifestError
 
-FORMAT_VERSION = "1.1"
+FORMAT_VERSION = "1.2"
 MANIFEST_NAME = "quartet.json"
 
 EMBED_AND_LM_HEAD = "embed_and_lm_head"
@@ -29,6 +29,7 @@ KeyOrValue = Literal["key", "value"]
 KEY_AND_VALUE: tuple[KeyOrValue, ...] = ("key", "value")
 
 Activation = Literal["relu", "gelu", "gelu_new", "swish"]
+Norm = Literal["layer", "rms"]
 
 
 def present_name(layer: int, part: Part, what: KeyOrValue) -> str:
@@ -64,6 +65,17 @@ class Sinusoidal:
 
 
 @dataclass(frozen=True)
+class RelativeBias:
+    """T5's positions (Raffel et al. 2020): what each head adds to its scores, by distance, in buckets.
+
+    The decoder looks back only, so that all its buckets are for one direction; the encoder has half for each.
+    """
+
+    buckets: int
+    max_distance: int  # from here on all distances share the last bucket
+
+
+@dataclass(frozen=True)
 class ModelSpec:
     """An encoder-decoder architecture as the graph builders see it; made by a family from a checkpoint's config."""
 
@@ -77,10 +89,20 @@ class ModelSpec:
     norm_first: bool  # layer norm before each block (M2M100) or after it (Marian)
     final_norm: bool  # one more layer norm after the last layer
     layer_norm_epsilon: float
-    positions: Sinusoidal
+    positions: Sinusoidal | RelativeBias
     embed_scale: float
     tied_head: bool  # the LM head is the decoder's embedding matrix
     head_bias: bool  # `final_logits_bias` is added to the logits
+    head_size: int | None = None  # of attention; None: the width divided by the heads
+    attention_scale: float | None = None  # of the scores; None: 1 / sqrt(head size)
+    biases: bool = True  # linear maps have them
+    norm: Norm = "layer"  # `rms` has no bias
+    gated: bool = False  # feed-forward blocks multiply the activation of one linear map with another one
+    output_scale: float = 1.0  # what the decoder's output is multiplied by, for the LM head
+
+    def size_of_head(self, stack: Stack) -> int:
+        """k: the size of each head of the stack's attention."""
+        return self.head_size or self.d_model // stack.heads
 
 
 # ---- for running ------------------------------------------------------------------------------------------------
@@ -155,6 +177,7 @@ class Tokens:
     pad: int
     decoder_start: int
     unk: int | None = None
+    space: int | None = None  # of a space alone, where the tokeniser puts one before the language's token
 
 
 @dataclass(frozen=True)
@@ -247,7 +270,8 @@ class Manifest:
     """`quartet.json`: everything the runtime knows about a model. The runtime has no `if family == ...`.
 
     `source_prompt` and `target_prompt` are patterns over the words `source`, `target` (the languages' tokens),
-    `text`, `eos` and `decoder_start`: NLLB has `("source", "text", "eos")` and `("decoder_start", "target")`.
+    `text`, `eos`, `decoder_start` and `space`: NLLB has `("source", "text", "eos")` and
+    `("decoder_start", "target")`, MADLAD-400 `("space", "target", "text", "eos")` and `("decoder_start",)`.
     """
 
     family: str

@@ -71,14 +71,14 @@ def test_a_broken_config(folder, name, text):
 
 
 def test_no_weights_names_what_is_looked_for(folder):
-    with pytest.raises(CheckpointError, match=r"model\.safetensors, .*pytorch_model\.bin\.index\.json are, and none"):
+    with pytest.raises(CheckpointError, match=r"model\.safetensors, .*decoder_model_merged\.onnx are, and none"):
         open_checkpoint(folder)
 
 
 @pytest.mark.parametrize("name", ["tf_model.h5", "flax_model.msgpack", "rust_model.ot", "model.Q4_K.gguf"])
 def test_weights_of_other_kinds_are_named(folder, name):
     (folder / name).touch()
-    with pytest.raises(CheckpointError, match=rf"pytorch_model\.bin\.index\.json are, {name} not"):
+    with pytest.raises(CheckpointError, match=rf"decoder_model_merged\.onnx are, {name} not"):
         open_checkpoint(folder)
 
 

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sentencepiece
 
 from quartet.errors import CheckpointError
 from quartet.families import tokenizers
+from quartet.runtime.text import load_tokenizer
 from quartet.spec import Language
 
 ROOT = Path(__file__).parents[2]
@@ -25,7 +27,9 @@ def ids(found: tokenizers.Found | None) -> dict[str, int | None]:
     return {language.code: language.token_id for language in found.languages}
 
 
-@pytest.mark.parametrize("find", [tokenizers.nllb, tokenizers.m2m100, tokenizers.marian, tokenizers.nllb_or_m2m100])
+@pytest.mark.parametrize(
+    "find", [tokenizers.nllb, tokenizers.m2m100, tokenizers.marian, tokenizers.nllb_or_m2m100, tokenizers.t5]
+)
 def test_no_files_no_tokenizer(find: Any, tmp_path: Path) -> None:
     assert find(tmp_path, {}) is None
 
@@ -165,3 +169,62 @@ def test_a_damaged_sentencepiece_model_is_named(tmp_path: Path) -> None:
     (tmp_path / "sentencepiece.bpe.model").write_bytes(b"x")
     with pytest.raises(CheckpointError, match="no SentencePiece model"):
         tokenizers.nllb(tmp_path, {})
+
+
+def trained(folder: Path, **options: Any) -> Path:
+    """A small T5 tokeniser that knows `<2fr>`."""
+    words = [f"{a}{b} {b}{c}" for a in "abcdef" for b in "ghijk" for c in "lmno"]
+    with (folder / "spiece.model").open("wb") as file:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(words),
+            model_writer=file,
+            vocab_size=30,
+            hard_vocab_limit=False,
+            minloglevel=2,
+            **options,
+        )
+    return folder
+
+
+def test_t5_has_the_target_languages_as_pieces() -> None:
+    found = tokenizers.t5(TOKENS / "t5", {})
+    assert found is not None
+    pieces = sentencepiece.SentencePieceProcessor(model_file=str(TOKENS / "t5" / "spiece.model"))
+    tags = {code: pieces.piece_to_id(f"<2{code}>") for code in ("en", "fr", "zh_Hant")}
+    assert ids(found) == tags  # not `<2translate>`
+    assert found.space == pieces.piece_to_id("▁")
+    assert found.files == ("spiece.model",)
+    assert (found.spec.kind, found.spec.offset, found.spec.unk_id) == ("sentencepiece", 0, 0)
+    assert found.spec.special_tokens.keys() == {"<unk>", "<s>", "</s>", "<2en>", "<2fr>", "<2zh_Hant>"}
+
+
+def test_t5_without_languages(tmp_path: Path) -> None:
+    found = tokenizers.t5(trained(tmp_path), {})
+    assert found is not None
+    assert found.languages == ()
+    assert found.space is None
+
+
+def test_a_language_token_without_a_space_before_it(tmp_path: Path) -> None:
+    found = tokenizers.t5(trained(tmp_path, user_defined_symbols=["<2fr>"], add_dummy_prefix=False), {})
+    assert found is not None
+    assert list(ids(found)) == ["fr"]
+    assert found.space is None
+
+
+def test_language_tokens_that_text_never_becomes_are_refused(tmp_path: Path) -> None:
+    trained(tmp_path, control_symbols=["<2fr>"])
+    with pytest.raises(CheckpointError, match=r"has the language token <2fr> but reads it as \['▁', "):
+        tokenizers.t5(tmp_path, {})
+
+
+@pytest.mark.oracle
+def test_t5_frames_text_as_transformers_does() -> None:
+    transformers = pytest.importorskip("transformers")
+    found = tokenizers.t5(TOKENS / "t5", {})
+    assert found is not None
+    ours = load_tokenizer(TOKENS / "t5", found.spec)
+    theirs = transformers.T5Tokenizer.from_pretrained(TOKENS / "t5", extra_ids=0)
+    text = "The train is late, again."
+    framed = [found.space, ids(found)["fr"], *ours.encode(text), theirs.eos_token_id]
+    assert theirs(f"<2fr> {text}").input_ids == framed

@@ -1,4 +1,4 @@
-"""Make `tests/golden/tokens`: token ids and decoded text as transformers gives them, and two tiny tokenisers.
+"""Make `tests/golden/tokens`: token ids and decoded text as transformers gives them, and three tiny tokenisers.
 
     python tests/golden/make_tokens.py --flores ../shared/data/flores-dev
 
@@ -14,7 +14,7 @@ from typing import Any
 
 import sentencepiece
 import transformers
-from transformers import M2M100Tokenizer, MarianTokenizer, NllbTokenizer
+from transformers import M2M100Tokenizer, MarianTokenizer, NllbTokenizer, T5Tokenizer
 
 TOKENS = Path(__file__).parent / "tokens"
 DEMO = Path(__file__).parents[2] / "src" / "quartet" / "demo"
@@ -55,6 +55,8 @@ def main() -> None:
     save("demo", texts, NllbTokenizer.from_pretrained(DEMO))
     save("m2m100", texts, M2M100Tokenizer.from_pretrained(TOKENS / "m2m100"))
     save("marian", texts, MarianTokenizer.from_pretrained(TOKENS / "marian"))
+    make_t5(TOKENS / "t5", [*english[:200], *french[:200]])
+    save("t5", texts, T5Tokenizer.from_pretrained(TOKENS / "t5", extra_ids=0))
 
 
 def save(name: str, texts: list[str], tokenizer: Any) -> None:
@@ -69,8 +71,9 @@ def save(name: str, texts: list[str], tokenizer: Any) -> None:
 
     cases = [{"text": text, "ids": ids(text)} for text in texts]
     cases += [{"target_ids": target_ids(text), "decoded": decoded(target_ids(text))} for text in texts]
-    every = [i for i, token in enumerate(tokenizer.convert_ids_to_tokens(range(len(tokenizer)))) if ">>" not in token]
-    cases.append({"target_ids": every, "decoded": decoded(every)})  # MarianTokenizer shows language tokens, we do not
+    pieces = enumerate(tokenizer.convert_ids_to_tokens(range(len(tokenizer))))
+    every = [i for i, token in pieces if ">>" not in token and not token.startswith("<2")]
+    cases.append({"target_ids": every, "decoded": decoded(every)})  # some tokenisers show language tokens, we do not
     content = {"transformers": transformers.__version__, "cases": cases}
     (TOKENS / f"{name}.json").write_text(json.dumps(content, ensure_ascii=True, indent=None) + "\n", "utf-8")
 
@@ -92,17 +95,27 @@ def make_marian(folder: Path, source: Iterable[str], target: Iterable[str]) -> N
     write(folder / "tokenizer_config.json", {"source_lang": "en", "target_lang": "roa"})
 
 
-def train(path: Path, lines: Iterable[str], size: int) -> list[str]:
+def make_t5(folder: Path, lines: Iterable[str]) -> None:
+    """A tokeniser like MADLAD-400's: the target languages are pieces, and so is something that only looks like one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tags = ["<2en>", "<2fr>", "<2zh_Hant>", "<2translate>"]
+    train(folder / "spiece.model", lines, 700, model_type="unigram", user_defined_symbols=tags, byte_fallback=True)
+    specials = {"unk_token": "<unk>", "pad_token": "<s>", "eos_token": "</s>"}
+    write(folder / "tokenizer_config.json", {"tokenizer_class": "T5Tokenizer", **specials})
+
+
+def train(path: Path, lines: Iterable[str], size: int, model_type: str = "bpe", **options: Any) -> list[str]:
     """Train a small SentencePiece model without a normaliser (its table alone would be 240 kB); return its pieces."""
     with path.open("wb") as file:
         sentencepiece.SentencePieceTrainer.train(
             sentence_iterator=iter(lines),
             model_writer=file,
             vocab_size=size,
-            model_type="bpe",
+            model_type=model_type,
             normalization_rule_name="identity",
             num_threads=1,
             minloglevel=2,
+            **options,
         )
     model = sentencepiece.SentencePieceProcessor(model_file=str(path))
     to_piece: Callable[[int], str] = model.id_to_piece

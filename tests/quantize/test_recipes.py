@@ -2,6 +2,7 @@
 
 import numpy as np
 import onnx_ir as ir
+import onnxruntime as ort
 import pytest
 
 import tiny
@@ -15,12 +16,20 @@ from quartet.graph import files, pieces
 from quartet.graph.verify import stored_weights
 from quartet.quantize.numerics import Scheme
 from quartet.quantize.recipes import RECIPES, QuantizationOptions, Recipe, recipe_of
-from quartet.runtime.decode import decode_one_token, encode, read_scores
+from quartet.runtime.decode import decode_one_token, embed, encode, read_scores
 from quartet.runtime.sessions import open_sessions
 from quartet.spec import Manifest
 
 QUANTISED = ["int8", "int4"]
-VARIANTS = ["m2m100-base", "m2m100-untied", "marian-base", "marian-separate-sizes", "m2m100-odd-width"]
+VARIANTS = [
+    "m2m100-base",
+    "m2m100-untied",
+    "marian-base",
+    "marian-separate-sizes",
+    "m2m100-odd-width",
+    "t5-v1.0",
+    "madlad",
+]
 
 
 def test_an_unknown_precision_is_named():
@@ -67,11 +76,29 @@ def test_logits_stay_close_to_float32(tmp_path, variant, precision):
     checkpoint = tiny.make(tmp_path / "checkpoint", variant)
     for name in ("fp32", precision):
         convert_folder(checkpoint, tmp_path / name, precision=name)
-    rows, prefix = tiny.inputs(variant, 3), [2, 98] if variant.startswith("m2m100") else [tiny.VARIANTS[variant].pad]
+    rows, start = tiny.inputs(variant, 3), tiny.VARIANTS[variant].decoder_start
+    prefix = [start, 98] if variant.startswith("m2m100") else [start]
     exact, ours = (logits(tmp_path / name, rows, prefix) for name in ("fp32", precision))
     finite = exact > -1e8
     similarity = np.corrcoef(exact[finite], ours[finite])[0, 1]
     assert similarity > {"int8": 0.999, "int4": 0.9}[precision]
+
+
+@pytest.mark.parametrize(
+    ("bits", "expected"), [(None, [(4, False), (4, True)]), (8, [(4, True)] * 2), (4, [(4, False)] * 2)]
+)
+def test_an_embedding_of_its_own_has_fewer_bits_than_its_head(tmp_path, bits, expected):
+    """By default; two planes of 4 bits, or one. The rows that are read are those that the graph gathers."""
+    options = QuantizationOptions(embedding_bits=bits)
+    checkpoint = tiny.make(tmp_path / "checkpoint", "madlad")
+    manifest = convert_folder(checkpoint, tmp_path / "int4", precision="int4", options=options)
+    matrices = (manifest.embedding, manifest.lm_head)
+    assert [(matrix.bits, matrix.residual is not None) for matrix in matrices] == expected
+    model = open_sessions(tmp_path / "int4", 1)
+    whole = ort.InferenceSession(tmp_path / "int4" / "embed_and_lm_head.onnx")
+    ids, idle = np.arange(99)[None], np.zeros((1, 1, manifest.shapes.d_model), np.float32)
+    feed = {"use_lm_head": np.array([False]), "input_ids": ids, "pre_logits": idle}
+    assert np.allclose(whole.run(["embed_matrix"], feed)[0], embed(model, ids), atol=1e-6)
 
 
 @pytest.mark.parametrize("precision", QUANTISED)
@@ -173,7 +200,10 @@ def test_options_change_a_recipe():
     assert recipe_of("int4").for_ids().final_method == "mse"
     assert recipe_of("int4", QuantizationOptions(method="gptq")).for_ids().final_method == "gptq"
     assert recipe_of("int8").for_ids() is recipe_of("int8")
-    assert recipe_of("int4", QuantizationOptions(embedding_bits=8)) == recipe_of("int4")
+    assert recipe.untied_embedding is None
+    assert recipe_of("int4", QuantizationOptions(embedding_bits=8)).schemes == recipe_of("int4").schemes
+    untied = recipe_of("int4", QuantizationOptions(block_size=32)).untied_embedding
+    assert (untied.bits, untied.block_size) == (4, 32)
     assert recipe_of("int8", QuantizationOptions()) is recipe_of("int8")
     assert recipe_of("fp32", QuantizationOptions()) is recipe_of("fp32")
 

@@ -19,9 +19,9 @@ from quartet.runtime.text import Tokenizer, clean_up, load_tokenizer, valid_unic
 ROOT = Path(__file__).parents[2]
 TOKENS = ROOT / "tests" / "golden" / "tokens"
 DEMO = ROOT / "src" / "quartet" / "demo"
-FOLDERS = {"demo": DEMO, "m2m100": TOKENS / "m2m100", "marian": TOKENS / "marian"}
-FINDERS = {"demo": tokenizers.nllb, "m2m100": tokenizers.m2m100, "marian": tokenizers.marian}
-CONTROL = ["</s>", "<pad>", "<unk>", "<mask>", "<s>", "eng_Latn", "__en__", ">>fra<<"]
+FOLDERS = {"demo": DEMO, "m2m100": TOKENS / "m2m100", "marian": TOKENS / "marian", "t5": TOKENS / "t5"}
+FINDERS = {"demo": tokenizers.nllb, "m2m100": tokenizers.m2m100, "marian": tokenizers.marian, "t5": tokenizers.t5}
+CONTROL = ["</s>", "<pad>", "<unk>", "<mask>", "<s>", "eng_Latn", "__en__", ">>fra<<", "<2fr>", "<2zh_Hant>"]
 
 
 def load(name: str) -> Tokenizer:

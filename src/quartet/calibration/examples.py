@@ -155,6 +155,7 @@ def _random(manifest: Manifest) -> list[tuple[Ids, Ids]]:
             "text": text,
             "eos": [tokens.eos],
             "decoder_start": [tokens.decoder_start],
+            "space": [] if tokens.space is None else [tokens.space],
         }
         return [token for word in pattern for token in known[word]]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from quartet.checkpoint import ctranslate2, safetensors, torch_pickle
+from quartet.checkpoint import ctranslate2, optimum, safetensors, torch_pickle
 from quartet.checkpoint.shards import Tensors, read_json_object
 from quartet.checkpoint.tensors import TensorEntry, equal, read, row_slices, same_bytes
 from quartet.errors import CheckpointError
@@ -34,6 +34,7 @@ GENERATION_CONFIG = "generation_config.json"
 FORMATS = (  # of weights: file names and reader; the first one that a folder has is read
     (safetensors.FILES, safetensors.index),
     (torch_pickle.FILES, torch_pickle.index),
+    (optimum.FILES, optimum.index),
 )
 FOREIGN = ("tf_model.h5", "flax_model.msgpack", "rust_model.ot", "*.gguf", "*.onnx", "*.ckpt")
 
@@ -102,7 +103,7 @@ def _index(folder: Path) -> dict[str, TensorEntry]:
 
 
 def _names_read() -> str:
-    return ", ".join(name for names, _ in FORMATS for name in names)
+    return ", ".join(name for names, _ in FORMATS for name in names[:2])
 
 
 def _foreign(folder: Path) -> str:

@@ -29,6 +29,14 @@ MAX_ELEMENTS = 1 << 48  # far more than any model has, far less than overflows
 
 
 @dataclass(frozen=True)
+class Affine:
+    """What stored integers stand for: `(stored - zero point) * scale`, with one of each, or one for each row."""
+
+    scales: tuple[float, ...]
+    zero_points: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class TensorEntry:
     """A tensor's bytes in a file. Equal entries are aliases: the same elements of the same file in the same order."""
 
@@ -39,6 +47,7 @@ class TensorEntry:
     strides: tuple[int, ...] | None = None  # in elements, none negative; None for C order
     name: str = field(default="", compare=False)  # for messages
     rows: tuple[int, ...] | None = None  # of the tensor in the file, those that make this one; None: all
+    affine: Affine | None = None  # None: the stored numbers are the tensor's own
     scale: "TensorEntry | None" = None  # what the values were multiplied by, one number or one a row, to be stored
     stored: int | None = None  # elements in the file, in C order; those after them are zero. None: all
 
@@ -111,6 +120,8 @@ def read(entry: TensorEntry, start: int = 0, stop: int | None = None) -> NDArray
         raise CheckpointError(f"{entry.path} ends before the last byte of tensor {entry.name!r}") from None
     except OSError as error:
         raise CheckpointError(f"{entry.path} cannot be read: {error.strerror or error}") from None
+    if entry.affine is not None:
+        _dequantize(out, entry.affine, slice(start, stop))
     if entry.scale is not None:
         _unscale(out, read(entry.scale, start, stop))
     return out
@@ -158,6 +169,13 @@ def is_shape(value: Any) -> TypeGuard[tuple[int, ...] | list[int]]:
         and all(type(n) is int and n >= 0 for n in value)
         and math.prod(max(n, 1) for n in value) <= MAX_ELEMENTS
     )
+
+
+def _dequantize(out: NDArray[np.float32], affine: Affine, rows: slice) -> None:
+    """Stored integers to what they stand for, in place; `rows` are those of the tensor that `out` holds."""
+    for operation, numbers in ((np.subtract, affine.zero_points), (np.multiply, affine.scales)):
+        chosen = np.array(numbers if len(numbers) == 1 else numbers[rows], np.float32)
+        operation(out, chosen.reshape(-1, *(1,) * (out.ndim - 1)) if len(numbers) > 1 else chosen[0], out=out)
 
 
 def _stored_part(flat: NDArray[np.float32], stored: int | None, first: int) -> NDArray[np.float32]:

@@ -11,17 +11,17 @@ def tensor_names(spec: ModelSpec) -> dict[str, tuple[str, ...]]:
     The embeddings may be there under several names (tied duplicates); where one is shared, all are equal.
     """
     names: dict[str, tuple[str, ...]] = {name: (f"model.{name}", name) for name in _layer_tensors(spec)}
-    encoder, decoder, head = "model.encoder.embed_tokens.weight", "model.decoder.embed_tokens.weight", "lm_head.weight"
-    embedding = [decoder]
+    encoder, decoder, head = "encoder.embed_tokens.weight", "decoder.embed_tokens.weight", "lm_head.weight"
+    embedding = [f"model.{decoder}", decoder]
     if spec.source_vocab_size is None:
-        embedding = ["model.shared.weight", decoder, encoder]
+        embedding = ["model.shared.weight", *embedding, f"model.{encoder}", encoder]
     else:
-        names["encoder.embed_tokens.weight"] = (encoder,)
+        names[encoder] = (f"model.{encoder}", encoder)
     if spec.tied_head:
         embedding.append(head)
     else:
         names["lm_head.weight"] = (head,)
-    names["decoder.embed_tokens.weight"] = tuple(embedding)
+    names[decoder] = tuple(embedding)
     if spec.head_bias:
         names["final_logits_bias"] = ("final_logits_bias",)
     return names

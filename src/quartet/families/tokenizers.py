@@ -46,6 +46,7 @@ so sq sr ss su sv sw ta th tl tn tr uk ur uz vi wo xh yi yo zh zu
 _FLORES_CODE = re.compile(r"([a-z]{3}_[A-Z][a-z]{3})")
 _M2M100_CODE = re.compile(r"__([a-z]{2,3})__")
 _MARIAN_CODE = re.compile(r">>(.+)<<")
+_MADLAD_CODE = re.compile(r"<2([a-z]{2,3}(?:_[A-Z][a-z]{3})?(?:_[A-Z]{2})?)>")  # not `<2translate>` and its like
 _MARIAN_NAME = re.compile(r"opus-mt-(?:tc-\w+-|\w+_transformer-)?([A-Za-z_]+)-([A-Za-z_]+)/?$")
 
 
@@ -56,6 +57,7 @@ class Found(NamedTuple):
     languages: tuple[Language, ...]
     files: tuple[str, ...]
     language_last: bool = False  # the source language comes after the end token, as NLLB had it before 2023
+    space: int | None = None  # id of the space that the tokeniser puts before a language's token
 
 
 def nllb_or_m2m100(folder: Path, config: dict[str, Any]) -> Found | None:
@@ -72,7 +74,7 @@ def nllb(folder: Path, config: dict[str, Any]) -> Found | None:
         added = _tokenizer_json_specials(folder / model)
         kind: Any = "tokenizers"
     else:
-        vocabulary = _pieces(folder / model) + 1
+        vocabulary = len(_processor(folder / model)) + 1
         listed = _listed(folder) if any(map(_FLORES_CODE.fullmatch, _listed(folder))) else NLLB_CODES.split()
         added = {code: vocabulary + i for i, code in enumerate(listed)} | _added(folder)
         kind = "sentencepiece"
@@ -130,6 +132,36 @@ def marian(folder: Path, config: dict[str, Any]) -> Found | None:
     )
     files += [target_vocab] if target_vocab else []
     return Found(spec, _marian_languages(folder, config, specials), tuple(files))
+
+
+def t5(folder: Path, config: dict[str, Any]) -> Found | None:
+    """T5: SentencePiece's own ids; in MADLAD-400 the target languages are pieces such as `<2fr>`."""
+    name = "spiece.model"
+    if not _has(folder, name):
+        return None
+    model = _processor(folder / name)
+    pieces = [model.id_to_piece(i) for i in range(len(model))]
+    controls = {piece: i for i, piece in enumerate(pieces) if model.is_control(i) or model.is_unknown(i)}
+    tags = {piece: i for i, piece in enumerate(pieces) if _MADLAD_CODE.fullmatch(piece)}
+    lead, found = _round_trip(model, tags, folder / name)
+    spec = TokenizerSpec(
+        "sentencepiece", name, model.unk_id(), special_tokens=controls | tags, clean_up_spaces=_cleans(folder)
+    )
+    return Found(spec, _languages(found, _MADLAD_CODE, config), (name,), space=lead)
+
+
+def _round_trip(model: SentencePieceProcessor, tags: dict[str, int], path: Path) -> tuple[int | None, dict[str, int]]:
+    """The space that comes before language tokens where one does, and those of the tokens that text can become.
+
+    Each has to come out of the tokeniser whole, and all in the same way: as `<2fr>`, or as a space and `<2fr>`.
+    """
+    made = {tag: list(model.encode(tag)) for tag in tags}
+    whole = {tag: ids[:-1] for tag, ids in made.items() if ids[-1:] == [tags[tag]] and len(ids) <= 2}
+    if tags and not whole:
+        tag, ids = next(iter(made.items()))
+        raise CheckpointError(f"{path} has the language token {tag} but reads it as {model.id_to_piece(ids)}")
+    lead = next(iter(whole.values()), [])
+    return (lead[0] if lead else None), {tag: tags[tag] for tag, before in whole.items() if before == lead}
 
 
 def opennmt(folder: Path, config: dict[str, Any]) -> Found | None:
@@ -222,10 +254,10 @@ def _unknown(specials: dict[str, int], path: Path) -> int:
     return specials["<unk>"]
 
 
-def _pieces(path: Path) -> int:
-    """Number of pieces of a SentencePiece model."""
+def _processor(path: Path) -> SentencePieceProcessor:
+    """A SentencePiece model."""
     try:
-        return len(SentencePieceProcessor(model_file=str(path)))
+        return SentencePieceProcessor(model_file=str(path))
     except Exception as error:  # sentencepiece raises RuntimeError and OSError alike
         raise CheckpointError(f"{path} is no SentencePiece model: {error}") from None
 

@@ -4,35 +4,66 @@ Shapes: b batch, s tokens, d width, h heads, k head size, p past length. Bias of
 `layers.add_and_norm`, which adds it together with the residual.
 """
 
+from dataclasses import dataclass
+from typing import Any
+
 import onnx_ir as ir
 
 from quartet.graph.builder import MICROSOFT, Builder
 from quartet.graph.layers import linear, path, vector
+from quartet.spec import ModelSpec, Stack
 
 
-def _project_out(b: Builder, x: ir.Value, module: str, width: int) -> ir.Value:
-    return linear(b, x, (f"{module}.out_proj",), width, width, path(f"{module}.out_proj"))
+@dataclass(frozen=True)
+class Heads:
+    """How a stack's attention is cut: `count` heads of `size` channels, from and to the model's `width`."""
+
+    width: int
+    count: int
+    size: int
+    scale: float | None  # of the scores; None: 1 / sqrt(size)
+    biases: bool  # of the projections
+
+    @property
+    def inner(self) -> int:
+        """h * k: the channels of all heads."""
+        return self.count * self.size
+
+    def attributes(self, **more: int) -> dict[str, Any]:
+        """Of the kernel."""
+        return {"num_heads": self.count, **more} | ({} if self.scale is None else {"scale": self.scale})
 
 
-def _query_key_value(b: Builder, x: ir.Value, module: str, width: int) -> tuple[list[ir.Value], ir.Value]:
+def heads_of(spec: ModelSpec, stack: Stack) -> Heads:
+    """The heads of the encoder's or the decoder's attention."""
+    return Heads(spec.d_model, stack.heads, spec.size_of_head(stack), spec.attention_scale, spec.biases)
+
+
+def _project_out(b: Builder, x: ir.Value, module: str, heads: Heads) -> ir.Value:
+    return linear(b, x, (f"{module}.out_proj",), heads.width, heads.inner, path(f"{module}.out_proj"))
+
+
+def _query_key_value(b: Builder, x: ir.Value, module: str, heads: Heads) -> list[ir.Value | None]:
     """The three projections as one product, and their biases as one vector (the attention kernel adds them)."""
     parts = tuple(f"{module}.{p}_proj" for p in "qkv")
     name = path(f"{module}.qkv_proj")
-    fused = linear(b, x, parts, width, width, name)
+    fused = linear(b, x, parts, heads.inner, heads.width, name)
     names = tuple(f"{name}/{p}" for p in "qkv")
     values = b.op_many("Split", [fused], f"{name}/split", names, {"axis": -1, "num_outputs": 3})
-    bias = vector(b, tuple(f"{p}.bias" for p in parts), width, f"{name}.bias")
-    return list(values), bias
+    bias = vector(b, tuple(f"{p}.bias" for p in parts), heads.inner, f"{name}.bias") if heads.biases else None
+    return [*values, bias]
 
 
 def encoder_self_attention(
-    b: Builder, x: ir.Value, key_padding_mask: ir.Value, module: str, width: int, heads: int
+    b: Builder, x: ir.Value, key_padding_mask: ir.Value, scores_bias: ir.Value | None, module: str, heads: Heads
 ) -> ir.Value:
-    """Attention of the source over itself. `x` [b, s, d]; `key_padding_mask` int32 [b, s], 1 where a token is."""
-    values, bias = _query_key_value(b, x, module, width)
-    inputs = [*values, bias, key_padding_mask]
-    mixed = b.op("MultiHeadAttention", inputs, path(module), {"num_heads": heads}, MICROSOFT)
-    return _project_out(b, mixed, module, width)
+    """Attention of the source over itself. `x` [b, s, d]; `key_padding_mask` int32 [b, s], 1 where a token is.
+
+    scores_bias: what is added to the scores, [1, h, s, s].
+    """
+    inputs = [*_query_key_value(b, x, module, heads), key_padding_mask, scores_bias]
+    mixed = b.op("MultiHeadAttention", inputs, path(module), heads.attributes(), MICROSOFT)
+    return _project_out(b, mixed, module, heads)
 
 
 def decoder_self_attention(
@@ -40,33 +71,27 @@ def decoder_self_attention(
     x: ir.Value,
     past: tuple[ir.Value, ir.Value],
     present: tuple[str, str],
+    scores_bias: ir.Value | None,
     module: str,
-    width: int,
-    heads: int,
+    heads: Heads,
 ) -> tuple[ir.Value, ir.Value, ir.Value]:
     """Attention of the new token `x` [b, 1, d] over the past [b, h, p, k] and itself.
 
-    Returns the result [b, 1, d] and the grown key and value [b, h, p + 1, k], named `present`.
+    scores_bias: what is added to the scores, [1, h, 1, p + 1]. Returns the result [b, 1, d] and the grown key and
+    value [b, h, p + 1, k], named `present`.
     """
-    values, bias = _query_key_value(b, x, module, width)
+    inputs = [*_query_key_value(b, x, module, heads), None, scores_bias, *past]
     name = path(module)
-    mixed, key, value = b.op_many(
-        "MultiHeadAttention",
-        [*values, bias, None, None, *past],
-        name,
-        (name, *present),
-        {"num_heads": heads},
-        MICROSOFT,
-    )
-    return _project_out(b, mixed, module, width), key, value
+    outputs = (name, *present)
+    mixed, key, value = b.op_many("MultiHeadAttention", inputs, name, outputs, heads.attributes(), MICROSOFT)
+    return _project_out(b, mixed, module, heads), key, value
 
 
-def causal_self_attention(b: Builder, x: ir.Value, module: str, width: int, heads: int) -> ir.Value:
+def causal_self_attention(b: Builder, x: ir.Value, scores_bias: ir.Value | None, module: str, heads: Heads) -> ir.Value:
     """What `decoder_self_attention` gives token by token, for all tokens `x` [b, t, d] of known texts at once."""
-    values, bias = _query_key_value(b, x, module, width)
-    attributes = {"num_heads": heads, "unidirectional": 1}
-    mixed = b.op("MultiHeadAttention", [*values, bias], path(module), attributes, MICROSOFT)
-    return _project_out(b, mixed, module, width)
+    inputs = [*_query_key_value(b, x, module, heads), None, scores_bias]
+    mixed = b.op("MultiHeadAttention", inputs, path(module), heads.attributes(unidirectional=1), MICROSOFT)
+    return _project_out(b, mixed, module, heads)
 
 
 def cross_attention(
@@ -76,33 +101,34 @@ def cross_attention(
     key_padding_mask: ir.Value,
     per_source: ir.Value | None,
     module: str,
-    width: int,
-    heads: int,
+    heads: Heads,
 ) -> ir.Value:
     """Attention of `x` over the encoder part of the cache, key and value [b, h, s, k].
 
-    `x` is [b, t, d]; or, with the shape `per_source` [b, -1, d], it is [r, 1, d] where each source has r / b rows, one
-    after the other (its beams): they are then the queries of one source, so that its cache is held and read once.
+    `x` is [b, t, d]; or, with the shape `per_source` [b, -1, h * k], it is [r, 1, d] where each source has r / b rows,
+    one after the other (its beams): they are then the queries of one source, so that its cache is held and read once.
     """
-    query = biased_linear(b, x, f"{module}.q_proj", width)
+    query = projection(b, x, f"{module}.q_proj", heads)
     if per_source is not None:
         query = b.op("Reshape", [query, per_source], f"{path(module)}/per_source")
     inputs = [query, *cache, None, key_padding_mask]
-    mixed = b.op("MultiHeadAttention", inputs, path(module), {"num_heads": heads}, MICROSOFT)
+    mixed = b.op("MultiHeadAttention", inputs, path(module), heads.attributes(), MICROSOFT)
     if per_source is not None:
-        mixed = b.op("Reshape", [mixed, b.integers("per_row", -1, 1, width)], f"{path(module)}/per_row")
-    return _project_out(b, mixed, module, width)
+        mixed = b.op("Reshape", [mixed, b.integers("per_row", -1, 1, heads.inner)], f"{path(module)}/per_row")
+    return _project_out(b, mixed, module, heads)
 
 
-def biased_linear(b: Builder, x: ir.Value, module: str, width: int) -> ir.Value:
-    """A linear map of [.., d] to [.., d] with its bias."""
-    product = linear(b, x, (module,), width, width, path(module))
-    bias = vector(b, (f"{module}.bias",), width, f"{path(module)}.bias")
+def projection(b: Builder, x: ir.Value, module: str, heads: Heads) -> ir.Value:
+    """A linear map of [.., d] to the channels of all heads [.., h * k], with its bias."""
+    product = linear(b, x, (module,), heads.inner, heads.width, path(module))
+    if not heads.biases:
+        return product
+    bias = vector(b, (f"{module}.bias",), heads.inner, f"{path(module)}.bias")
     return b.op("Add", [product, bias], f"{path(module)}/biased")
 
 
-def split_heads(b: Builder, x: ir.Value, heads: int, head_size: int, name: str) -> ir.Value:
+def split_heads(b: Builder, x: ir.Value, heads: Heads, name: str) -> ir.Value:
     """[b, s, h * k] as [b, h, s, k]."""
-    shape = b.integers("heads_apart", 0, 0, heads, head_size)
+    shape = b.integers("heads_apart", 0, 0, heads.count, heads.size)
     apart = b.op("Reshape", [x, shape], f"{name}/apart")
     return b.op("Transpose", [apart], f"{name}/heads", {"perm": [0, 2, 1, 3]})

@@ -171,8 +171,10 @@ class Builder:
         attributes: Mapping[str, Any] | None = None,
         domain: str = "",
     ) -> tuple[ir.Value, ...]:
-        """Append a node with several outputs; an empty name leaves an output out."""
+        """Append a node with several outputs; an empty name leaves an output out, and None an input."""
         values = [ir.Value(name=output) for output in outputs]
+        while inputs and inputs[-1] is None:
+            inputs = inputs[:-1]
         self.nodes.append(ir.node(op_type, inputs, attributes, domain=domain, outputs=values, name=name))
         return tuple(values)
 

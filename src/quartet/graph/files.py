@@ -7,10 +7,11 @@ import numpy as np
 import onnx_ir as ir
 
 from quartet.graph.attention import (
-    biased_linear,
     cross_attention,
     decoder_self_attention,
     encoder_self_attention,
+    heads_of,
+    projection,
     split_heads,
 )
 from quartet.graph.builder import Builder, Weight
@@ -20,10 +21,11 @@ from quartet.graph.layers import (
     add_positions,
     embedding,
     feed_forward,
-    layer_norm,
+    norm,
     path,
     vector,
 )
+from quartet.graph.relative import step_bias, whole_bias
 from quartet.quantize.recipes import Recipe
 from quartet.spec import (
     CACHE_INITIALIZER,
@@ -62,9 +64,9 @@ def embed_and_lm_head(spec: ModelSpec, recipe: Recipe) -> Builder:
     use_lm_head = b.input("use_lm_head", BOOL, [1])
     input_ids = b.input("input_ids", INT64, ["b", "n"])
     pre_logits = b.input("pre_logits", FLOAT, ["b", 1, d])
-    weight, bias_ = matrix_weight(spec, recipe), bias_weight(spec)
+    weight, head_, bias_ = matrix_weight(spec, recipe), head_weight(spec, recipe), bias_weight(spec)
     matrix = b.stored(weight)
-    head = matrix if spec.tied_head else b.stored(head_weight(spec, recipe))
+    head = matrix if spec.tied_head else b.stored(head_)
     bias = b.weight(bias_) if bias_ else None
 
     embed = b.subgraph("embed")
@@ -76,7 +78,7 @@ def embed_and_lm_head(spec: ModelSpec, recipe: Recipe) -> Builder:
     project = b.subgraph("lm_head")
     nothing = _empty(project, (0, 1, d), "/lm_head/no_embedding")
     project.output(nothing, "lm_head/embed_matrix", FLOAT, ["b", "n", d])
-    logits = whole_head(project, pre_logits, head, bias, weight.scheme, spec)
+    logits = whole_head(project, pre_logits, head, bias, head_.scheme, spec)
     project.output(logits, "lm_head/logits", FLOAT, ["b", 1, v])
 
     branches = {"then_branch": project.branch_graph(), "else_branch": embed.branch_graph()}
@@ -94,10 +96,11 @@ def encoder(spec: ModelSpec, recipe: Recipe) -> Builder:
     """Source embeddings [b, s, d] to `last_hidden_state` [b, s, d]."""
     b = Builder(ENCODER, recipe)
     x, mask = encoder_input(b, spec)
+    source = mask, whole_bias(b, spec, "encoder", x)
     blocks = Blocks(b, spec, "encoder")
     residual, hidden = blocks.start(x)
     for layer in range(spec.encoder.layers):
-        residual, hidden = encoder_layer(b, spec, blocks, layer, (residual, hidden), mask)
+        residual, hidden = encoder_layer(b, spec, blocks, layer, (residual, hidden), source)
     b.output(hidden, "last_hidden_state", FLOAT, ["b", "s", spec.d_model])
     return b
 
@@ -121,14 +124,19 @@ def encoder_input(b: Builder, spec: ModelSpec) -> tuple[ir.Value, ir.Value]:
 
 
 def encoder_layer(
-    b: Builder, spec: ModelSpec, blocks: "Blocks", layer: int, states: tuple[ir.Value, ir.Value], mask: ir.Value
+    b: Builder,
+    spec: ModelSpec,
+    blocks: "Blocks",
+    layer: int,
+    states: tuple[ir.Value, ir.Value],
+    source: tuple[ir.Value, ir.Value | None],
 ) -> tuple[ir.Value, ir.Value]:
-    """(residual, hidden), both [b, s, d], after a layer."""
+    """(residual, hidden), both [b, s, d], after a layer; source: mask [b, s] and, perhaps, bias of the scores."""
     name = f"encoder.layers.{layer}"
     residual, hidden = states
-    mixed = encoder_self_attention(b, hidden, mask, f"{name}.self_attn", spec.d_model, spec.encoder.heads)
+    mixed = encoder_self_attention(b, hidden, *source, f"{name}.self_attn", heads_of(spec, spec.encoder))
     residual, hidden = blocks.after(residual, mixed, f"{name}.self_attn.out_proj")
-    spread = feed_forward(b, hidden, name, spec.d_model, spec.encoder.ffn_dim, spec.activation)
+    spread = feed_forward(b, hidden, name, spec, spec.encoder)
     return blocks.after(residual, spread, f"{name}.fc2")
 
 
@@ -143,12 +151,11 @@ def cache_initializer(spec: ModelSpec, recipe: Recipe) -> Builder:
 
 def cache_layer(b: Builder, spec: ModelSpec, layer: int, states: ir.Value) -> None:
     """Key and value [b, h, s, k] of a layer from the encoder's `states` [b, s, d], as outputs."""
-    d, heads = spec.d_model, spec.decoder.heads
+    heads = heads_of(spec, spec.decoder)
     for what in KEY_AND_VALUE:
         module = f"decoder.layers.{layer}.encoder_attn.{what[0]}_proj"
-        projected = biased_linear(b, states, module, d)
-        apart = split_heads(b, projected, heads, d // heads, path(module))
-        b.output(apart, present_name(layer, "encoder", what), FLOAT, ["b", heads, "s", d // heads])
+        apart = split_heads(b, projection(b, states, module, heads), heads, path(module))
+        b.output(apart, present_name(layer, "encoder", what), FLOAT, ["b", heads.count, "s", heads.size])
 
 
 def decoder(spec: ModelSpec, recipe: Recipe) -> Builder:
@@ -159,19 +166,20 @@ def decoder(spec: ModelSpec, recipe: Recipe) -> Builder:
     """
     b = Builder(DECODER, recipe)
     d, stack = spec.d_model, spec.decoder
-    heads, head_size = stack.heads, d // stack.heads
+    heads = heads_of(spec, stack)
     input_ids = b.input("input_ids", INT64, ["b", 1])
     encoder_mask = b.input("encoder_attention_mask", INT64, ["sources", "s"])
     embedded = b.input("embed_matrix", FLOAT, ["b", 1, d])
     past, encoder_cache = [], []
     for layer in range(stack.layers):
-        past.append(cache_inputs(b, layer, "decoder", ("b", heads, "p", head_size)))
-        encoder_cache.append(cache_inputs(b, layer, "encoder", ("sources", heads, "s", head_size)))
+        past.append(cache_inputs(b, layer, "decoder", ("b", heads.count, "p", heads.size)))
+        encoder_cache.append(cache_inputs(b, layer, "encoder", ("sources", heads.count, "s", heads.size)))
     past_length = b.op("Shape", [past[0][0]], "/decoder/past_length", {"start": 2, "end": 3})
     x = add_positions(b, embedded, input_ids, past_length, spec.positions, "/decoder/embed_positions")
+    bias = step_bias(b, spec, past_length)
     mask = b.op("Cast", [encoder_mask], "/decoder/encoder_mask", {"to": int(ir.DataType.INT32)})
     sources = b.op("Shape", [encoder_mask], "/decoder/sources", {"start": 0, "end": 1})
-    per_source = b.op("Concat", [sources, b.integers("rest", -1, d)], "/decoder/per_source", {"axis": 0})
+    per_source = b.op("Concat", [sources, b.integers("rest", -1, heads.inner)], "/decoder/per_source", {"axis": 0})
 
     blocks = Blocks(b, spec, "decoder")
     residual, hidden = blocks.start(x)
@@ -180,14 +188,14 @@ def decoder(spec: ModelSpec, recipe: Recipe) -> Builder:
         b.recipe = recipe.of_layer(layer, stack.layers)
         module = f"decoder.layers.{layer}.self_attn"
         names = (present_name(layer, "decoder", "key"), present_name(layer, "decoder", "value"))
-        mixed, key, value = decoder_self_attention(b, hidden, past[layer], names, module, d, heads)
+        mixed, key, value = decoder_self_attention(b, hidden, past[layer], names, bias, module, heads)
         presents += [key, value]
         states, source = (residual, mixed), (*encoder_cache[layer], mask)
         residual, hidden = decoder_layer(b, spec, blocks, layer, states, source, per_source)
     b.output(hidden, "pre_logits", FLOAT, ["b", 1, d])
     for present in presents:
         assert present.name is not None
-        b.output(present, present.name, FLOAT, ["b", heads, "p + 1", head_size])
+        b.output(present, present.name, FLOAT, ["b", heads.count, "p + 1", heads.size])
     return b
 
 
@@ -205,13 +213,12 @@ def decoder_layer(
     source: key and value of the encoder part of the cache, and the mask of both; per_source: see `cross_attention`.
     """
     name = f"decoder.layers.{layer}"
-    d, stack = spec.d_model, spec.decoder
     residual, mixed = states
     residual, hidden = blocks.after(residual, mixed, f"{name}.self_attn.out_proj")
     module, (key, value, mask) = f"{name}.encoder_attn", source
-    looked_up = cross_attention(b, hidden, (key, value), mask, per_source, module, d, stack.heads)
+    looked_up = cross_attention(b, hidden, (key, value), mask, per_source, module, heads_of(spec, spec.decoder))
     residual, hidden = blocks.after(residual, looked_up, f"{name}.encoder_attn.out_proj")
-    spread = feed_forward(b, hidden, name, d, stack.ffn_dim, spec.activation)
+    spread = feed_forward(b, hidden, name, spec, spec.decoder)
     return blocks.after(residual, spread, f"{name}.fc2")
 
 
@@ -249,11 +256,13 @@ class Blocks:
         """(residual, input of the first block), both [b, s, d]."""
         if not self.spec.norm_first:
             return x, x
-        return x, layer_norm(self.b, x, next(self.names), self.spec.d_model, self.spec.layer_norm_epsilon)
+        return x, norm(self.b, x, next(self.names), self.spec)
 
     def after(self, residual: ir.Value, branch: ir.Value, last_linear: str) -> tuple[ir.Value, ir.Value]:
         """(residual, input of the next block) after a block that ends in the module `last_linear`."""
-        width, epsilon = self.spec.d_model, self.spec.layer_norm_epsilon
-        bias = vector(self.b, (f"{last_linear}.bias",), width, f"{path(last_linear)}.bias")
-        total, normed = add_and_norm(self.b, residual, branch, bias, next(self.names), width, epsilon)
-        return (total if self.spec.norm_first else normed), normed
+        b, spec, name = self.b, self.spec, next(self.names)
+        bias = vector(b, (f"{last_linear}.bias",), spec.d_model, f"{path(last_linear)}.bias") if spec.biases else None
+        total, normed = add_and_norm(b, residual, branch, bias, name, spec)
+        if name == "decoder.layer_norm" and spec.output_scale != 1:
+            normed = b.op("Mul", [normed, b.constant("output_scale", np.float32(spec.output_scale))], "/decoder/scaled")
+        return (total if spec.norm_first else normed), normed

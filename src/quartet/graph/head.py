@@ -9,7 +9,6 @@ Shapes: b rows, d width, v vocabulary, k best.
 """
 
 import math
-from dataclasses import replace
 
 import onnx_ir as ir
 
@@ -24,15 +23,17 @@ CHUNK_BYTES = 36 << 20  # of a product's matrix: packing one at load needs twice
 
 def matrix_weight(spec: ModelSpec, recipe: Recipe) -> Weight:
     """The embedding [v, d] of the decoder (and of the encoder, where they share it)."""
-    scheme = recipe.scheme(EMBED_AND_LM_HEAD, spec.d_model)
+    scheme = recipe.embedding_scheme(spec.d_model, spec.tied_head)
     shape = (spec.vocab_size, spec.d_model)
     return Weight("/embed_tokens.weight", ("decoder.embed_tokens.weight",), shape, scheme=scheme)
 
 
 def head_weight(spec: ModelSpec, recipe: Recipe) -> Weight:
     """The matrix of the head: the embedding's own, where they are tied."""
-    weight = matrix_weight(spec, recipe)
-    return weight if spec.tied_head else replace(weight, name="/lm_head.weight", sources=("lm_head.weight",))
+    if spec.tied_head:
+        return matrix_weight(spec, recipe)
+    scheme = recipe.scheme(EMBED_AND_LM_HEAD, spec.d_model)
+    return Weight("/lm_head.weight", ("lm_head.weight",), (spec.vocab_size, spec.d_model), scheme=scheme)
 
 
 def bias_weight(spec: ModelSpec) -> Weight | None:

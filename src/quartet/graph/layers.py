@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from quartet.graph.builder import MICROSOFT, Builder, Weight
 from quartet.quantize.numerics import Scheme
-from quartet.spec import Activation, Sinusoidal
+from quartet.spec import Activation, ModelSpec, RelativeBias, Sinusoidal, Stack
 
 
 def linear(b: Builder, x: ir.Value, parts: tuple[str, ...], rows: int, columns: int, name: str) -> ir.Value:
@@ -69,26 +69,29 @@ def vector(b: Builder, sources: tuple[str, ...], size: int, name: str) -> ir.Val
     return b.weight(Weight(name, sources, (size,)))
 
 
-def layer_norm(b: Builder, x: ir.Value, norm: str, width: int, epsilon: float) -> ir.Value:
-    """Layer norm over the last axis of `x` [b, s, d]."""
-    inputs = [x, *_norm_weights(b, norm, width)]
-    return b.op("LayerNormalization", inputs, path(norm), {"epsilon": epsilon})
+def norm(b: Builder, x: ir.Value, module: str, spec: ModelSpec) -> ir.Value:
+    """Layer norm, or RMS norm, over the last axis of `x` [b, s, d]."""
+    kernel = "LayerNormalization" if spec.norm == "layer" else "SimplifiedLayerNormalization"
+    inputs = [x, *_norm_weights(b, module, spec)]
+    return b.op(kernel, inputs, path(module), {"epsilon": spec.layer_norm_epsilon})
 
 
 def add_and_norm(
-    b: Builder, residual: ir.Value, branch: ir.Value, bias: ir.Value, norm: str, width: int, epsilon: float
+    b: Builder, residual: ir.Value, branch: ir.Value, bias: ir.Value | None, module: str, spec: ModelSpec
 ) -> tuple[ir.Value, ir.Value]:
-    """`total = residual + branch + bias` and its layer norm, in one kernel; returns (total, normed), [b, s, d]."""
-    name = path(norm)
-    inputs = [branch, residual, *_norm_weights(b, norm, width), bias]
+    """`total = residual + branch + bias` and its norm, in one kernel; returns (total, normed), [b, s, d]."""
+    name = path(module)
+    kernel = "SkipLayerNormalization" if spec.norm == "layer" else "SkipSimplifiedLayerNormalization"
+    inputs = [branch, residual, *_norm_weights(b, module, spec), *([] if bias is None else [bias])]
     outputs = (name, "", "", f"{name}/total")
-    values = b.op_many("SkipLayerNormalization", inputs, name, outputs, {"epsilon": epsilon}, MICROSOFT)
+    values = b.op_many(kernel, inputs, name, outputs, {"epsilon": spec.layer_norm_epsilon}, MICROSOFT)
     return values[3], values[0]
 
 
-def _norm_weights(b: Builder, norm: str, width: int) -> tuple[ir.Value, ir.Value]:
-    name = path(norm)
-    return vector(b, (f"{norm}.weight",), width, f"{name}.weight"), vector(b, (f"{norm}.bias",), width, f"{name}.bias")
+def _norm_weights(b: Builder, module: str, spec: ModelSpec) -> list[ir.Value]:
+    """The gain [d], and the bias [d] of a layer norm."""
+    kinds = ("weight", "bias") if spec.norm == "layer" else ("weight",)
+    return [vector(b, (f"{module}.{kind}",), spec.d_model, f"{path(module)}.{kind}") for kind in kinds]
 
 
 def path(module: str) -> str:
@@ -96,34 +99,59 @@ def path(module: str) -> str:
     return "/" + re.sub(r"\.(?!\d)", "/", module)
 
 
-def feed_forward(b: Builder, x: ir.Value, layer: str, width: int, ffn_dim: int, activation: Activation) -> ir.Value:
-    """The two linear maps of a layer with the activation between; the second one's bias is left to `add_and_norm`."""
-    hidden = linear(b, x, (f"{layer}.fc1",), ffn_dim, width, path(f"{layer}.fc1"))
-    bias = vector(b, (f"{layer}.fc1.bias",), ffn_dim, f"{path(f'{layer}.fc1')}.bias")
-    hidden = biased_activation(b, hidden, bias, activation, path(f"{layer}.activation"))
+def feed_forward(b: Builder, x: ir.Value, layer: str, spec: ModelSpec, stack: Stack) -> ir.Value:
+    """The two linear maps of a layer with the activation between; the second one's bias is left to `add_and_norm`.
+
+    A gated one (Shazeer 2020) has a third map, of which the activation is taken, beside the first.
+    """
+    width, ffn_dim = spec.d_model, stack.ffn_dim
+    if spec.gated:
+        hidden = _gated(b, x, layer, spec, ffn_dim)
+    else:
+        hidden = linear(b, x, (f"{layer}.fc1",), ffn_dim, width, path(f"{layer}.fc1"))
+        bias = vector(b, (f"{layer}.fc1.bias",), ffn_dim, f"{path(f'{layer}.fc1')}.bias") if spec.biases else None
+        hidden = biased_activation(b, hidden, bias, spec.activation, path(f"{layer}.activation"))
     return linear(b, hidden, (f"{layer}.fc2",), width, ffn_dim, path(f"{layer}.fc2"))
 
 
-def biased_activation(b: Builder, x: ir.Value, bias: ir.Value, activation: Activation, name: str) -> ir.Value:
+def _gated(b: Builder, x: ir.Value, layer: str, spec: ModelSpec, ffn_dim: int) -> ir.Value:
+    """`activation(gate(x)) * fc1(x)` [.., ffn_dim], the two maps as one product; neither has a bias."""
+    name = path(f"{layer}.gate_and_fc1")
+    both = linear(b, x, (f"{layer}.gate", f"{layer}.fc1"), ffn_dim, spec.d_model, name)
+    names = (f"{name}/gate", f"{name}/fc1")
+    gate, hidden = b.op_many("Split", [both], f"{name}/split", names, {"axis": -1, "num_outputs": 2})
+    active = biased_activation(b, gate, None, spec.activation, path(f"{layer}.activation"))
+    return b.op("Mul", [active, hidden], f"{path(layer)}/gated")
+
+
+def biased_activation(b: Builder, x: ir.Value, bias: ir.Value | None, activation: Activation, name: str) -> ir.Value:
     """`activation(x + bias)`, in one kernel where ONNX Runtime has one."""
+    both = [x] if bias is None else [x, bias]
     if activation == "gelu":  # x * Phi(x) with the error function
-        return b.op("BiasGelu", [x, bias], name, domain=MICROSOFT)
+        return b.op("Gelu" if bias is None else "BiasGelu", both, name, domain=MICROSOFT)
     if activation == "gelu_new":  # the tanh approximation
-        return b.op("FastGelu", [x, bias], name, domain=MICROSOFT)
-    total = b.op("Add", [x, bias], f"{name}/bias")
+        return b.op("FastGelu", both, name, domain=MICROSOFT)
+    total = x if bias is None else b.op("Add", both, f"{name}/bias")
     if activation == "relu":
         return b.op("Relu", [total], name)
     return b.op("QuickGelu", [total], name, {"alpha": 1.0}, MICROSOFT)  # x * sigmoid(x): swish
 
 
 def add_positions(
-    b: Builder, x: ir.Value, input_ids: ir.Value, past_length: ir.Value | None, positions: Sinusoidal, name: str
+    b: Builder,
+    x: ir.Value,
+    input_ids: ir.Value,
+    past_length: ir.Value | None,
+    positions: Sinusoidal | RelativeBias,
+    name: str,
 ) -> ir.Value:
-    """`x` [b, s, d] plus its sinusoidal positions (Vaswani et al. 2017).
+    """`x` [b, s, d] plus its sinusoidal positions (Vaswani et al. 2017), if it has them.
 
     They are computed, not looked up: no table to store in both stacks, no last position. `past_length` is an int64
     scalar-like [1]. Tokens equal to `padding_id` count for nothing and get nothing, as in M2M100.
     """
+    if isinstance(positions, RelativeBias):  # a matter of attention: `graph.relative`
+        return x
     if positions.padding_id is None:
         index, mask = _running_positions(b, input_ids, past_length, name), None
     else:

@@ -9,7 +9,7 @@ Shapes: b batch, s source length, t target length, d width, h heads, k head size
 
 import onnx_ir as ir
 
-from quartet.graph.attention import causal_self_attention
+from quartet.graph.attention import causal_self_attention, heads_of
 from quartet.graph.builder import Builder
 from quartet.graph.files import (
     FLOAT,
@@ -22,6 +22,7 @@ from quartet.graph.files import (
     encoder_layer,
 )
 from quartet.graph.layers import add_positions
+from quartet.graph.relative import whole_bias
 from quartet.quantize.recipes import Recipe
 from quartet.spec import CACHE_INITIALIZER, DECODER, ENCODER, ModelSpec
 
@@ -40,7 +41,9 @@ def encoder_piece(spec: ModelSpec, recipe: Recipe, layer: int) -> Builder:
     """A layer of the encoder; inputs `attention_mask` [b, s] and the states."""
     b = Builder(ENCODER, recipe)
     mask = _mask(b, "attention_mask")
-    states = encoder_layer(b, spec, Blocks(b, spec, "encoder", layer), layer, _take(b, spec, "s"), mask)
+    states = _take(b, spec, "s")
+    source = mask, whole_bias(b, spec, "encoder", states[1])
+    states = encoder_layer(b, spec, Blocks(b, spec, "encoder", layer), layer, states, source)
     _give(b, spec, states, "s")
     return b
 
@@ -65,11 +68,12 @@ def decoder_start(spec: ModelSpec, recipe: Recipe) -> Builder:
 def decoder_piece(spec: ModelSpec, recipe: Recipe, layer: int) -> Builder:
     """A layer of the decoder; inputs `encoder_attention_mask` [b, s], the layer's encoder cache, and the states."""
     b = Builder(DECODER, recipe.of_layer(layer, spec.decoder.layers))
-    d, heads = spec.d_model, spec.decoder.heads
+    heads = heads_of(spec, spec.decoder)
     mask = _mask(b, "encoder_attention_mask")
-    cache = cache_inputs(b, layer, "encoder", ("b", heads, "s", d // heads))
+    cache = cache_inputs(b, layer, "encoder", ("b", heads.count, "s", heads.size))
     residual, hidden = _take(b, spec, "t")
-    mixed = causal_self_attention(b, hidden, f"decoder.layers.{layer}.self_attn", d, heads)
+    bias = whole_bias(b, spec, "decoder", hidden)
+    mixed = causal_self_attention(b, hidden, bias, f"decoder.layers.{layer}.self_attn", heads)
     blocks = Blocks(b, spec, "decoder", layer)
     _give(b, spec, decoder_layer(b, spec, blocks, layer, (residual, mixed), (*cache, mask)), "t")
     return b
@@ -102,4 +106,6 @@ def _give(b: Builder, spec: ModelSpec, states: States, length: str) -> None:
     residual, hidden = states
     b.output(hidden, "next_hidden", FLOAT, ["b", length, spec.d_model])
     if spec.norm_first:
+        if residual in b.inputs:  # nothing is added to the embedding: an input cannot be an output too
+            residual = b.op("Identity", [residual], "/residual")
         b.output(residual, "next_residual", FLOAT, ["b", length, spec.d_model])

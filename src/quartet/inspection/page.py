@@ -117,6 +117,7 @@ def _prompt(pattern: tuple[str, ...], manifest: Manifest) -> str:
         "text": "text",
         "eos": f"end {manifest.tokens.eos}",
         "decoder_start": f"decoder start {manifest.tokens.decoder_start}",
+        "space": f"space {manifest.tokens.space}",
     }
     return " + ".join(words.get(word, word) for word in pattern)
 

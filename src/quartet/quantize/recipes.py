@@ -18,6 +18,7 @@ class Recipe:
 
     name: str
     schemes: dict[str, Scheme] = field(default_factory=dict)  # by file; a file that is missing stays float32
+    untied_embedding: Scheme | None = None  # of an embedding that is not the LM head too; None: as the head
     method: Method = "rtn"
     calibrated: bool = False  # quantised once more with sentences (GPTQ)
     without_text: bool = False  # calibrated all the same where there is no tokeniser, with random ids
@@ -37,17 +38,27 @@ class Recipe:
         return replace(self, method="mse", calibrated=False) if self.calibrated and not self.without_text else self
 
     def scheme(self, file: str, columns: int) -> Scheme | None:
-        """How a matrix [rows, columns] of the file is stored; None: in float32.
+        """How a matrix [rows, columns] of the file is stored; None: in float32."""
+        return _fitting(self.schemes.get(file), columns, gathered=file == EMBED_AND_LM_HEAD)
 
-        The block shrinks until it divides the columns, as the embedding's kernel wants it. Where zero points have 4
-        bits it wants an even number of blocks too: ONNX Runtime 1.23 and 1.24 mix up those of an odd number.
-        """
-        scheme = self.schemes.get(file)
-        paired = scheme is not None and file == EMBED_AND_LM_HEAD and not scheme.symmetric and scheme.code_bits == 4
-        while scheme and columns % (scheme.block_size * (2 if paired else 1)):
-            half = scheme.block_size // 2
-            scheme = replace(scheme, block_size=half) if half >= SMALLEST_BLOCK else None
-        return scheme
+    def embedding_scheme(self, columns: int, tied: bool) -> Scheme | None:
+        """Likewise of the embedding, which may be the LM head too."""
+        if tied or self.untied_embedding is None:
+            return self.scheme(EMBED_AND_LM_HEAD, columns)
+        return _fitting(self.untied_embedding, columns, gathered=True)
+
+
+def _fitting(scheme: Scheme | None, columns: int, gathered: bool) -> Scheme | None:
+    """The scheme with blocks that divide the columns, as the embedding's kernel wants it; None where none does.
+
+    Where zero points have 4 bits that kernel wants an even number of blocks too: ONNX Runtime 1.23 and 1.24 mix up
+    those of an odd number.
+    """
+    paired = scheme is not None and gathered and not scheme.symmetric and scheme.code_bits == 4
+    while scheme and columns % (scheme.block_size * (2 if paired else 1)):
+        half = scheme.block_size // 2
+        scheme = replace(scheme, block_size=half) if half >= SMALLEST_BLOCK else None
+    return scheme
 
 
 def stored_scheme(matrix: StoredMatrix) -> Scheme | None:
@@ -73,6 +84,7 @@ RECIPES = {
             {EMBED_AND_LM_HEAD: _TWO_PLANES} | dict.fromkeys((ENCODER, CACHE_INITIALIZER, DECODER), _INT4),
             calibrated=True,
             last_layer={DECODER: _INT8},  # no later layer evens its errors out
+            untied_embedding=_INT4,
         ),
     )
 }
@@ -104,6 +116,9 @@ def _with_schemes(recipe: Recipe, options: QuantizationOptions) -> Recipe:
     schemes, last_layer = dict(recipe.schemes), recipe.last_layer
     if options.embedding_bits not in (None, 4, 8):
         raise OptionError(f"{options.embedding_bits} bits for the embedding; it has 4 or 8")
+    untied = recipe.untied_embedding
+    if options.embedding_bits is not None:
+        untied = None  # the embedding and the LM head alike
     if options.embedding_bits == 4:
         schemes[EMBED_AND_LM_HEAD] = _INT4
     if options.block_size is not None:
@@ -111,9 +126,10 @@ def _with_schemes(recipe: Recipe, options: QuantizationOptions) -> Recipe:
             known = ", ".join(map(str, BLOCK_SIZES))
             raise OptionError(f"block size {options.block_size}; it is one of {known}")
         schemes, last_layer = (_in_blocks(found, options.block_size) for found in (schemes, last_layer))
+        untied = untied and replace(untied, block_size=options.block_size)
     # GPTQ leaves a table of embeddings that is no linear map as it is
     method = "mse" if recipe.calibrated and options.embedding_bits == 4 else recipe.method
-    return replace(recipe, schemes=schemes, last_layer=last_layer, method=method)
+    return replace(recipe, schemes=schemes, last_layer=last_layer, untied_embedding=untied, method=method)
 
 
 def _in_blocks(schemes: dict[str, Scheme], size: int) -> dict[str, Scheme]:

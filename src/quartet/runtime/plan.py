@@ -81,6 +81,7 @@ class Planner:
             "text": text_ids,
             "eos": [tokens.eos],
             "decoder_start": [tokens.decoder_start],
+            "space": [] if tokens.space is None else [tokens.space],
         }
         return [token for word in pattern for token in words[word]]
 

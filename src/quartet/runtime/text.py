@@ -78,16 +78,24 @@ def clean_up(text: str) -> str:
 
 
 def _pieces(folder: Path, spec: TokenizerSpec) -> tuple[Encode, Decode]:
-    """SentencePiece's own ids, shifted."""
+    """SentencePiece's own ids, shifted. A control token that the model makes of text (`<2fr>`) is spelled instead."""
     model = SentencePieceProcessor(model_file=str(folder / spec.source_model))
     unknown, size, offset = model.unk_id(), len(model), spec.offset
     dropped = {spec.unk_id, *spec.special_tokens.values()}
+    spelled = {
+        i - offset: model.piece_to_id(list(text))
+        for text, i in spec.special_tokens.items()
+        if model.piece_to_id(text) == i - offset != unknown
+    }
 
     def to_ids(text: str) -> list[int]:
-        return [spec.unk_id if i == unknown else i + offset for i in model.encode(text)]
+        found = [i for piece in model.encode(text) for i in spelled.get(piece, (piece,))]
+        return [spec.unk_id if i == unknown else i + offset for i in found]
 
     def to_text(ids: Sequence[int]) -> str:
         kept = [int(i) - offset for i in ids if i not in dropped and 0 <= i - offset < size]
+        if any(map(model.is_byte, kept)):  # letters that the vocabulary lacks, byte by byte
+            return str(model.decode(kept)).replace(SPACE, " ")
         return "".join(model.id_to_piece(kept)).replace(SPACE, " ")
 
     return to_ids, to_text

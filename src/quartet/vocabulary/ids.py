@@ -20,6 +20,7 @@ def renamed_tokens(tokens: Tokens, ids: NewIds) -> Tokens:
         pad=ids[tokens.pad],
         decoder_start=ids[tokens.decoder_start],
         unk=renamed(tokens.unk, ids),
+        space=renamed(tokens.space, ids),
     )
 
 

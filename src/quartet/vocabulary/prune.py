@@ -14,7 +14,7 @@ from quartet.checkpoint.tensors import TensorEntry, take_rows
 from quartet.errors import CheckpointError, LanguageError, OptionError
 from quartet.families.description import Description
 from quartet.runtime.languages import resolve
-from quartet.spec import Language, ModelSpec, Pruning, TokenizerSpec, file_entry
+from quartet.spec import Language, ModelSpec, Pruning, RelativeBias, Sinusoidal, TokenizerSpec, file_entry
 from quartet.vocabulary.ids import NewIds, renamed, renamed_generation, renamed_tokens
 from quartet.vocabulary.pieces import CONTROL_TYPES, read_pieces, without
 from quartet.vocabulary.rows import Side, rows_of, sides
@@ -60,7 +60,7 @@ def prune(
             spec,
             vocab_size=len(target),
             source_vocab_size=None if spec.source_vocab_size is None else len(source),
-            positions=replace(spec.positions, padding_id=renamed(spec.positions.padding_id, target)),
+            positions=_positions(spec, target),
         ),
         replace(
             description,
@@ -74,6 +74,13 @@ def prune(
         source,
         target,
     )
+
+
+def _positions(spec: ModelSpec, ids: NewIds) -> Sinusoidal | RelativeBias:
+    """The positions, where some tokens have none by their new ids."""
+    if isinstance(spec.positions, RelativeBias):
+        return spec.positions
+    return replace(spec.positions, padding_id=renamed(spec.positions.padding_id, ids))
 
 
 def _languages(available: tuple[Language, ...], names: Sequence[str]) -> tuple[Language, ...]:
@@ -107,7 +114,7 @@ def _new_ids(
     ]
     controls[0] |= _numbers([description.tokenizer.unk_id, *(language.token_id for language in kept)])
     controls[-1] |= _numbers(forced) & set(parts[-1].ids.values())
-    shared = _numbers([tokens.eos, tokens.pad, tokens.decoder_start, tokens.unk])
+    shared = _numbers([tokens.eos, tokens.pad, tokens.decoder_start, tokens.unk, tokens.space])
     sources, targets = [x.code for x in kept if x.source], [x.code for x in kept if x.target]
     if len(parts) == 1:
         size = min(spec.vocab_size, spec.source_vocab_size or spec.vocab_size)

@@ -1,0 +1,171 @@
+"""Reads an ONNX file without its weights: these stay where they are, as places in the file or in its external data.
+
+An ONNX file is a protocol buffer (`onnx.proto`). Before it is parsed, the bytes of every initializer are cut out of it
+and replaced with the note that ONNX has for weights in another file, here naming the file itself. So a decoder of two
+gigabytes costs what its nodes cost.
+"""
+
+import mmap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+
+from quartet.checkpoint.shards import refuse_pointer
+from quartet.checkpoint.tensors import DType, TensorEntry, read
+from quartet.errors import CheckpointError
+
+# message -> its fields that hold messages to look into
+_FIELDS: dict[str, dict[int, str]] = {
+    "model": {7: "graph"},
+    "graph": {1: "node", 5: "tensor"},
+    "node": {5: "attribute"},
+    "attribute": {6: "graph"},
+}
+_DATA_TYPE, _FLOAT_DATA, _RAW_DATA, _EXTERNAL_DATA, _DATA_LOCATION = 2, 4, 9, 13, 14  # fields of a tensor
+_FLOAT = 1  # its data type float32
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # wire types
+
+DTYPES: dict[ir.DataType, DType] = {
+    ir.DataType.FLOAT: "float32",
+    ir.DataType.FLOAT16: "float16",
+    ir.DataType.BFLOAT16: "bfloat16",
+    ir.DataType.DOUBLE: "float64",
+    ir.DataType.INT8: "int8",
+    ir.DataType.UINT8: "uint8",
+}
+
+
+def read_graph(path: Path) -> ir.Graph:
+    """The graph of a file, its initializers as `ExternalTensor`s. Raises `CheckpointError` where it is no ONNX file."""
+    try:
+        with path.open("rb") as file:
+            refuse_pointer(path, file.read(64))
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+                slim = _without_weights(mapped, "model", (0, len(mapped)), path.name)
+        model = onnx.ModelProto.FromString(slim)
+        if not model.graph.node:
+            raise ValueError("it has no nodes")
+        return ir.serde.deserialize_model(model).graph
+    except CheckpointError:
+        raise
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from None
+    except Exception as error:  # the libraries raise what they like on damaged files
+        reason = str(error).partition("\n")[0]
+        raise CheckpointError(f"{path} is truncated or no ONNX file: {reason}") from None
+
+
+def entry_of(value: ir.Value, folder: Path) -> TensorEntry:
+    """Where an initializer lies. Raises `CheckpointError` where its file is missing or too short."""
+    tensor, name = value.const_value, str(value.name)
+    if not isinstance(tensor, ir.ExternalTensor) or tensor.dtype not in DTYPES:
+        kind = getattr(tensor, "dtype", "unknown")
+        raise CheckpointError(f"{folder}: initializer {name!r} is stored in a way that is not read (type {kind})")
+    path, offset, dtype = folder / tensor.location, tensor.offset or 0, DTYPES[tensor.dtype]
+    if path.parent != folder:
+        raise CheckpointError(f"{folder}: {name!r} lies in {tensor.location}, which is no file of this folder")
+    if not path.is_file():
+        raise CheckpointError(f"{path} is missing: it holds {name!r} and other weights of the export")
+    entry = TensorEntry(path, offset, tuple(tensor.shape.numpy()), dtype, None, name)
+    if offset + entry.nbytes > path.stat().st_size:
+        size = path.stat().st_size
+        raise CheckpointError(f"{path} is truncated: {name!r} ends at byte {offset + entry.nbytes} of {size}")
+    return entry
+
+
+def array_of(value: ir.Value, folder: Path) -> np.ndarray:
+    """The numbers of a small initializer, such as scales."""
+    tensor = value.const_value
+    assert tensor is not None
+    if isinstance(tensor, ir.ExternalTensor):
+        return read(entry_of(value, folder))
+    return tensor.numpy()
+
+
+class _Field(NamedTuple):
+    number: int
+    wire: int
+    start: int  # of the key
+    value: int  # start of the value
+    end: int
+
+
+def _without_weights(data: mmap.mmap, message: str, span: tuple[int, int], location: str) -> bytes:
+    """A message in which the bytes of tensors are replaced with their places."""
+    if message == "tensor":
+        return _without_bytes(data, span, location)
+    parts: list[bytes] = []
+    for field in _fields(data, *span):
+        inner = _FIELDS[message].get(field.number)
+        if inner and field.wire == _BYTES:
+            body = _without_weights(data, inner, (field.value, field.end), location)
+            parts.append(_as_field(field.number, body))
+        else:
+            parts.append(data[field.start : field.end])
+    return b"".join(parts)
+
+
+def _without_bytes(data: mmap.mmap, span: tuple[int, int], location: str) -> bytes:
+    fields = list(_fields(data, *span))
+    dtype = next((data[field.value] for field in fields if field.number == _DATA_TYPE), 0)
+    parts: list[bytes] = []
+    for field in fields:
+        held = field.number == _RAW_DATA or (field.number == _FLOAT_DATA and dtype == _FLOAT)
+        if held and field.wire == _BYTES:
+            place = {"location": location, "offset": str(field.value), "length": str(field.end - field.value)}
+            parts += [
+                _as_field(_EXTERNAL_DATA, _as_field(1, k.encode()) + _as_field(2, v.encode())) for k, v in place.items()
+            ]
+            parts.append(bytes([_DATA_LOCATION << 3 | _VARINT, 1]))
+        else:
+            parts.append(data[field.start : field.end])
+    return b"".join(parts)
+
+
+def _fields(data: mmap.mmap, start: int, end: int) -> Iterator[_Field]:
+    """The fields of a message; ValueError where they do not fill it exactly."""
+    at = start
+    while at < end:
+        key, value = _varint(data, at, end)
+        wire = key & 7
+        if wire == _BYTES:
+            length, value = _varint(data, value, end)
+            stop = value + length
+        elif wire == _VARINT:
+            stop = _varint(data, value, end)[1]
+        elif wire in (_FIXED32, _FIXED64):
+            stop = value + (4 if wire == _FIXED32 else 8)
+        else:
+            raise ValueError(f"byte {at} begins no field")
+        if stop > end or key < 8:
+            raise ValueError(f"the field at byte {at} ends at {stop}, after {end}")
+        yield _Field(key >> 3, wire, at, value, stop)
+        at = stop
+
+
+def _varint(data: mmap.mmap, at: int, end: int) -> tuple[int, int]:
+    """A number of variable length, and where it ends."""
+    number, shift = 0, 0
+    while at < end and shift < 64:
+        byte = data[at]
+        number |= (byte & 127) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 128:
+            return number, at
+    raise ValueError(f"the number at byte {at} has no end")
+
+
+def _as_field(number: int, body: bytes) -> bytes:
+    return _as_varint(number << 3 | _BYTES) + _as_varint(len(body)) + body
+
+
+def _as_varint(number: int) -> bytes:
+    found = bytearray()
+    while number > 127:
+        found.append(number & 127 | 128)
+        number >>= 7
+    return bytes([*found, number])
