@@ -58,7 +58,12 @@ def _row(found: Difference) -> tuple[str, ...]:
 
 def ready_model(args: argparse.Namespace) -> Path:
     """The converted folder of `--model`; downloads and converts with bars where that is needed."""
-    return models.ready(args.model, args.precision, args.revision, convert=_convert_with_bar)
+    return ready_by_name(args.model, args.precision, args.revision)
+
+
+def ready_by_name(name: str, precision: str | None = None, revision: str | None = None) -> Path:
+    """The same for a model's name."""
+    return models.ready(name, precision, revision, convert=_convert_with_bar)
 
 
 def _convert_with_bar(folder: Path, out_dir: Path, *, precision: str, origin: Origin) -> None:

@@ -57,6 +57,10 @@ class Prompter:
         control = [token for token in own if token >= self.manifest.tokens.eos]
         return tuple(sorted({*(token for token in given if token >= 0), *(own if -1 in given else control)}))
 
+    def text(self, tokens: Sequence[int]) -> str:
+        """Text of the tokens that are text, with the space that it begins with."""
+        return self.tokenizer.to_text([token for token in tokens if token < self.manifest.tokens.eos])
+
     def _before(self, previous: Sequence[int], has_prefix: bool) -> list[int]:
         hotwords = [] if has_prefix or not self.options.hotwords else self._encoded(self.options.hotwords)
         tokens = [*hotwords[: self.room], *previous[-self.room :]] if previous else hotwords[: self.room]

@@ -65,6 +65,7 @@ class Cut:
 
     phrases: list[Phrase]
     frames: int
+    unfinished: bool = False  # speech goes on after the window, as far as its tokens say
 
 
 def cut(tokens: Sequence[int], timestamp_begin: int, step: float, frames: int, whole: bool = False) -> Cut:
@@ -80,13 +81,13 @@ def cut(tokens: Sequence[int], timestamp_begin: int, step: float, frames: int, w
     if not ends:
         last = next((t for t in reversed(tokens) if t > timestamp_begin), None)
         end = duration if last is None else (last - timestamp_begin) * step
-        return Cut([Phrase(0.0, end, tuple(tokens))], frames)
+        return Cut([Phrase(0.0, end, tuple(tokens))], frames, not single_ending)
     if single_ending or (whole and ends[-1] < len(tokens) - 1):
         ends.append(len(tokens))
     parts = [tuple(tokens[start:end]) for start, end in zip([0, *ends], ends, strict=False)]
     phrases = [_phrase(part, timestamp_begin, step, duration) for part in parts]
     reached = round(phrases[-1].end * FRAMES_PER_SECOND)
-    return Cut(phrases, frames if single_ending or whole else reached)
+    return Cut(phrases, frames if single_ending or whole or not reached else reached, not single_ending)
 
 
 def _phrase(tokens: tuple[int, ...], timestamp_begin: int, step: float, duration: float) -> Phrase:
