@@ -69,9 +69,10 @@ class Sinusoidal:
 
 @dataclass(frozen=True)
 class Learned:
-    """Positions looked up in a table, the first token's first."""
+    """Positions looked up in a table [rows, width], the first token's first."""
 
     rows: int
+    width: int
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ class ModelSpec:
     norm_first: bool  # layer norm before each block (M2M100) or after it (Marian)
     final_norm: bool  # one more layer norm after the last layer
     layer_norm_epsilon: float
-    positions: Sinusoidal
+    positions: Sinusoidal | Learned
     embed_scale: float
     tied_head: bool  # the LM head is the decoder's embedding matrix
     head_bias: bool  # `final_logits_bias` is added to the logits

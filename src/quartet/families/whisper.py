@@ -6,19 +6,16 @@ English ones, whose vocabulary has one token less and which are given neither la
 
 from typing import Any
 
-import numpy as np
-
-from quartet.checkpoint import Checkpoint, read
-from quartet.errors import CheckpointError, UnsupportedModelError
+from quartet.checkpoint import Checkpoint
+from quartet.errors import UnsupportedModelError
 from quartet.families import bart, tokenizers
 from quartet.families.config import activation, check_heads, generation, integer, stack, tokens
 from quartet.families.description import Description
-from quartet.families.m2m100 import frequencies
-from quartet.spec import FrontEnd, Language, Learned, ModelSpec, Sinusoidal, Speech
+from quartet.spec import FrontEnd, Language, Learned, ModelSpec, Speech
 
 MODEL_TYPES = ("whisper",)
 
-LEFTOVERS = (r"(model\.)?encoder\.(embed_positions\.weight|positional_embedding)",)  # computed, see `check_positions`
+LEFTOVERS: tuple[str, ...] = ()
 
 # Of the feature extractor and the tokeniser; no checkpoint has others.
 SAMPLING_RATE, FFT_SIZE, HOP_LENGTH = 16_000, 400, 160
@@ -70,12 +67,13 @@ def read_spec(config: dict[str, Any]) -> ModelSpec:
             norm_first=True,
             final_norm=True,
             layer_norm_epsilon=1e-5,
-            positions=Sinusoidal(frequencies(d_model), offset=0, padding_id=None),
+            # sines, but stored: checkpoints in float16 have rounded ones, and a model's output depends on that
+            positions=Learned(integer(config, "max_source_positions"), d_model),
             embed_scale=1.0,
             tied_head=config.get("tie_word_embeddings", True),
             head_bias=False,
             front_end=FrontEnd(integer(config, "num_mel_bins")),
-            decoder_positions=Learned(integer(config, "max_target_positions")),
+            decoder_positions=Learned(integer(config, "max_target_positions"), d_model),
             key_bias=False,
         )
     )
@@ -85,7 +83,8 @@ def tensor_names(spec: ModelSpec) -> dict[str, tuple[str, ...]]:
     """Canonical name -> names in a checkpoint of transformers, then the one in OpenAI's."""
     names = {name: kept for name, kept in bart.tensor_names(spec).items() if not name.endswith("k_proj.bias")}
     convolutions = (f"encoder.conv{i}.{kind}" for i in (1, 2) for kind in ("weight", "bias"))
-    names |= {name: (f"model.{name}", name) for name in (*convolutions, "decoder.embed_positions.weight")}
+    positions = (f"{side}.embed_positions.weight" for side in ("encoder", "decoder"))
+    names |= {name: (f"model.{name}", name) for name in (*convolutions, *positions)}
     head = "decoder.embed_tokens.weight" if spec.tied_head else "lm_head.weight"
     names[head] = (*names[head], "proj_out.weight")
     return {name: tuple(dict.fromkeys((*known, openai_name(name)))) for name, known in names.items()}
@@ -102,7 +101,6 @@ def describe(checkpoint: Checkpoint) -> Description:
     """Tokens and languages by `generation_config.json`, or by the size of the vocabulary where that does not say."""
     config, asked = checkpoint.config, checkpoint.generation_config
     positions, length = integer(config, "max_source_positions"), integer(config, "max_target_positions")
-    check_positions(checkpoint, positions, integer(config, "d_model"))
     multilingual = bool(asked.get("is_multilingual", config["vocab_size"] > ENGLISH_VOCABULARY))
     no_timestamps = int(asked.get("no_timestamps_token_id", config["vocab_size"] - TIMESTAMPS - 1))
     tasks = asked.get("task_to_id") or {"transcribe": no_timestamps - 4, "translate": no_timestamps - 5}
@@ -160,17 +158,3 @@ def alignment_heads(config: dict[str, Any], asked: dict[str, Any]) -> tuple[tupl
         return tuple((int(layer), int(head)) for layer, head in named)
     layers, heads = integer(config, "decoder_layers"), integer(config, "decoder_attention_heads")
     return tuple((layer, head) for layer in range(layers // 2, layers) for head in range(heads))
-
-
-def check_positions(checkpoint: Checkpoint, positions: int, d_model: int) -> None:
-    """Raise `UnsupportedModelError` where the encoder's positions are not the sines that the graph computes."""
-    for name in ("model.encoder.embed_positions.weight", "encoder.embed_positions.weight", "encoder.positional_embedding"):
-        entry = checkpoint.tensors.get(name)
-        if entry is None:
-            continue
-        if entry.shape != (positions, d_model):
-            raise CheckpointError(f"{name}: shape {list(entry.shape)}, expected {[positions, d_model]}")
-        angles = np.arange(positions)[:, None] * np.array(frequencies(d_model))
-        expected = np.concatenate([np.sin(angles), np.cos(angles)], axis=1)
-        if np.abs(read(entry) - expected).max() > 0.01:  # a bfloat16 is off by 0.004
-            raise UnsupportedModelError(f"{name} holds other positions than Whisper's sines and cosines")

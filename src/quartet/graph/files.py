@@ -36,7 +36,6 @@ from quartet.spec import (
     FrontEnd,
     ModelSpec,
     Part,
-    Sinusoidal,
     past_name,
     present_name,
     query_name,
@@ -129,7 +128,6 @@ def front_end(b: Builder, spec: ModelSpec, shape: FrontEnd) -> ir.Value:
 
     A window may have fewer frames than the encoder was trained with; an odd last one gets a position too.
     """
-    assert isinstance(spec.positions, Sinusoidal)
     x = b.input("input_features", FLOAT, ["b", shape.mel_bins, "frames"])
     for name, channels, stride in (("conv1", shape.mel_bins, 1), ("conv2", spec.d_model, 2)):
         x = convolution(b, x, f"encoder.{name}", (channels, spec.d_model), stride)

@@ -161,12 +161,9 @@ def add_positions(
 def _looked_up_positions(
     b: Builder, x: ir.Value, past_length: ir.Value | None, positions: Learned, name: str
 ) -> ir.Value:
-    """Rows [s, d] of the table `NAME.weight`."""
-    assert x.shape is not None
-    width = x.shape[-1]
-    assert isinstance(width, int)
+    """Rows [s, d] of the table that is called as the node is."""
     module = name[1:].replace("/", ".")
-    table = b.weight(Weight(f"{name}.weight", (f"{module}.weight",), (positions.rows, width)))
+    table = b.weight(Weight(f"{name}.weight", (f"{module}.weight",), (positions.rows, positions.width)))
     return b.op("Gather", [table, _running_positions(b, x, past_length, name)], f"{name}/rows")
 
 
