@@ -290,7 +290,7 @@ def _manifest(
             decoder_heads=spec.decoder.heads,
             head_size=spec.d_model // spec.decoder.heads,
             max_source_length=description.max_source_length,
-            max_target_length=description.max_source_length,
+            max_target_length=description.max_target_length or description.max_source_length,
             source_vocab_size=spec.source_vocab_size,
             embed_scale=spec.embed_scale,
         ),
@@ -303,6 +303,7 @@ def _manifest(
         tokenizer=description.tokenizer,
         files=written,
         pruning=pruning,
+        speech=description.speech,
     )
 
 

@@ -1,8 +1,8 @@
 """What a family says of a checkpoint for the manifest."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from quartet.spec import Generation, Language, TokenizerSpec, Tokens
+from quartet.spec import Generation, Language, Speech, TokenizerSpec, Tokens
 
 
 @dataclass(frozen=True)
@@ -18,3 +18,6 @@ class Description:
     languages: tuple[Language, ...]
     tokenizer: TokenizerSpec | None
     tokenizer_files: tuple[str, ...]
+    max_target_length: int | None = None  # None: as long as the source
+    speech: Speech | None = None
+    made_files: dict[str, bytes] = field(default_factory=dict)  # tokeniser files that the checkpoint has otherwise

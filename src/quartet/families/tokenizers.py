@@ -132,6 +132,18 @@ def marian(folder: Path, config: dict[str, Any]) -> Found | None:
     return Found(spec, _marian_languages(folder, config, specials), tuple(files))
 
 
+def whisper(folder: Path) -> Found | None:
+    """Whisper: byte pairs of GPT-2; the control tokens, among them the languages, come after them."""
+    if not _has(folder, "tokenizer.json"):
+        return None
+    specials = _tokenizer_json_specials(folder / "tokenizer.json")
+    end = specials.get("<|endoftext|>")
+    if end is None:
+        raise CheckpointError(f"{folder / 'tokenizer.json'} has no <|endoftext|> token, which Whisper's has")
+    spec = TokenizerSpec("tokenizers", "tokenizer.json", unk_id=end, special_tokens=specials)
+    return Found(spec, (), ("tokenizer.json",))
+
+
 def _marian_languages(folder: Path, config: dict[str, Any], specials: dict[str, int]) -> tuple[Language, ...]:
     """The source language (or group of languages), then the target's or the vocabulary's own list of targets."""
     source, target = _marian_pair(folder, config)

@@ -57,7 +57,8 @@ def decoder_start(spec: ModelSpec, recipe: Recipe) -> Builder:
     b = Builder(DECODER, recipe)
     input_ids = b.input("input_ids", INT64, ["b", "t"])
     embedded = b.input("embed_matrix", FLOAT, ["b", "t", spec.d_model])
-    x = add_positions(b, embedded, input_ids, None, spec.positions, "/decoder/embed_positions")
+    positions = spec.decoder_positions or spec.positions
+    x = add_positions(b, embedded, input_ids, None, positions, "/decoder/embed_positions")
     _give(b, spec, Blocks(b, spec, "decoder").start(x), "t")
     return b
 
@@ -69,9 +70,10 @@ def decoder_piece(spec: ModelSpec, recipe: Recipe, layer: int) -> Builder:
     mask = _mask(b, "encoder_attention_mask")
     cache = cache_inputs(b, layer, "encoder", ("b", heads, "s", d // heads))
     residual, hidden = _take(b, spec, "t")
-    mixed = causal_self_attention(b, hidden, f"decoder.layers.{layer}.self_attn", d, heads)
+    mixed = causal_self_attention(b, hidden, f"decoder.layers.{layer}.self_attn", d, heads, spec.key_bias)
     blocks = Blocks(b, spec, "decoder", layer)
-    _give(b, spec, decoder_layer(b, spec, blocks, layer, (residual, mixed), (*cache, mask)), "t")
+    states, _ = decoder_layer(b, spec, blocks, layer, (residual, mixed), (*cache, mask))
+    _give(b, spec, states, "t")
     return b
 
 

@@ -6,11 +6,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import onnxruntime as ort
 
 from quartet.errors import ManifestError, OptionError
 from quartet.runtime import packing
 from quartet.runtime.matrix import Ids, MatrixRows
+from quartet.runtime.scores import Floats
 from quartet.spec import CACHE_INITIALIZER, DECODER, ENCODER, LM_HEAD, MANIFEST_NAME, Language, Manifest, file_entry
 from quartet.vocabulary.head import load_rows, selected_head
 
@@ -35,6 +37,17 @@ class Sessions:
     def whole_ids(self, ids: Ids) -> Ids:
         """The model's ids of tokens that the head numbers by its own rows."""
         return ids if self.rows is None else self.rows[ids]
+
+    def rows_from(self, first: int) -> Floats:
+        """The head's rows [n, d] from `first` on, in float32; read once. The head must have a second plane."""
+        if first not in self._rows_read:
+            assert self.candidates is not None
+            self._rows_read[first] = self.candidates.read(np.arange(first, self.manifest.shapes.vocab_size))
+        return self._rows_read[first]
+
+    @cached_property
+    def _rows_read(self) -> dict[int, Floats]:
+        return {}
 
     @cached_property
     def places(self) -> dict[int, int]:
