@@ -38,7 +38,9 @@ class _Parser(argparse.ArgumentParser):
 def parser() -> argparse.ArgumentParser:
     """The whole command line; `args.run` is the function of the command that was named."""
     usage = "quartet [--help] [--version] COMMAND ..."
-    top = _Parser(prog="quartet", usage=usage, description="Translate and transcribe offline with four small ONNX files.")
+    top = _Parser(
+        prog="quartet", usage=usage, description="Translate and transcribe offline with four small ONNX files."
+    )
     top.add_argument("--version", action="version", version=f"quartet {version('quartet')}")
     # argparse makes the column of names only as wide as the metavar
     commands = top.add_subparsers(title="commands", required=True, prog="quartet", metavar="COMMAND ...")

@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from quartet.runtime.sessions import Sessions
 from quartet.runtime.speech import Decoded, DecodingOptions, EncodedAudio, decode_windows
@@ -51,30 +51,30 @@ def decode(
 ) -> list[Outcome]:
     """The best outcome of each window.
 
-    languages: the candidates of each window; all are decoded as one batch, the one whose tokens are likelier counts.
+    languages: the candidates of each window, equally many; all are decoded as one batch, and the one whose tokens are
+    likelier counts.
     """
     rows = [(window, language) for window, candidates in enumerate(languages) for language in candidates]
     prompts = [prompter.prompt(language, previous, first) for _, language in rows]
-    heard = audio if len(rows) == audio.windows else audio.take([window for window, _ in rows])
     best: list[Outcome | None] = [None] * len(languages)
-    for (window, language), found in zip(rows, _with_fallback(model, prompter, heard, prompts), strict=True):
+    for (window, language), found in zip(rows, _with_fallback(model, prompter, audio, prompts), strict=True):
         other = best[window]
         if other is None or found.decoded.avg_logprob > other.decoded.avg_logprob:
-            best[window] = Outcome(found.decoded, found.text, found.temperature, language)
+            best[window] = replace(found, language=language)
     return [outcome for outcome in best if outcome is not None]
 
 
 def _with_fallback(
     model: Sessions, prompter: Prompter, audio: EncodedAudio, prompts: Sequence[Sequence[int]]
 ) -> list[Outcome]:
-    """The outcome of each prompt: of the first temperature that did not fail, else the best of all."""
+    """The outcome of each prompt, so many per window: of the first temperature that did not fail, else the best."""
     options = prompter.options
+    per_window = len(prompts) // audio.windows
     tries: list[list[Outcome]] = [[] for _ in prompts]
     pending = list(range(len(prompts)))
     for temperature in options.temperatures:
-        heard = audio if len(pending) == len(prompts) else audio.take(pending)
-        search = _search(prompter, temperature)
-        found = decode_windows(model, heard, [prompts[i] for i in pending], search)
+        heard = audio if len(pending) == len(prompts) else audio.take([row // per_window for row in pending])
+        found = decode_windows(model, heard, [prompts[row] for row in pending], _search(prompter, temperature))
         for row, decoded in zip(pending, found, strict=True):
             tries[row].append(Outcome(decoded, prompter.text(decoded.tokens), temperature))
         pending = [row for row in pending if tries[row][-1].failed(options)]
@@ -109,4 +109,4 @@ def _chosen(outcomes: Sequence[Outcome], options: TranscriptionOptions) -> Outco
     limit = options.compression_ratio_threshold
     no_loops = [outcome for outcome in outcomes if limit is None or outcome.compression_ratio <= limit]
     best = max(no_loops or outcomes, key=lambda outcome: outcome.decoded.avg_logprob)
-    return Outcome(best.decoded, best.text, last.temperature)
+    return replace(best, temperature=last.temperature)

@@ -1,8 +1,8 @@
 """The long form: a recording window by window, or several windows at once, to segments as they come."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, count, islice
+from itertools import chain, islice
 
 import numpy as np
 
@@ -42,7 +42,7 @@ class Window:
     @property
     def frames(self) -> int:
         """Length."""
-        return self.features.shape[1]
+        return int(self.features.shape[1])
 
     @property
     def seconds(self) -> float:
@@ -251,5 +251,5 @@ def _in_recording(timeline: Timeline, offset: float, word: Word) -> Word:
     """A word at its time in the whole recording: start and end are in the same stretch of it."""
     start, end = offset + word.start, offset + word.end
     span = timeline.span_at((start + end) / 2)
-    moved = (round(timeline.original(time, span), 2) for time in (start, end))
-    return Word(*moved, word.word, round(word.probability, 4))
+    start, end = (round(timeline.original(time, span), 2) for time in (start, end))
+    return Word(start, end, word.word, round(word.probability, 4))

@@ -1,7 +1,8 @@
-"""How to transcribe: the choices of `Transcriber.transcribe`, checked. Names and defaults are those of faster-whisper."""
+"""How to transcribe: the choices of `Transcriber.transcribe`, checked, with faster-whisper's names and defaults."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from quartet.errors import OptionError
 
@@ -62,7 +63,7 @@ class TranscriptionOptions:
 
 
 def _check_clips(times: Sequence[float]) -> None:
-    for earlier, later in zip(times, times[1:], strict=False):
+    for earlier, later in pairwise(times):
         if later < earlier:
             raise OptionError(f"clip_timestamps {list(times)} run backwards: {later} comes after {earlier}")
     if times and times[0] < 0:
@@ -72,7 +73,7 @@ def _check_clips(times: Sequence[float]) -> None:
 def clips_of(given: str | Sequence[float]) -> tuple[float, ...]:
     """Clip times from a list or as faster-whisper also takes them, `start,end,start,end`; none where all is meant."""
     try:
-        times = [float(x) for x in given.split(",") if x.strip()] if isinstance(given, str) else [float(x) for x in given]
+        times = [float(x) for x in (given.split(",") if isinstance(given, str) else given) if str(x).strip()]
     except ValueError:
         raise OptionError(f"clip_timestamps is {given!r}; seconds separated by commas are expected") from None
     return () if times in ([], [0.0]) else tuple(times)

@@ -1,6 +1,6 @@
 """The decoder tokens that a window begins with: what came before, the language and the task, and what it starts with.
 
-    [previous, hotwords..., text before...] start, language, task[, no timestamps] [0.00, prefix...]
+[previous, hotwords..., text before...] start, language, task[, no timestamps] [0.00, prefix...]
 """
 
 from collections.abc import Sequence

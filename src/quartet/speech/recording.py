@@ -3,10 +3,11 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from quartet.errors import OptionError
 from quartet.progress import Progress
-from quartet.speech.audio import RATE, Audio
+from quartet.speech.audio import Audio
 from quartet.speech.mel import FRAMES_PER_SECOND, STEP
 from quartet.speech.voice import Span, VadOptions, speech_spans
 from quartet.speech.windows import Timeline, WindowStream, kept, kept_as_it_plays, survey
@@ -75,7 +76,7 @@ def _grouped(spans: Sequence[Span], frames: int) -> Clips:
             edges.append(length)
         length += size
     starts = [round(edge / STEP) for edge in [*edges, length]]
-    return tuple((start, end) for start, end in zip(starts, starts[1:], strict=False) if end > start) or ((0, None),)
+    return tuple((start, end) for start, end in pairwise(starts) if end > start) or ((0, None),)
 
 
 def _clips(times: Sequence[float]) -> Clips:

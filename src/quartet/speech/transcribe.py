@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -102,7 +103,7 @@ class Transcriber:
         append_punctuations: str = APPENDED,
         multilingual: bool = False,
         vad_filter: bool = False,
-        vad_parameters: VadOptions | Mapping[str, float] | None = None,
+        vad_parameters: VadOptions | Mapping[str, Any] | None = None,
         max_new_tokens: int | None = None,
         chunk_length: int | None = None,
         clip_timestamps: str | Sequence[float] = "0",
@@ -258,7 +259,7 @@ class Transcriber:
         return self._sessions
 
 
-def _vad_options(given: VadOptions | Mapping[str, float] | None) -> VadOptions:
+def _vad_options(given: VadOptions | Mapping[str, Any] | None) -> VadOptions:
     if isinstance(given, VadOptions):
         return given
     known = {field.name for field in dataclasses.fields(VadOptions)}

@@ -211,7 +211,9 @@ def _with_words(phrase: Phrase, words: list[Timing], usual: float, last_speech: 
     if end > last.start and end + 0.5 < last.end:  # the last one is: it ends with the phrase
         words[-1] = replace(last, end=max(last.start + usual, end))
     end = last.end if words[-1] is last else end
-    return replace(phrase, start=start, end=end, words=tuple(Word(w.start, w.end, w.word, w.probability) for w in words))
+    return replace(
+        phrase, start=start, end=end, words=tuple(Word(w.start, w.end, w.word, w.probability) for w in words)
+    )
 
 
 def _shorten_after_a_pause(words: list[Timing], usual: float, last_speech: float) -> list[Timing]:
