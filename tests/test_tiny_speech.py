@@ -1,4 +1,4 @@
-"""Every variant of Whisper against transformers: encoder, logits, greedy and beam search, attention, from golden files."""
+"""Every variant of Whisper against transformers: encoder, logits, searches, attention, from golden files."""
 
 import gzip
 import json
@@ -30,7 +30,9 @@ def case(request, tmp_path_factory) -> tuple[str, list[dict], Sessions]:
     folder = tmp_path_factory.mktemp(name)
     convert_folder(tiny_speech.make(folder / "checkpoint", name), folder / "quartet", precision="fp32")
     entry = golden()[name]
-    assert entry["weights_sha256"] == tiny_speech.digest(name), "tiny_speech.py has changed: make the golden files again"
+    assert entry["weights_sha256"] == tiny_speech.digest(name), (
+        "tiny_speech.py has changed: make the golden files again"
+    )
     return name, entry["windows"], open_sessions(folder / "quartet", threads=1)
 
 

@@ -3,7 +3,7 @@
     for name in tiny_speech.VARIANTS:
         folder = tiny_speech.make(tmp_path / name, name)
 
-A window is 100 frames of log-mel, one second; the vocabulary has 40 tokens of text, those that steer, and 51 timestamps.
+A window is 100 frames of log-mel, one second; the vocabulary has 40 tokens of text, 11 that steer, 51 timestamps.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from checkpoint_files import write_safetensors, write_torch_zip
+from checkpoint_files import write_safetensors
 from tiny import Dtype, Tensors, _eight_bits, _layer, _norm, _values, _write_json
 
 FRAMES, POSITIONS, TARGET_POSITIONS = 100, 50, 48

@@ -125,7 +125,9 @@ def convert_folder(
     if spec.front_end is not None:
         check_speech(recipe, calibration_text, report, languages)
     description = family.describe(checkpoint)
-    pruned = prune(folder, spec, description, languages, tuple(map(Path, texts))) if languages else None
+    pruned = (
+        prune(checkpoint.tokenizer_folder, spec, description, languages, tuple(map(Path, texts))) if languages else None
+    )
     graphs = files.build(spec, recipe)
     tensors = match_tensors(checkpoint, family, spec, graphs)
     if pruned:

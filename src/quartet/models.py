@@ -34,7 +34,16 @@ OPUS_MT = re.compile(r"opus-mt-[A-Za-z_]{2,}-[A-Za-z_]{2,}")
 PACKED = "packed"  # folder in the cache for weights as this machine packs them, see `runtime.packing`
 HEADS = "heads"  # likewise for heads of one target language, see `vocabulary.head`
 ENTRY = re.compile(r"(?P<entry>[\w.-]+--[0-9a-f]{12})(?P<leftover>.*)")  # of the cache; a leftover has a longer name
-SOURCE_SUFFIXES = {".json", ".safetensors", ".bin", ".model", ".spm", ".txt", ".onnx", ".onnx_data"}  # what a conversion reads
+SOURCE_SUFFIXES = {
+    ".json",
+    ".safetensors",
+    ".bin",
+    ".model",
+    ".spm",
+    ".txt",
+    ".onnx",
+    ".onnx_data",
+}  # what a conversion reads
 
 logger = logging.getLogger(__name__)
 

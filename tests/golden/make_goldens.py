@@ -154,7 +154,9 @@ def make_speech(_: Sources) -> None:
             windows = tiny_speech.features(name)
             results[name] = {"weights_sha256": tiny_speech.digest(name), "windows": heard(model, windows)}
             arrays |= speech_arrays(model, name, windows, results[name]["windows"])
-    save("speech", header("speech", "random weights made by tests/tiny_speech.py", "noise", None) | {"variants": results})
+    save(
+        "speech", header("speech", "random weights made by tests/tiny_speech.py", "noise", None) | {"variants": results}
+    )
     np.savez_compressed(GOLDEN / "speech.npz", **arrays)  # type: ignore[arg-type]
 
 

@@ -1,4 +1,4 @@
-"""Whisper as transformers has it: one window at a time, float32, eager attention, whatever `generate` does on its own."""
+"""Whisper as transformers has it: one window at a time, float32, eager attention."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -51,4 +51,3 @@ def config_of(dims: dict[str, Any]) -> dict[str, Any]:
         "decoder_start_token_id": end + 1,
         **sizes,
     }
-

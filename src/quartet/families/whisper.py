@@ -168,7 +168,7 @@ def languages(asked: dict[str, Any], decoder_start: int, tasks: dict[str, int]) 
 
 
 def alignment_heads(config: dict[str, Any], asked: dict[str, Any]) -> tuple[tuple[int, int], ...]:
-    """(layer, head) whose cross-attention follows the audio; where nobody says, all of the later half, as in OpenAI's."""
+    """(layer, head) whose attention follows the audio; where nobody says, all of the later half, as OpenAI has it."""
     named = asked.get("alignment_heads")
     if named:
         return tuple((int(layer), int(head)) for layer, head in named)

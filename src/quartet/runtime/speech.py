@@ -168,9 +168,7 @@ def _last(prompt: Sequence[int], token: int) -> int:
     return len(prompt) - 1 - list(reversed(prompt)).index(token)
 
 
-def _decode(
-    model: Sessions, audio: EncodedAudio, prompts: Ids, place: int, options: DecodingOptions
-) -> list[Decoded]:
+def _decode(model: Sessions, audio: EncodedAudio, prompts: Ids, place: int, options: DecodingOptions) -> list[Decoded]:
     """Decode prompts [r, t] as one batch; the decoder start stands at `place`."""
     state = start(model, audio.cache, len(prompts))
     (pre_logits,) = decode_tokens(model, state, prompts)
@@ -321,9 +319,7 @@ def detect_languages(model: Sessions, audio: EncodedAudio) -> list[dict[str, flo
     tokens = np.array([language.token_id for language in languages], np.int64)
     shares = _probabilities(model, pre_logits.numpy()[:, 0], tokens)
     shares = shares / shares.sum(axis=1, keepdims=True)
-    return [
-        {languages[i].code: float(share[i]) for i in np.argsort(-share, kind="stable")} for share in shares
-    ]
+    return [{languages[i].code: float(share[i]) for i in np.argsort(-share, kind="stable")} for share in shares]
 
 
 def align(model: Sessions, audio: EncodedAudio, tokens: Sequence[Sequence[int]]) -> list[Floats]:
