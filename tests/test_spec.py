@@ -6,6 +6,7 @@ import jsonschema
 import pytest
 
 import tiny
+import tiny_speech
 from quartet.conversion import convert_folder
 from quartet.errors import ManifestError
 from quartet.spec import FORMAT_VERSION, MANIFEST_NAME, Manifest
@@ -34,6 +35,14 @@ def test_manifest_fits_its_schema_and_survives_a_round_trip(tmp_path, variant):
     assert Manifest.load(tmp_path / "quartet") == manifest
 
 
+@pytest.mark.parametrize("variant", ["base", "english"])
+def test_manifest_of_a_speech_model_fits_its_schema_and_survives_a_round_trip(tmp_path, variant):
+    manifest = convert_folder(tiny_speech.make(tmp_path / "checkpoint", variant), tmp_path / "quartet")
+    jsonschema.validate(json.loads((tmp_path / "quartet" / MANIFEST_NAME).read_text()), schema())
+    assert Manifest.load(tmp_path / "quartet") == manifest
+    assert manifest.speech.multilingual == bool(manifest.languages) == (variant == "base")
+
+
 def test_manifest_with_tokeniser_fits_its_schema(tmp_path, demo_checkpoint):
     manifest = convert_folder(demo_checkpoint, tmp_path / "quartet")
     jsonschema.validate(json.loads((tmp_path / "quartet" / MANIFEST_NAME).read_text()), schema())
@@ -53,7 +62,7 @@ def test_a_newer_minor_version_may_say_more(folder):
 
 def test_a_newer_major_version_is_refused_by_name(folder):
     change(folder, format_version="99.0")
-    with pytest.raises(ManifestError, match=r"format version 99\.0.*reads 1\.1"):
+    with pytest.raises(ManifestError, match=r"format version 99\.0.*reads 1\.2"):
         Manifest.load(folder)
 
 

@@ -20,7 +20,7 @@ from typing import Any, Literal, Protocol
 
 import platformdirs
 
-from quartet.checkpoint import CONFIG, is_checkpoint
+from quartet.checkpoint import CONFIG, is_checkpoint, is_openai_file
 from quartet.checkpoint.card import license_of
 from quartet.errors import ManifestError, ModelNotFoundError, OptionError, OutputError, did_you_mean
 from quartet.quantize.recipes import DEFAULT_PRECISION, recipe_of
@@ -34,7 +34,16 @@ OPUS_MT = re.compile(r"opus-mt-[A-Za-z_]{2,}-[A-Za-z_]{2,}")
 PACKED = "packed"  # folder in the cache for weights as this machine packs them, see `runtime.packing`
 HEADS = "heads"  # likewise for heads of one target language, see `vocabulary.head`
 ENTRY = re.compile(r"(?P<entry>[\w.-]+--[0-9a-f]{12})(?P<leftover>.*)")  # of the cache; a leftover has a longer name
-SOURCE_SUFFIXES = {".json", ".safetensors", ".bin", ".model", ".spm", ".onnx", ".onnx_data"}  # what a conversion reads
+SOURCE_SUFFIXES = {
+    ".json",
+    ".safetensors",
+    ".bin",
+    ".model",
+    ".spm",
+    ".txt",
+    ".onnx",
+    ".onnx_data",
+}  # what a conversion reads
 
 logger = logging.getLogger(__name__)
 
@@ -108,6 +117,8 @@ def _local(name: str) -> Source | None:
         return Source("quartet", folder.resolve().name, folder)
     if is_folder and is_checkpoint(folder):
         return Source("checkpoint", folder.resolve().name, folder)
+    if is_openai_file(folder):
+        return Source("checkpoint", folder.stem, folder)
     if name == DEMO:
         return Source("checkpoint", DEMO, DEMO_FOLDER)
     if is_folder and _alias(name) is None:
@@ -164,6 +175,22 @@ def fetch(source: Source, progress: bool = True) -> tuple[Path, Origin]:
         folder, commit = hub.download(source.name, source.revision, progress=progress, known=known)
     measured = _table().get("safe_length", {}).get(source.name)
     return folder, Origin(source.name, commit, license_of(folder) or source.license, measured)
+
+
+def tokenizer_folder(name: str) -> Path:
+    """The folder of the tokeniser's files that a name stands for: itself, or those of a model on the hub, downloaded.
+
+    Raises `ModelNotFoundError` where the name stands for nothing, and what the download does.
+    """
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return folder
+    source = resolve(name)
+    if source.folder:
+        return source.folder
+    from quartet.checkpoint import hub  # noqa: PLC0415 - huggingface_hub is slow to import
+
+    return hub.download_tokenizer(source.name)
 
 
 class Convert(Protocol):
@@ -283,7 +310,9 @@ def _identity(source: Source) -> list[object]:
     """For the hub the revision as it was asked for, so that a conversion is found again without a network."""
     if source.folder is None:
         return [source.name, source.revision or "main"]
-    files = sorted(path for path in source.folder.iterdir() if path.suffix in SOURCE_SUFFIXES and path.is_file())
+    beside = source.folder.parent if source.folder.is_file() else source.folder
+    files = sorted(path for path in beside.iterdir() if path.suffix in SOURCE_SUFFIXES and path.is_file())
+    files += [source.folder] if source.folder.is_file() else []
     if source.folder == DEMO_FOLDER:  # by content: a new installation of the same files is no reason to convert again
         return [(path.name, hashlib.sha256(path.read_bytes()).hexdigest()) for path in files]
     return [str(source.folder.resolve()), [(path.name, *_size_and_time(path)) for path in files]]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from quartet.checkpoint import safetensors, torch_pickle
+from quartet.checkpoint import openai, safetensors, torch_pickle
 from quartet.checkpoint.shards import read_json_object
 from quartet.checkpoint.tensors import TensorEntry, equal, read, row_slices, same_bytes
 from quartet.errors import CheckpointError
@@ -26,24 +26,36 @@ FOREIGN = ("tf_model.h5", "flax_model.msgpack", "rust_model.ot", "*.gguf", "*.on
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A folder in the layout of transformers. `generation_config` is empty where the folder has none."""
+    """A folder in the layout of transformers, or what stands for one; an empty `generation_config` where it has none."""
 
     folder: Path
     config: dict[str, Any]
     generation_config: dict[str, Any]
     tensors: dict[str, TensorEntry]
+    tokenizer_folder: Path  # where the tokeniser's files are, if anywhere
 
 
 def is_checkpoint(folder: Path) -> bool:
-    """Whether the folder looks like a checkpoint, complete or not: it has a `config.json`."""
-    return (folder / CONFIG).is_file()
+    """Whether the folder looks like a checkpoint, complete or not: it has a `config.json`. So does a `.pt` file."""
+    return (folder / CONFIG).is_file() or is_openai_file(folder)
 
 
-def open_checkpoint(folder: Path) -> Checkpoint:
+def is_openai_file(path: Path) -> bool:
+    """Whether this is a file that OpenAI's Whisper may be in."""
+    return path.suffix == openai.SUFFIX and path.is_file()
+
+
+def open_checkpoint(folder: Path, tokenizer: Path | None = None) -> Checkpoint:
     """Read the configs and index the weights: safetensors where there are any, else torch's files.
+
+    folder: or a `.pt` file of OpenAI's Whisper. tokenizer: the folder of the tokeniser's files, where they are not
+    beside the weights.
 
     Raises `CheckpointError` where the folder is none, has no config or no weights, or these are damaged.
     """
+    if is_openai_file(folder):
+        config, tensors = openai.read_file(folder)
+        return Checkpoint(folder, config, {}, tensors, tokenizer or folder.parent)
     if not folder.is_dir():
         raise CheckpointError(f"{folder} is not a folder")
     if not is_checkpoint(folder):
@@ -55,6 +67,7 @@ def open_checkpoint(folder: Path) -> Checkpoint:
         config=config,
         generation_config=read_json_object(generation_config) if generation_config.is_file() else {},
         tensors=_index(folder),
+        tokenizer_folder=tokenizer or folder,
     )
 
 

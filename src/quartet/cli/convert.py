@@ -25,13 +25,14 @@ def convert(args: argparse.Namespace) -> None:
             calibration_text=args.calibration_text,
             report=args.report,
             revision=args.revision,
+            tokenizer=args.tokenizer,
             languages=args.languages.split(",") if args.languages is not None else (),
             texts=args.text,
             force=args.force,
             progress=progress,
         )
     if manifest.tokenizer is None:
-        log.warning("%s has no tokeniser files: the model runs on ids only", args.source)
+        log.warning("%s has no tokeniser files: the model runs on ids only, unless --tokenizer names them", args.source)
     size = sum(entry.bytes for entry in manifest.files.values())
     log.info("%s: %s, %s, %.1f MB", args.out_dir, manifest.name, manifest.precision, size / 1e6)
     if manifest.pruning:

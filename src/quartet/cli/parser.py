@@ -163,6 +163,9 @@ def _convert(p: argparse.ArgumentParser) -> None:
     )
     p.add_argument("--revision", metavar="REV", help="branch, tag or commit on the hub")
     p.add_argument(
+        "--tokenizer", metavar="DIR_OR_NAME", help="folder, alias, org/name with the tokeniser, where SOURCE has none"
+    )
+    p.add_argument(
         "--languages", metavar="LANGS", help="keep only the vocabulary of these, e.g. en,fr; default: keep all of it"
     )
     p.add_argument(

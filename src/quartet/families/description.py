@@ -1,5 +1,6 @@
 """What a family says of a checkpoint for the manifest."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from quartet.spec import Generation, Language, Speech, TokenizerSpec, Tokens
@@ -20,4 +21,4 @@ class Description:
     tokenizer_files: tuple[str, ...]
     max_target_length: int | None = None  # None: as long as the source
     speech: Speech | None = None
-    made_files: dict[str, bytes] = field(default_factory=dict)  # tokeniser files that the checkpoint has otherwise
+    made_files: Mapping[str, bytes] = field(default_factory=dict)  # tokeniser files that the checkpoint has otherwise

@@ -4,14 +4,16 @@ Every size has this shape: tiny to large-v3 (128 mel bins), turbo and distil-whi
 English ones, whose vocabulary has one token less and which are given neither language nor task.
 """
 
+from dataclasses import replace
 from typing import Any
 
 from quartet.checkpoint import Checkpoint
+from quartet.checkpoint.openai import ENGLISH_VOCABULARY
 from quartet.errors import UnsupportedModelError
 from quartet.families import bart, tokenizers
 from quartet.families.config import activation, check_heads, generation, integer, stack, tokens
 from quartet.families.description import Description
-from quartet.spec import FrontEnd, Language, Learned, ModelSpec, Speech
+from quartet.spec import FrontEnd, Generation, Language, Learned, ModelSpec, Speech, Tokens
 
 MODEL_TYPES = ("whisper",)
 
@@ -27,7 +29,7 @@ en zh de es ru ko fr ja pt tr pl ca nl ar sv it id hi fi vi he uk el ms cs ro da
 te fa lv bn sr az sl kn et mk br eu is hy ne mn bs kk sq sw gl mr pa si km sn yo so af oc ka be tg sd gu am yi lo uz fo
 ht ps tk nn mt sa lb my bo tl mg as tt haw ln ha ba jw su yue
 """
-ENGLISH_VOCABULARY = 51_864  # rows of the embedding of models that know English only; one more and they know them all
+SPACE = 220  # in GPT-2's vocabulary and in the multilingual one alike
 
 # Our names of tensors -> those of OpenAI's checkpoints, to be replaced from the first to the last.
 OPENAI_NAMES = (
@@ -105,11 +107,11 @@ def describe(checkpoint: Checkpoint) -> Description:
     no_timestamps = int(asked.get("no_timestamps_token_id", config["vocab_size"] - TIMESTAMPS - 1))
     tasks = asked.get("task_to_id") or {"transcribe": no_timestamps - 4, "translate": no_timestamps - 5}
     start = tokens(config, unk=None)
-    found = tokenizers.whisper(checkpoint.folder)
+    found = tokenizers.whisper(checkpoint.tokenizer_folder)
     initial = asked.get("max_initial_timestamp_index")
     return Description(
         tokens=start,
-        generation=generation(config, asked, default_length=length),
+        generation=suppressed(checkpoint, generation(config, asked, default_length=length), start, no_timestamps),
         source_prompt=(),
         target_prompt=("decoder_start", "source", "task") if multilingual else ("decoder_start",),
         max_source_length=positions,
@@ -118,6 +120,7 @@ def describe(checkpoint: Checkpoint) -> Description:
         languages=languages(asked, start.decoder_start, tasks) if multilingual else (),
         tokenizer=found.spec if found else None,
         tokenizer_files=found.files if found else (),
+        made_files=found.made if found else {},
         speech=Speech(
             mel_bins=integer(config, "num_mel_bins"),
             sampling_rate=SAMPLING_RATE,
@@ -138,6 +141,19 @@ def describe(checkpoint: Checkpoint) -> Description:
     )
 
 
+def suppressed(checkpoint: Checkpoint, read: Generation, start: Tokens, no_timestamps: int) -> Generation:
+    """What must not be generated, as OpenAI has it, where the checkpoint does not say: signs that nobody speaks, tasks
+    and other tokens that steer; at the beginning a space and the end."""
+    if read.suppress_tokens:
+        return read
+    steering = (start.decoder_start, *range(no_timestamps - 5, no_timestamps))
+    return replace(
+        read,
+        suppress_tokens=(*tokenizers.non_speech(checkpoint.tokenizer_folder), *steering),
+        begin_suppress_tokens=(SPACE, start.eos),
+    )
+
+
 def languages(asked: dict[str, Any], decoder_start: int, tasks: dict[str, int]) -> tuple[Language, ...]:
     """The languages by the ids of their tokens, which lie between the decoder start and the tasks."""
     ids = {code.strip("<|>"): int(token) for code, token in (asked.get("lang_to_id") or {}).items()}
@@ -152,7 +168,7 @@ def languages(asked: dict[str, Any], decoder_start: int, tasks: dict[str, int]) 
 
 
 def alignment_heads(config: dict[str, Any], asked: dict[str, Any]) -> tuple[tuple[int, int], ...]:
-    """(layer, head) whose cross-attention follows the audio; where nobody says, all of the later half, as in OpenAI's."""
+    """(layer, head) whose attention follows the audio; where nobody says, all of the later half, as OpenAI has it."""
     named = asked.get("alignment_heads")
     if named:
         return tuple((int(layer), int(head)) for layer, head in named)

@@ -68,9 +68,7 @@ def decoder_self_attention(
     return _project_out(b, mixed, module, width), key, value
 
 
-def causal_self_attention(
-    b: Builder, x: ir.Value, module: str, width: int, heads: int, key_bias: bool
-) -> ir.Value:
+def causal_self_attention(b: Builder, x: ir.Value, module: str, width: int, heads: int, key_bias: bool) -> ir.Value:
     """What `decoder_self_attention` gives without a past, for all tokens `x` [b, t, d] of known texts."""
     values, bias = _query_key_value(b, x, module, width, key_bias)
     attributes = {"num_heads": heads, "unidirectional": 1}

@@ -172,8 +172,9 @@ def cache_layer(b: Builder, spec: ModelSpec, layer: int, states: ir.Value) -> No
 def decoder(spec: ModelSpec, recipe: Recipe) -> Builder:
     """Embeddings [b, t, d] of the next tokens and the cache to `pre_logits` [b, t, d] and the cache with t tokens more.
 
-    Each of the tokens sees those before it: a step of the search feeds one, a prompt goes in at once. The encoder part of the cache and its mask are per source: b rows of them, or fewer where each source has the same
-    number of rows, one after the other, as in beam search.
+    Each of the tokens sees those before it: a step of the search feeds one, a prompt goes in at once. The
+    encoder part of the cache and its mask are per source: b rows of them, or fewer where each source has the same number
+    of rows, one after the other, as in beam search.
     """
     b = Builder(DECODER, recipe)
     d, stack = spec.d_model, spec.decoder
@@ -223,7 +224,7 @@ def decoder_layer(
     source: tuple[ir.Value, ir.Value, ir.Value | None],
     per_source: ir.Value | None = None,
 ) -> tuple[tuple[ir.Value, ir.Value], ir.Value]:
-    """(residual, hidden) after a layer, from (residual, result of its self-attention) on, and its queries; all [b, t, d].
+    """(residual, hidden) after a layer, from (residual, self-attention's result) on, and its queries; all [b, t, d].
 
     source: key and value of the encoder part of the cache, and the mask of both; per_source: see `cross_attention`.
     """

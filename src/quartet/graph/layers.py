@@ -69,9 +69,7 @@ def vector(b: Builder, sources: tuple[str, ...], size: int, name: str) -> ir.Val
     return b.weight(Weight(name, sources, (size,)))
 
 
-def convolution(
-    b: Builder, x: ir.Value, module: str, channels: tuple[int, int], stride: int
-) -> ir.Value:
+def convolution(b: Builder, x: ir.Value, module: str, channels: tuple[int, int], stride: int) -> ir.Value:
     """A convolution over the last axis of `x` [b, in, n], with windows of three: [b, out, (n - 1) // stride + 1]."""
     inputs, outputs = channels
     name = path(module)

@@ -107,9 +107,7 @@ def decode_one_token(model: Sessions, state: DecoderState, tokens: Ids) -> OrtVa
     return decode_tokens(model, state, tokens[:, None])[0]
 
 
-def decode_tokens(
-    model: Sessions, state: DecoderState, tokens: Ids, more: Sequence[str] = ()
-) -> tuple[OrtValue, ...]:
+def decode_tokens(model: Sessions, state: DecoderState, tokens: Ids, more: Sequence[str] = ()) -> tuple[OrtValue, ...]:
     """Feed tokens [b, t], as the head numbers them; each sees those before it, and the past grows by t.
 
     Returns `pre_logits` [b, t, d], then what other outputs were asked for by name.

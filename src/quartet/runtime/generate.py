@@ -247,9 +247,7 @@ def _hypothesis(search_: Search, history: Ids, total: float, row: int) -> Hypoth
 # ---- beams ------------------------------------------------------------------------------------------------------
 
 
-def beam_search(
-    search_: Search, state: DecoderState, pre_logits: OrtValue, beam_size: int
-) -> list[list[Hypothesis]]:
+def beam_search(search_: Search, state: DecoderState, pre_logits: OrtValue, beam_size: int) -> list[list[Hypothesis]]:
     """The finished hypotheses of each row, best first; `pre_logits` [r, 1, d] are those of the prefix's last token."""
     prefix = search_.common_prefix()
     rows = np.arange(len(prefix))

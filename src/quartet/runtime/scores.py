@@ -35,7 +35,9 @@ class Scores:
     log_sum_exp: Floats  # [r] of the logits before any edit
     raised: bool = False  # a rule may have lifted a logit that was not among the best
     forced: NDArray[np.bool_] = field(init=False)  # [r] rows with a single token left, whatever it scores
-    _share: NDArray[np.float64] = field(init=False)  # [r] of all probability, what the edits counted so far left or made
+    _share: NDArray[np.float64] = field(
+        init=False
+    )  # [r] of all probability, what the edits counted so far left or made
     _edits: list[tuple[Ids, Ids, Floats]] = field(default_factory=list)  # rows, tokens, and the logits they had
     _counted: int = 0  # of the edits, those that `_share` knows
 
@@ -149,7 +151,8 @@ class Scores:
 
 
 def _probabilities(logits: Floats, total: Floats) -> NDArray[np.float64]:
-    return np.exp(logits - total, dtype=np.float64)
+    probabilities: NDArray[np.float64] = np.exp(logits - total, dtype=np.float64)
+    return probabilities
 
 
 def _shares(logits: Floats, total: Floats) -> NDArray[np.float64]:

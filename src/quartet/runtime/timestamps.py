@@ -1,8 +1,8 @@
 """Timestamps between the words of a transcript: where they may and must come (Radford et al. 2022).
 
 The rules and their order are those of OpenAI's `ApplyTimestampRules`, which transformers has as
-`WhisperTimeStampLogitsProcessor`. Timestamps come in pairs, the end of a segment and the beginning of the next one; they
-never go back; the first token is one.
+`WhisperTimeStampLogitsProcessor`. Timestamps come in pairs, the end of a segment and the beginning of the next
+one; they never go back; the first token is one.
 """
 
 from dataclasses import dataclass

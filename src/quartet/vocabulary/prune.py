@@ -14,7 +14,7 @@ from quartet.checkpoint.tensors import TensorEntry, take_rows
 from quartet.errors import CheckpointError, LanguageError, OptionError
 from quartet.families.description import Description
 from quartet.runtime.languages import resolve
-from quartet.spec import Language, ModelSpec, Pruning, TokenizerSpec, file_entry
+from quartet.spec import Language, Learned, ModelSpec, Pruning, Sinusoidal, TokenizerSpec, file_entry
 from quartet.vocabulary.ids import NewIds, renamed, renamed_generation, renamed_tokens
 from quartet.vocabulary.pieces import CONTROL_TYPES, read_pieces, without
 from quartet.vocabulary.rows import Side, rows_of, sides
@@ -60,7 +60,7 @@ def prune(
             spec,
             vocab_size=len(target),
             source_vocab_size=None if spec.source_vocab_size is None else len(source),
-            positions=replace(spec.positions, padding_id=renamed(spec.positions.padding_id, target)),
+            positions=_positions(spec.positions, target),
         ),
         replace(
             description,
@@ -74,6 +74,13 @@ def prune(
         source,
         target,
     )
+
+
+def _positions(positions: Sinusoidal | Learned, ids: NewIds) -> Sinusoidal | Learned:
+    """The positions, with the padding's new id where they ask for it."""
+    if isinstance(positions, Learned):
+        return positions
+    return replace(positions, padding_id=renamed(positions.padding_id, ids))
 
 
 def _languages(available: tuple[Language, ...], names: Sequence[str]) -> tuple[Language, ...]:
