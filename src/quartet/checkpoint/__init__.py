@@ -26,7 +26,7 @@ FOREIGN = ("tf_model.h5", "flax_model.msgpack", "rust_model.ot", "*.gguf", "*.on
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A folder in the layout of transformers, or what stands for one; an empty `generation_config` where it has none."""
+    """A folder in the layout of transformers, or what stands for one. `generation_config` may be empty."""
 
     folder: Path
     config: dict[str, Any]

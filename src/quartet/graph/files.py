@@ -173,8 +173,8 @@ def decoder(spec: ModelSpec, recipe: Recipe) -> Builder:
     """Embeddings [b, t, d] of the next tokens and the cache to `pre_logits` [b, t, d] and the cache with t tokens more.
 
     Each of the tokens sees those before it: a step of the search feeds one, a prompt goes in at once. The
-    encoder part of the cache and its mask are per source: b rows of them, or fewer where each source has the same number
-    of rows, one after the other, as in beam search.
+    encoder part of the cache and its mask are per source: b rows of them, or fewer where each source has the same
+    number of rows, one after the other, as in beam search.
     """
     b = Builder(DECODER, recipe)
     d, stack = spec.d_model, spec.decoder
