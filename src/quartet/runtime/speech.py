@@ -103,6 +103,14 @@ class EncodedAudio:
         return EncodedAudio({n: OrtValue.ortvalue_from_numpy(v.numpy()[rows]) for n, v in self.cache.items()})
 
 
+@dataclass(frozen=True)
+class Alignment:
+    """How a window's tokens were heard, each while the ones before it were known."""
+
+    attention: Floats  # [heads, t, s] of the alignment heads, row j while token j is read, j + 1 foretold
+    probabilities: Floats  # [t] of each token before any rule; 1 for the first, which nothing foretells
+
+
 def encode_audio(model: Sessions, features: Floats) -> EncodedAudio:
     """Encode windows of log-mel frames [w, mels, frames]; a shorter window costs less. Raises `OptionError`."""
     speech = speech_of(model)
@@ -322,11 +330,10 @@ def detect_languages(model: Sessions, audio: EncodedAudio) -> list[dict[str, flo
     return [{languages[i].code: float(share[i]) for i in np.argsort(-share, kind="stable")} for share in shares]
 
 
-def align(model: Sessions, audio: EncodedAudio, tokens: Sequence[Sequence[int]]) -> list[Floats]:
-    """Where in each window its tokens were heard: cross-attention [heads, t, s] of the alignment heads, after softmax.
+def align(model: Sessions, audio: EncodedAudio, tokens: Sequence[Sequence[int]]) -> list[Alignment]:
+    """Where in each window its tokens were heard, by cross-attention, and how likely they were.
 
-    tokens: all that the decoder was fed and gave, prompt and end included, one list per window; row j is the attention
-    while token j is read, and token j + 1 foretold. Raises `OptionError`.
+    tokens: all that the decoder was fed and gave, prompt and end included, one list per window. Raises `OptionError`.
     """
     if len(tokens) != audio.windows or not all(tokens):
         raise OptionError(f"{len(tokens)} lists of tokens for {audio.windows} windows; give each window one, not empty")
@@ -339,12 +346,28 @@ def align(model: Sessions, audio: EncodedAudio, tokens: Sequence[Sequence[int]])
     heads = speech_of(model).alignment_heads
     layers = sorted({layer for layer, _ in heads})
     state = start(model, audio.cache, audio.windows)
-    _, *found = decode_tokens(model, state, padded, [query_name(layer) for layer in layers])
+    pre_logits, *found = decode_tokens(model, state, padded, [query_name(layer) for layer in layers])
     queries = dict(zip(layers, (value.numpy() for value in found), strict=True))
     return [
-        np.stack([_attention(model, audio, queries[layer][row, : len(ids)], layer, head, row) for layer, head in heads])
+        Alignment(
+            np.stack(
+                [_attention(model, audio, queries[layer][row, : len(ids)], layer, head, row) for layer, head in heads]
+            ),
+            _foretold(model, pre_logits.numpy()[row, : len(ids) - 1], np.array(ids[1:], np.int64)),
+        )
         for row, ids in enumerate(tokens)
     ]
+
+
+def _foretold(model: Sessions, pre_logits: Floats, tokens: Ids) -> Floats:
+    """Probabilities [t + 1] of tokens [t], each by its row of `pre_logits` [t, d]; the first is 1."""
+    if not len(tokens):
+        return np.ones(1, np.float32)
+    scores = read_scores(model, OrtValue.ortvalue_from_numpy(np.ascontiguousarray(pre_logits[:, None])))
+    logits = scores.logits[np.arange(len(tokens)), tokens]
+    if model.candidates is not None:
+        logits = rescored(pre_logits, model.candidates, tokens[:, None])[:, 0]
+    return np.concatenate([np.ones(1, np.float32), np.exp(logits - scores.log_sum_exp)])
 
 
 def _attention(model: Sessions, audio: EncodedAudio, queries: Floats, layer: int, head: int, window: int) -> Floats:
