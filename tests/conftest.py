@@ -21,10 +21,20 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def opus_mt() -> Path:
     """The real opus-mt-en-fr checkpoint."""
+    return _real("opus-mt-en-fr", "pytorch_model.bin")
+
+
+@pytest.fixture(scope="session")
+def whisper_base() -> Path:
+    """The real whisper-base checkpoint."""
+    return _real("whisper-base", "model.safetensors")
+
+
+def _real(name: str, weights: str) -> Path:
     models = Path(os.environ.get("QUARTET_TEST_MODELS") or Path.home() / ".cache" / "quartet-models")
-    folder = models / "opus-mt-en-fr"
-    if not (folder / "pytorch_model.bin").is_file():
-        pytest.skip(f"{folder} has no checkpoint: fetch it with `python ../shared/models/get_models.py`")
+    folder = models / name
+    if not (folder / weights).is_file():
+        pytest.skip(f"{folder} has no checkpoint: fetch it with `python ../shared/models/get_models.py {name}`")
     return folder
 
 

@@ -112,7 +112,11 @@ def test_attention_of_the_alignment_heads(case):
     audio = encode_audio(model, tiny_speech.features(name))
     prompt = tiny_speech.VARIANTS[name].prompt
     found = align(model, audio, [prompt + window["timestamps"]["ids"] for window in windows])
-    for i, attention in enumerate(found):
+    for i, one in enumerate(found):
         expected = arrays[f"{name}/{i}/attention"]
-        assert attention.shape == expected.shape
-        assert np.abs(attention - expected).max() < 1e-5
+        assert one.attention.shape == expected.shape
+        assert np.abs(one.attention - expected).max() < 1e-5
+        fed, logits = prompt + windows[i]["timestamps"]["ids"], arrays[f"{name}/{i}/logits"].astype(np.float64)
+        shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        assert one.probabilities[0] == 1
+        assert one.probabilities[1:] == pytest.approx(shares[np.arange(len(fed) - 1), fed[1:]], abs=1e-4)

@@ -8,7 +8,7 @@ import pytest
 import tiny_speech
 from checkpoint_files import write_torch_zip, write_torch_zip_raw
 from quartet import models
-from quartet.checkpoint import openai, open_checkpoint
+from quartet.checkpoint import open_checkpoint, openai
 from quartet.conversion import convert, convert_folder
 from quartet.errors import CheckpointError, ModelNotFoundError
 from quartet.families.whisper import openai_name
@@ -48,7 +48,9 @@ def test_the_weights_are_those_of_the_other_layout(wide, tmp_path):
     assert manifest.name == "turbo"
     assert manifest.shapes.max_target_length == tiny_speech.TARGET_POSITIONS
     for file in FILES:
-        assert (tmp_path / "a" / f"{file}.onnx.data").read_bytes() == (tmp_path / "b" / f"{file}.onnx.data").read_bytes()
+        assert (tmp_path / "a" / f"{file}.onnx.data").read_bytes() == (
+            tmp_path / "b" / f"{file}.onnx.data"
+        ).read_bytes()
 
 
 def test_sizes_become_a_config():

@@ -10,7 +10,7 @@ from checkpoint_files import write_safetensors
 from quartet.checkpoint import open_checkpoint
 from quartet.conversion import convert_folder
 from quartet.errors import CheckpointError, OptionError, UnsupportedModelError
-from quartet.families.whisper import describe, openai_name, read_spec, tensor_names
+from quartet.families.whisper import ALIGNMENT_HEADS, describe, openai_name, read_spec, tensor_names
 from quartet.graph import files
 from quartet.quantize.recipes import recipe_of
 from quartet.spec import Language
@@ -90,7 +90,18 @@ def test_ids_follow_from_the_vocabulary_of_a_multilingual_model(tmp_path):
     assert found.target_prompt == ("decoder_start", "source", "task")
     assert set(found.generation.suppress_tokens) == {50258, *range(50358, 50363)}
     assert found.generation.begin_suppress_tokens == (220, 50257)
-    assert speech.alignment_heads == tuple((layer, head) for layer in (3, 4, 5) for head in range(8))
+    assert speech.alignment_heads[:2] == ((3, 1), (4, 2))
+
+
+def test_without_known_heads_all_of_the_later_half_are_taken(tmp_path):
+    found = described(tmp_path, "large-v2").speech.alignment_heads
+    assert found == tuple((layer, head) for layer in range(16, 32) for head in range(20))
+
+
+@pytest.mark.parametrize("known", ALIGNMENT_HEADS)
+def test_known_heads_are_heads_of_the_model(known):
+    layers, heads, _ = known
+    assert all(layer < layers and head < heads for layer, head in ALIGNMENT_HEADS[known])
 
 
 def test_the_third_large_one_has_one_language_more(tmp_path):

@@ -104,7 +104,9 @@ def test_samples_come_again_with_the_same_seed_and_only_then(model, audio):
 
 def test_samples_follow_the_probabilities(model, audio):
     """The first token, drawn 400 times, comes as often as its probability says."""
-    options = DecodingOptions(temperature=1.0, max_new_tokens=1, timestamps=False, suppress_tokens=(), suppress_blank=False)
+    options = DecodingOptions(
+        temperature=1.0, max_new_tokens=1, timestamps=False, suppress_tokens=(), suppress_blank=False
+    )
     one = audio.take([0])
     drawn = [decode_windows(model, one, [PROMPT] * 400, options)[i].tokens for i in range(400)]
     state = start(model, one.cache, 1)
@@ -155,9 +157,12 @@ def test_attention_of_texts_of_unlike_lengths(model, audio):
     together = align(model, audio, tokens)
     for i, ids in enumerate(tokens):
         (alone,) = align(model, audio.take([i]), [ids])
-        assert together[i].shape == (2, len(ids), audio.positions)
-        assert np.abs(together[i] - alone).max() < 1e-5
-        assert together[i].sum(axis=2) == pytest.approx(1, abs=1e-5)
+        attention = together[i].attention
+        assert attention.shape == (2, len(ids), audio.positions)
+        assert np.abs(attention - alone.attention).max() < 1e-5
+        assert attention.sum(axis=2) == pytest.approx(1, abs=1e-5)
+        assert together[i].probabilities == pytest.approx(alone.probabilities, abs=1e-4)
+        assert len(together[i].probabilities) == len(ids)
 
 
 @pytest.mark.parametrize(

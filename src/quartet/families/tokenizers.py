@@ -149,19 +149,19 @@ def whisper(folder: Path) -> Found | None:
 
     Where there is no `tokenizer.json`, one is made of `vocab.json` and `merges.txt`.
     """
-    name, made = "tokenizer.json", {}
+    name, end, made = "tokenizer.json", "<|endoftext|>", {}
     if _has(folder, name):
         tokens = {token["content"]: token["id"] for token in _json(folder / name).get("added_tokens", [])}
     elif _has(folder, "vocab.json", "merges.txt"):
-        tokens = _added(folder)
+        vocab = _json(folder / "vocab.json")
+        tokens = {text: vocab[text] for text in (end,) if text in vocab} | _added(folder)
         made[name] = _byte_pairs(folder, tokens)
     else:
         return None
-    end = tokens.get("<|endoftext|>", _json(folder / "vocab.json").get("<|endoftext|>"))
-    if end is None:
-        raise CheckpointError(f"the tokeniser in {folder} has no <|endoftext|> token, which Whisper's has")
+    if end not in tokens:
+        raise CheckpointError(f"the tokeniser in {folder} has no {end} token, which Whisper's has")
     specials = {text: i for text, i in tokens.items() if not _TIMESTAMP.fullmatch(text)}
-    spec = TokenizerSpec("tokenizers", name, unk_id=end, special_tokens=specials)
+    spec = TokenizerSpec("tokenizers", name, unk_id=tokens[end], special_tokens=specials)
     return Found(spec, (), () if made else (name,), made=made)
 
 

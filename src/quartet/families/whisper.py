@@ -31,6 +31,22 @@ ht ps tk nn mt sa lb my bo tl mg as tt haw ln ha ba jw su yue
 """
 SPACE = 220  # in GPT-2's vocabulary and in the multilingual one alike
 
+# The heads whose attention OpenAI found to follow the audio, by decoder layers, heads and rows of the vocabulary. The
+# first two large ones cannot be told apart.
+ALIGNMENT_HEADS = {
+    (4, 6, 51_864): ((1, 0), (2, 0), (2, 5), (3, 0), (3, 1), (3, 2), (3, 3), (3, 4)),
+    (4, 6, 51_865): ((2, 2), (3, 0), (3, 2), (3, 3), (3, 4), (3, 5)),
+    (6, 8, 51_864): ((3, 3), (4, 7), (5, 1), (5, 5), (5, 7)),
+    (6, 8, 51_865): ((3, 1), (4, 2), (4, 3), (4, 7), (5, 1), (5, 2), (5, 4), (5, 6)),
+    (12, 12, 51_865): ((5, 3), (5, 9), (8, 0), (8, 4), (8, 7), (8, 8), (9, 0), (9, 7), (9, 9), (10, 5)),
+    (24, 16, 51_865): ((13, 15), (15, 4), (15, 15), (16, 1), (20, 0), (23, 4)),
+    (32, 20, 51_866): (
+        *((7, 0), (10, 17), (12, 18), (13, 12), (16, 1)),
+        *((17, 14), (19, 11), (21, 4), (24, 1), (25, 6)),
+    ),
+    (4, 20, 51_866): ((2, 4), (2, 11), (3, 3), (3, 6), (3, 11), (3, 14)),
+}
+
 # Our names of tensors -> those of OpenAI's checkpoints, to be replaced from the first to the last.
 OPENAI_NAMES = (
     ("layers.", "blocks."),
@@ -173,4 +189,5 @@ def alignment_heads(config: dict[str, Any], asked: dict[str, Any]) -> tuple[tupl
     if named:
         return tuple((int(layer), int(head)) for layer, head in named)
     layers, heads = integer(config, "decoder_layers"), integer(config, "decoder_attention_heads")
-    return tuple((layer, head) for layer in range(layers // 2, layers) for head in range(heads))
+    known = ALIGNMENT_HEADS.get((layers, heads, config["vocab_size"]))
+    return known or tuple((layer, head) for layer in range(layers // 2, layers) for head in range(heads))
