@@ -21,10 +21,8 @@ def wav(samples: np.ndarray, rate: int = RATE, channels: int = 1, bytes_per_samp
         out.setnchannels(channels)
         out.setsampwidth(bytes_per_sample)
         out.setframerate(rate)
-        if bytes_per_sample == 1:
-            stored = (samples * 127 + 128).astype(np.uint8)
-        else:
-            stored = (samples * 32767).astype("<i2")
+        eight_bits = (samples * 127 + 128).astype(np.uint8)
+        stored = eight_bits if bytes_per_sample == 1 else (samples * 32767).astype("<i2")
         out.writeframes(np.repeat(stored, channels).tobytes())
     return file.getvalue()
 
@@ -71,7 +69,8 @@ def test_a_wav_file_comes_out_as_it_is(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "codec"), [("mp3", "libmp3lame"), ("flac", "flac"), ("ogg", "libopus"), ("mp4", "aac"), ("aiff", "pcm_s16be")]
+    ("name", "codec"),
+    [("mp3", "libmp3lame"), ("flac", "flac"), ("ogg", "libopus"), ("mp4", "aac"), ("aiff", "pcm_s16be")],
 )
 def test_codecs(name, codec):
     found = played(encoded(name, codec, 48_000))
@@ -80,9 +79,7 @@ def test_codecs(name, codec):
     assert abs(spectrum.argmax() * RATE / 8000 - 440) < 5
 
 
-@pytest.mark.parametrize(
-    ("rate", "channels", "width"), [(8000, 1, 1), (96_000, 6, 2), (44_100, 2, 2), (11_025, 1, 2)]
-)
+@pytest.mark.parametrize(("rate", "channels", "width"), [(8000, 1, 1), (96_000, 6, 2), (44_100, 2, 2), (11_025, 1, 2)])
 def test_any_rate_and_channels(rate, channels, width):
     found = played(wav(tone(rate=rate), rate, channels, width))
     assert abs(len(found) - RATE) <= 2
@@ -166,7 +163,7 @@ def test_samples_that_are_no_numbers():
         played(samples)
     header, data = wav(np.zeros(2))[:44], np.array([0, np.inf], "<f4").tobytes()
     floats = header[:20] + struct.pack("<HHIIHH", 3, 1, RATE, 4 * RATE, 4, 32) + b"data" + struct.pack("<I", 8) + data
-    with pytest.raises(AudioError, match="sample 1 .* is inf"):
+    with pytest.raises(AudioError, match=r"sample 1 .* is inf"):
         played(floats)
 
 

@@ -169,8 +169,8 @@ def _cut(run: tuple[int, int], probabilities: Probabilities, longest: int | None
 
 def _padded(spans: Sequence[Span], samples: int, padding: int) -> list[Span]:
     """Spans that are longer at both ends, but never reach into each other."""
-    befores = [0, *(span.end for span in spans[:-1])]
-    afters = [*(span.start for span in spans[1:]), samples]
+    befores = [0, *(span.end for span in spans)][: len(spans)]
+    afters = [*(span.start for span in spans), samples][-len(spans) :] if spans else []
     last = len(spans) - 1
     return [
         Span(

@@ -1,0 +1,131 @@
+"""How fast is a recording transcribed, and in how much memory? Against faster-whisper int8 on the same weights.
+
+    python benchmarks/transcription.py whisper-base --ctranslate2 FOLDER --data ../shared/data/flores-dev --minutes 10
+    python benchmarks/transcription.py whisper-base --length
+
+The recording is English read by espeak-ng (`speech.py`). Every run is a process of its own, contenders take turns; the
+time is from the call to the last segment, after loading; the peak is the largest resident set (VmHWM), everything
+included. Language given, timestamps, beam 5, no voice detection, no fallback, no text of the window before.
+FOLDER is made by `ct2-transformers-converter`. With `--length` quartet alone hears 2 minutes and 2 hours of sound that
+nobody would transcribe (mostly silence with a sentence now and then): memory must not grow with the length.
+"""
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from report import last_line, table
+
+from quartet.speech.audio import RATE, Samples
+from speech import read_aloud, write_wav
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", help="a folder that is converted already, or a checkpoint")
+    parser.add_argument("--precisions", nargs="*", default=["int8", "int4"])
+    parser.add_argument("--ctranslate2", type=Path)
+    parser.add_argument("--data", type=Path, help="folder with en.txt")
+    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--length", action="store_true", help="memory against length instead")
+    parser.add_argument(
+        "--one", nargs=3, metavar=("KIND", "PRECISION", "FILE"), help="one run (for this script itself)"
+    )
+    args = parser.parse_args()
+    if args.one:
+        print(*one_run(args, *args.one))
+        return
+    with tempfile.TemporaryDirectory() as work:
+        if args.length:
+            against_length(args, Path(work))
+        else:
+            against_each_other(args, Path(work))
+
+
+def against_each_other(args: argparse.Namespace, work: Path) -> None:
+    file = write_wav(
+        work / "talk.wav", of_length(read_aloud(args.data / "en.txt", "en", work, 40).samples, args.minutes)
+    )
+    contenders = [("quartet", precision) for precision in args.precisions]
+    contenders += [("faster-whisper", "int8")] if args.ctranslate2 else []
+    runs = {contender: [] for contender in contenders}
+    for _ in range(args.rounds):
+        for contender in contenders:
+            runs[contender].append(in_a_process(args, *contender, file))
+    found = {who: [statistics.median(values) for values in zip(*those, strict=True)] for who, those in runs.items()}
+    base = found.get(("faster-whisper", "int8"))
+    rows = [[*who, f"{s:.1f} s", f"{mb:.0f} MB", *ratios(base, s, mb)] for who, (s, mb) in found.items()]
+    table(("contender", "precision", "time", "peak", "speed ÷ faster-whisper", "peak ÷ faster-whisper"), rows)
+    last_line({"runs": {" ".join(who): those for who, those in runs.items()}, "minutes": args.minutes})
+
+
+def ratios(base: list[float] | None, seconds: float, megabytes: float) -> list[str]:
+    return [f"{base[0] / seconds:.2f}×", f"{megabytes / base[1]:.2f}×"] if base else ["", ""]
+
+
+def against_length(args: argparse.Namespace, work: Path) -> None:
+    rows = []
+    for minutes in (2, 120):
+        file = write_wav(work / f"{minutes}.wav", mostly_silence(minutes))
+        rows.append((f"{minutes} minutes", f"{in_a_process(args, 'quartet', args.precisions[0], file)[1]:.0f} MB"))
+    table(("recording", "peak"), rows)
+    last_line({"rows": rows})
+
+
+def in_a_process(args: argparse.Namespace, kind: str, precision: str, file: Path) -> list[float]:
+    """Seconds and megabytes."""
+    command = [
+        sys.executable,
+        __file__,
+        args.model,
+        "--threads",
+        str(args.threads),
+        "--one",
+        kind,
+        precision,
+        str(file),
+    ]
+    command += ["--ctranslate2", str(args.ctranslate2)] if args.ctranslate2 else []
+    command += ["--length"] if args.length else []
+    return [float(x) for x in subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()]
+
+
+def one_run(args: argparse.Namespace, kind: str, precision: str, file: str) -> tuple[float, float]:
+    options = {"beam_size": 5, "temperature": 0.0, "condition_on_previous_text": False, "vad_filter": args.length}
+    if kind == "quartet":
+        from quartet import Transcriber  # noqa: PLC0415 - each in a process of its own
+
+        model = Transcriber(args.model, precision=precision, threads=args.threads)
+    else:
+        from faster_whisper import WhisperModel  # noqa: PLC0415
+
+        model = WhisperModel(str(args.ctranslate2), compute_type=precision, cpu_threads=args.threads)
+    start = time.perf_counter()
+    segments, _ = model.transcribe(file, "en", **options)
+    for _ in segments:
+        pass
+    status = Path("/proc/self/status").read_text()
+    return time.perf_counter() - start, int(status.partition("VmHWM:")[2].split()[0]) / 1e3
+
+
+def of_length(samples: Samples, minutes: float) -> Samples:
+    return np.resize(samples, int(minutes * 60 * RATE))
+
+
+def mostly_silence(minutes: int) -> Samples:
+    """One second of a voice-like buzz a minute, else faint noise."""
+    minute = np.random.default_rng(0).normal(size=60 * RATE).astype(np.float32) * np.float32(1e-3)
+    time_ = np.arange(RATE) / RATE
+    minute[:RATE] += sum(np.sin(2 * np.pi * 120 * k * time_) / k for k in range(1, 20)).astype(np.float32) / 4
+    return np.tile(minute, minutes)
+
+
+if __name__ == "__main__":
+    main()
