@@ -56,7 +56,7 @@ def test_the_reference_generates_what_the_library_does(variant: str, reference: 
     assert len({tuple(tokens) for tokens in generated}) > 1
 
 
-@pytest.mark.parametrize("precision", ["fp32", "int4"])
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_the_reference_hears_what_the_library_does(precision: str, reference: dict[str, Any], tmp_path: Path) -> None:
     convert_folder(tiny_speech.make(tmp_path / "checkpoint", "128-mels"), tmp_path / "quartet", precision=precision)
     model = open_sessions(tmp_path / "quartet", threads=1)
