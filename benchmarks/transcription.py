@@ -3,9 +3,9 @@
     python benchmarks/transcription.py whisper-base --ctranslate2 FOLDER --data ../shared/data/flores-dev --minutes 10
     python benchmarks/transcription.py whisper-base --length
 
-The recording is English read by espeak-ng (`speech.py`). Every run is a process of its own, contenders take turns; the
-time is from the call to the last segment, after loading; the peak is the largest resident set (VmHWM), everything
-included. Language given, timestamps, beam 5, no voice detection, no fallback, no text of the window before.
+The recording is English read by espeak-ng (`speech.py`). Every run is a process of its own, contenders take turns;
+times are from the call to the last segment, after loading: by the clock, and of all threads on the CPU, which other
+work on the machine disturbs less. The peak is the largest resident set (VmHWM), everything included. Language given, timestamps, beam 5, no voice detection, no fallback, no text of the window before.
 FOLDER is made by `ct2-transformers-converter`. With `--length` quartet alone hears 2 minutes and 2 hours of sound that
 nobody would transcribe (mostly silence with a sentence now and then): memory must not grow with the length.
 """
@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 from report import last_line, table
 
+from quartet.models import ready
 from quartet.speech.audio import RATE, Samples
 from speech import read_aloud, write_wav
 
@@ -42,6 +43,8 @@ def main() -> None:
     if args.one:
         print(*one_run(args, *args.one))
         return
+    for precision in args.precisions:
+        ready(args.model, precision)  # converted before anything is measured
     with tempfile.TemporaryDirectory() as work:
         if args.length:
             against_length(args, Path(work))
@@ -61,26 +64,29 @@ def against_each_other(args: argparse.Namespace, work: Path) -> None:
             runs[contender].append(in_a_process(args, *contender, file))
     found = {who: [statistics.median(values) for values in zip(*those, strict=True)] for who, those in runs.items()}
     base = found.get(("faster-whisper", "int8"))
-    rows = [[*who, f"{s:.1f} s", f"{mb:.0f} MB", *ratios(base, s, mb)] for who, (s, mb) in found.items()]
-    table(("contender", "precision", "time", "peak", "speed ÷ faster-whisper", "peak ÷ faster-whisper"), rows)
+    rows = [
+        [*who, f"{clock:.1f} s", f"{cpu:.1f} s", f"{peak:.0f} MB", *ratios(base, (clock, cpu, peak))]
+        for who, (clock, cpu, peak) in found.items()
+    ]
+    table(("contender", "precision", "time", "CPU time", "peak", "time ÷ faster-whisper", "CPU ÷", "peak ÷"), rows)
     last_line({"runs": {" ".join(who): those for who, those in runs.items()}, "minutes": args.minutes})
 
 
-def ratios(base: list[float] | None, seconds: float, megabytes: float) -> list[str]:
-    return [f"{base[0] / seconds:.2f}×", f"{megabytes / base[1]:.2f}×"] if base else ["", ""]
+def ratios(base: list[float] | None, values: tuple[float, ...]) -> list[str]:
+    return [f"{value / other:.2f}×" for value, other in zip(values, base or (), strict=False)]
 
 
 def against_length(args: argparse.Namespace, work: Path) -> None:
     rows = []
     for minutes in (2, 120):
         file = write_wav(work / f"{minutes}.wav", mostly_silence(minutes))
-        rows.append((f"{minutes} minutes", f"{in_a_process(args, 'quartet', args.precisions[0], file)[1]:.0f} MB"))
+        rows.append((f"{minutes} minutes", f"{in_a_process(args, 'quartet', args.precisions[0], file)[-1]:.0f} MB"))
     table(("recording", "peak"), rows)
     last_line({"rows": rows})
 
 
 def in_a_process(args: argparse.Namespace, kind: str, precision: str, file: Path) -> list[float]:
-    """Seconds and megabytes."""
+    """Seconds by the clock and on the CPU, and megabytes."""
     command = [
         sys.executable,
         __file__,
@@ -97,7 +103,7 @@ def in_a_process(args: argparse.Namespace, kind: str, precision: str, file: Path
     return [float(x) for x in subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()]
 
 
-def one_run(args: argparse.Namespace, kind: str, precision: str, file: str) -> tuple[float, float]:
+def one_run(args: argparse.Namespace, kind: str, precision: str, file: str) -> tuple[float, float, float]:
     options = {"beam_size": 5, "temperature": 0.0, "condition_on_previous_text": False, "vad_filter": args.length}
     if kind == "quartet":
         from quartet import Transcriber  # noqa: PLC0415 - each in a process of its own
@@ -107,12 +113,16 @@ def one_run(args: argparse.Namespace, kind: str, precision: str, file: str) -> t
         from faster_whisper import WhisperModel  # noqa: PLC0415
 
         model = WhisperModel(str(args.ctranslate2), compute_type=precision, cpu_threads=args.threads)
-    start = time.perf_counter()
+    start, before = time.perf_counter(), time.process_time()
     segments, _ = model.transcribe(file, "en", **options)
     for _ in segments:
         pass
     status = Path("/proc/self/status").read_text()
-    return time.perf_counter() - start, int(status.partition("VmHWM:")[2].split()[0]) / 1e3
+    return (
+        time.perf_counter() - start,
+        time.process_time() - before,
+        int(status.partition("VmHWM:")[2].split()[0]) / 1e3,
+    )
 
 
 def of_length(samples: Samples, minutes: float) -> Samples:

@@ -68,18 +68,23 @@ def test_the_tokens_are_those_of_transformers(quartet, features):
 
 
 def test_attention_follows_the_audio(quartet, features):
-    """Read one after the other, the words of the speech are heard later and later, within its 11 seconds."""
+    """One after the other, the words of the speech are heard later and later, within its 11 seconds.
+
+    The row of a token says where the next one was heard.
+    """
     model = open_sessions(quartet, threads=2)
     (found,) = align(model, encode_audio(model, features), [[*PROMPT, *REFERENCE, 50257]])
-    heard = found.attention.mean(axis=0).argmax(axis=1)[len(PROMPT) + 1 : len(PROMPT) + len(REFERENCE) - 1] * 0.02
-    assert (np.diff(heard) >= -1.0).all()
+    heard = found.attention.mean(axis=0).argmax(axis=1)[len(PROMPT) : len(PROMPT) + len(REFERENCE) - 3] * 0.02
+    assert np.corrcoef(heard, np.arange(len(heard)))[0, 1] > 0.9
     assert heard[0] < 2
     assert 9 < heard[-1] < 11.5
 
 
 def test_openais_file_of_the_same_weights(whisper_base, tmp_path):
     checkpoint = open_checkpoint(whisper_base)
-    tensors = {openai_name(n.removeprefix("model.")): read(e) for n, e in checkpoint.tensors.items() if "proj" not in n[:9]}
+    tensors = {
+        openai_name(n.removeprefix("model.")): read(e) for n, e in checkpoint.tensors.items() if "proj" not in n[:9]
+    }
     dims = {"n_mels": 80, "n_vocab": 51865, "n_audio_ctx": 1500, "n_audio_state": 512, "n_audio_head": 8}
     dims |= {"n_audio_layer": 6, "n_text_ctx": 448, "n_text_state": 512, "n_text_head": 8, "n_text_layer": 6}
     write_torch_zip(tmp_path / "base.pt", tensors, "float16", "model_state_dict", dims)
