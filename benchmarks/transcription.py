@@ -3,9 +3,10 @@
     python benchmarks/transcription.py whisper-base --ctranslate2 FOLDER --data ../shared/data/flores-dev --minutes 10
     python benchmarks/transcription.py whisper-base --length
 
-The recording is English read by espeak-ng (`speech.py`). Every run is a process of its own, contenders take turns;
-times are from the call to the last segment, after loading: by the clock, and of all threads on the CPU, which other
-work on the machine disturbs less. The peak is the largest resident set (VmHWM), everything included. Language given, timestamps, beam 5, no voice detection, no fallback, no text of the window before.
+The recording is English read by espeak-ng (`speech.py`). Every run is a process of its
+own, contenders take turns. Times are from the call to the last segment, after loading: by the clock, and of all threads
+on the CPU, which other work on the machine disturbs less. The peak is the largest resident set (VmHWM), everything
+included. Language given, timestamps, beam 5, no voice detection, no fallback, no text of the window before.
 FOLDER is made by `ct2-transformers-converter`. With `--length` quartet alone hears 2 minutes and 2 hours of sound that
 nobody would transcribe (mostly silence with a sentence now and then): memory must not grow with the length.
 """

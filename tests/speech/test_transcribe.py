@@ -1,4 +1,4 @@
-"""The whole way with a small random model that hears windows of one second and talks nonsense, so all limits are off."""
+"""The whole way with a small random model: it hears windows of one second and talks nonsense, so limits are off."""
 
 import io
 import json
@@ -15,7 +15,7 @@ from quartet.conversion import convert_folder
 from quartet.errors import LanguageError, OptionError
 from quartet.speech.audio import RATE
 from quartet.speech.prompts import Prompter
-from test_audio import Unseekable, encoded, tone, wav
+from sounds import Unseekable, encoded, tone, wav
 
 pytest.importorskip("av")
 
