@@ -9,6 +9,7 @@ import tiny
 import tiny_speech
 from quartet.conversion import convert_folder
 from quartet.errors import ManifestError
+from quartet.runtime.sessions import open_sessions
 from quartet.spec import FORMAT_VERSION, MANIFEST_NAME, Manifest
 
 
@@ -76,3 +77,11 @@ def test_a_damaged_manifest_is_named(folder, text):
     (folder / MANIFEST_NAME).write_text(text)
     with pytest.raises(ManifestError, match=r"quartet\.json is damaged"):
         Manifest.load(folder)
+
+
+@pytest.mark.parametrize("changes", [{"format_version": "1.1"}, {"format_version": "1.0", "embedding": None}])
+def test_files_of_an_older_format_are_not_played(folder, changes):
+    """Their decoders take one token at a time."""
+    change(folder, **changes)
+    with pytest.raises(ManifestError, match="made by an older quartet; convert the model again"):
+        open_sessions(folder, threads=1)

@@ -108,7 +108,7 @@ def test_samples_follow_the_probabilities(model, audio):
         temperature=1.0, max_new_tokens=1, timestamps=False, suppress_tokens=(), suppress_blank=False
     )
     one = audio.take([0])
-    drawn = [decode_windows(model, one, [PROMPT] * 400, options)[i].tokens for i in range(400)]
+    drawn = [found.tokens for found in decode_windows(model, one, [PROMPT] * 400, options)]
     state = start(model, one.cache, 1)
     (pre_logits,) = decode_tokens(model, state, np.array([PROMPT]))
     rows = model.embedding.read(np.arange(VOCABULARY))

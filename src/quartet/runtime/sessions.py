@@ -16,6 +16,7 @@ from quartet.runtime.scores import Floats
 from quartet.spec import CACHE_INITIALIZER, DECODER, ENCODER, LM_HEAD, MANIFEST_NAME, Language, Manifest, file_entry
 from quartet.vocabulary.head import load_rows, selected_head
 
+ONE_TOKEN_FORMATS = ("1.0", "1.1")  # whose decoders take one token at a time
 OPENED = (ENCODER, CACHE_INITIALIZER, DECODER, LM_HEAD)
 
 
@@ -65,7 +66,7 @@ def open_sessions(folder: Path, threads: int | None = None, verify: bool = False
         raise OptionError(f"threads is {threads}; 1 or more is expected")
     manifest = Manifest.load(folder)
     check_files(folder, manifest, verify)
-    if manifest.embedding is None or manifest.lm_head is None:
+    if manifest.embedding is None or manifest.lm_head is None or manifest.format_version in ONE_TOKEN_FORMATS:
         raise ManifestError(f"{folder} was made by an older quartet; convert the model again")
     packed = _packed(folder, manifest, threads)
     try:
