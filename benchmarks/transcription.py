@@ -1,14 +1,14 @@
 """How fast is a recording transcribed, and in how much memory? Against faster-whisper int8 on the same weights.
 
     python benchmarks/transcription.py whisper-base --ctranslate2 FOLDER --data ../shared/data/flores-dev --minutes 10
-    python benchmarks/transcription.py whisper-base --length
+    python benchmarks/transcription.py whisper-base --length --data ../shared/data/flores-dev --precisions int8
 
 The recording is English read by espeak-ng (`speech.py`). Every run is a process of its
 own, contenders take turns. Times are from the call to the last segment, after loading: by the clock, and of all threads
 on the CPU, which other work on the machine disturbs less. The peak is the largest resident set (VmHWM), everything
 included. Language given, timestamps, beam 5, no voice detection, no fallback, no text of the window before.
-FOLDER is made by `ct2-transformers-converter`. With `--length` quartet alone hears 2 minutes and 2 hours of sound that
-nobody would transcribe (mostly silence with a sentence now and then): memory must not grow with the length.
+FOLDER is made by `ct2-transformers-converter`. With `--length` quartet alone hears the same few sentences followed
+by faint noise, 2 minutes and 2 hours in all, with voice detection: memory must not grow with the length.
 """
 
 import argparse
@@ -78,9 +78,10 @@ def ratios(base: list[float] | None, values: tuple[float, ...]) -> list[str]:
 
 
 def against_length(args: argparse.Namespace, work: Path) -> None:
+    speech = read_aloud(args.data / "en.txt", "en", work, 2).samples
     rows = []
     for minutes in (2, 120):
-        file = write_wav(work / f"{minutes}.wav", mostly_silence(minutes))
+        file = write_wav(work / f"{minutes}.wav", and_noise(speech, minutes))
         rows.append((f"{minutes} minutes", f"{in_a_process(args, 'quartet', args.precisions[0], file)[-1]:.0f} MB"))
     table(("recording", "peak"), rows)
     last_line({"rows": rows})
@@ -130,12 +131,10 @@ def of_length(samples: Samples, minutes: float) -> Samples:
     return np.resize(samples, int(minutes * 60 * RATE))
 
 
-def mostly_silence(minutes: int) -> Samples:
-    """One second of a voice-like buzz a minute, else faint noise."""
-    minute = np.random.default_rng(0).normal(size=60 * RATE).astype(np.float32) * np.float32(1e-3)
-    time_ = np.arange(RATE) / RATE
-    minute[:RATE] += sum(np.sin(2 * np.pi * 120 * k * time_) / k for k in range(1, 20)).astype(np.float32) / 4
-    return np.tile(minute, minutes)
+def and_noise(samples: Samples, minutes: int) -> Samples:
+    """The samples, and faint noise for the rest of the time."""
+    noise = np.random.default_rng(0).normal(size=60 * RATE).astype(np.float32) * np.float32(1e-3)
+    return np.concatenate([samples, *[noise] * minutes])[: minutes * 60 * RATE]
 
 
 if __name__ == "__main__":
