@@ -66,11 +66,18 @@ def write_safetensors_raw(path: Path, header: bytes, data: bytes = b"") -> None:
 
 
 def write_torch_zip(
-    path: Path, tensors: dict[str, np.ndarray], dtype: str | None = None, under: str | None = None
+    path: Path,
+    tensors: dict[str, np.ndarray],
+    dtype: str | None = None,
+    under: str | None = None,
+    dims: dict[str, int] | None = None,
 ) -> None:
-    """A file as `torch.save` writes it; `under` nests the state dict in `{under: state_dict, "epoch": 3}`."""
+    """A file as `torch.save` writes it; `under` nests the state dict in `{under: state_dict, "epoch": 3}`.
+
+    With `dims` these are in the place of the epoch, as in OpenAI's checkpoints of Whisper.
+    """
     storages = _Storages(dtype)
-    state_dict = pickled_state_dict(tensors, storages, legacy=False, under=under)
+    state_dict = pickled_state_dict(tensors, storages, legacy=False, under=under, dims=dims)
     write_torch_zip_raw(path, state_dict, {key: data for key, (_, data) in storages.items()})
 
 
@@ -114,14 +121,20 @@ def write_torch_legacy_raw(
 
 
 def pickled_state_dict(
-    tensors: dict[str, np.ndarray], storages: "_Storages", legacy: bool, under: str | None = None
+    tensors: dict[str, np.ndarray],
+    storages: "_Storages",
+    legacy: bool,
+    under: str | None = None,
+    dims: dict[str, int] | None = None,
 ) -> bytes:
     """The pickle of an OrderedDict of tensors, opcode by opcode, since there may be no torch to pickle from."""
     items = b"".join(_op(name) + _op_tensor(array, storages, legacy) for name, array in tensors.items())
     metadata = _op_empty_ordered_dict() + b"}" + _op("_metadata") + _op_empty_ordered_dict() + b"sb"
     state_dict = metadata + b"(" + items + b"u"
     if under is not None:
-        state_dict = b"}(" + _op(under) + state_dict + _op("epoch") + _op(3) + b"u"
+        sizes = b"".join(_op(name) + _op(size) for name, size in (dims or {}).items())
+        other = _op("epoch") + _op(3) if dims is None else _op("dims") + b"}(" + sizes + b"u"
+        state_dict = b"}(" + _op(under) + state_dict + other + b"u"
     return b"\x80\x02" + state_dict + b"."
 
 

@@ -1,5 +1,6 @@
 """Fixtures that all tests share: where the material outside the repository is, and a cache folder of their own."""
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,10 +22,20 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def opus_mt() -> Path:
     """The real opus-mt-en-fr checkpoint."""
+    return _real("opus-mt-en-fr", "pytorch_model.bin")
+
+
+@pytest.fixture(scope="session")
+def whisper_base() -> Path:
+    """The real whisper-base checkpoint."""
+    return _real("whisper-base", "model.safetensors")
+
+
+def _real(name: str, weights: str) -> Path:
     models = Path(os.environ.get("QUARTET_TEST_MODELS") or Path.home() / ".cache" / "quartet-models")
-    folder = models / "opus-mt-en-fr"
-    if not (folder / "pytorch_model.bin").is_file():
-        pytest.skip(f"{folder} has no checkpoint: fetch it with `python ../shared/models/get_models.py`")
+    folder = models / name
+    if not (folder / weights).is_file():
+        pytest.skip(f"{folder} has no checkpoint: fetch it with `python ../shared/models/get_models.py {name}`")
     return folder
 
 
@@ -55,3 +66,12 @@ def _own_cache(session_home: Path) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("QUARTET_HOME", str(session_home))
         yield
+
+
+@pytest.fixture(autouse=True)
+def logger_as_it_was() -> Iterator[None]:
+    """A command that ran in this process leaves its handler behind, and that a stream that is closed by now."""
+    logger = logging.getLogger("quartet")
+    before = logger.handlers, logger.propagate, logger.level
+    yield
+    logger.handlers, logger.propagate, logger.level = before

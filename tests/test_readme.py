@@ -11,7 +11,7 @@ README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"(?:^    .*\n|^\n(?=    ))+", README, re.MULTILINE)
 LINES = [line.partition("   #")[0].strip() for block in BLOCKS for line in block.splitlines()]
 COMMANDS = [line for line in LINES if re.match(r"(echo .*\| *)?quartet ", line)]
-NEEDS_NETWORK_OR_FILES = ("opus", "my-checkpoint", ".argosmodel")
+NEEDS_NETWORK_OR_FILES = ("opus", "my-checkpoint", ".argosmodel", "base.pt", "talk.mp3")
 
 
 @pytest.fixture

@@ -6,8 +6,10 @@ import jsonschema
 import pytest
 
 import tiny
+import tiny_speech
 from quartet.conversion import convert_folder
 from quartet.errors import ManifestError
+from quartet.runtime.sessions import open_sessions
 from quartet.spec import FORMAT_VERSION, MANIFEST_NAME, Manifest
 
 
@@ -32,6 +34,14 @@ def test_manifest_fits_its_schema_and_survives_a_round_trip(tmp_path, variant):
     data = json.loads((tmp_path / "quartet" / MANIFEST_NAME).read_text())
     jsonschema.validate(data, schema())
     assert Manifest.load(tmp_path / "quartet") == manifest
+
+
+@pytest.mark.parametrize("variant", ["base", "english"])
+def test_manifest_of_a_speech_model_fits_its_schema_and_survives_a_round_trip(tmp_path, variant):
+    manifest = convert_folder(tiny_speech.make(tmp_path / "checkpoint", variant), tmp_path / "quartet")
+    jsonschema.validate(json.loads((tmp_path / "quartet" / MANIFEST_NAME).read_text()), schema())
+    assert Manifest.load(tmp_path / "quartet") == manifest
+    assert manifest.speech.multilingual == bool(manifest.languages) == (variant == "base")
 
 
 def test_manifest_with_tokeniser_fits_its_schema(tmp_path, demo_checkpoint):
@@ -67,3 +77,11 @@ def test_a_damaged_manifest_is_named(folder, text):
     (folder / MANIFEST_NAME).write_text(text)
     with pytest.raises(ManifestError, match=r"quartet\.json is damaged"):
         Manifest.load(folder)
+
+
+@pytest.mark.parametrize("changes", [{"format_version": "1.1"}, {"format_version": "1.0", "embedding": None}])
+def test_files_of_an_older_format_are_not_played(folder, changes):
+    """Their decoders take one token at a time."""
+    change(folder, **changes)
+    with pytest.raises(ManifestError, match="made by an older quartet; convert the model again"):
+        open_sessions(folder, threads=1)

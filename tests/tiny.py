@@ -339,7 +339,7 @@ def _values(random: np.random.Generator, name: str, size: tuple[int, ...], gain:
         return uniform * gain / size[1]
     if "embed" in name or name in ("model.shared.weight", "shared.weight", "lm_head.weight"):
         return uniform * 1.6
-    return uniform * gain / np.sqrt(size[1])
+    return uniform * gain / np.sqrt(np.prod(size[1:]))
 
 
 def _eight_bits(values: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
 """quartet: encoder-decoder models as four small ONNX files that hold every weight once, played fast on plain CPUs.
 
-    from quartet import Translator, convert
+    from quartet import Transcriber, Translator, convert
 
 The stages, in the order in which data passes them:
 
@@ -11,6 +11,7 @@ The stages, in the order in which data passes them:
 - `conversion`: all of the above on one page
 - `models`: from a name to a converted folder, and the cache
 - `runtime`: sessions, decode loop, search, text; `Translator`
+- `speech`: recordings, window by window, to segments with times; `Transcriber`
 - `inspection`: what is in a folder of ONNX files, in words
 """
 
@@ -22,12 +23,14 @@ if TYPE_CHECKING:
     from quartet.errors import QuartetError
     from quartet.runtime.pipeline import Translation, Translator
     from quartet.spec import Manifest
+    from quartet.speech.transcribe import Transcriber
 
-__all__ = ["Manifest", "QuartetError", "Translation", "Translator", "convert"]
+__all__ = ["Manifest", "QuartetError", "Transcriber", "Translation", "Translator", "convert"]
 
 _HOMES = {
     "Manifest": "quartet.spec",
     "QuartetError": "quartet.errors",
+    "Transcriber": "quartet.speech.transcribe",
     "Translation": "quartet.runtime.pipeline",
     "Translator": "quartet.runtime.pipeline",
     "convert": "quartet.conversion",

@@ -46,6 +46,7 @@ def convert(
     calibration_text: str | Path | None = None,
     report: bool = False,
     revision: str | None = None,
+    tokenizer: str | Path | None = None,
     languages: Sequence[str] = (),
     texts: Sequence[str | Path] = (),
     force: bool = False,
@@ -53,6 +54,7 @@ def convert(
 ) -> Manifest:
     """Convert the model that `source` names (a folder, `demo`, an alias, `org/name` on the hub) to `out_dir`.
 
+    tokenizer: a folder, an alias, or `org/name` on the hub that has the tokeniser's files, where `source` has none.
     options, calibration_text, report, languages, texts: as in `convert_folder`.
 
     Raises what `convert_folder` raises, `ModelNotFoundError`, and `DownloadError`.
@@ -72,6 +74,7 @@ def convert(
         calibration_text=calibration_text,
         report=report,
         origin=origin,
+        tokenizer=None if tokenizer is None else models.tokenizer_folder(str(tokenizer)),
         languages=languages,
         texts=texts,
         force=force,
@@ -88,6 +91,7 @@ def convert_folder(
     calibration_text: str | Path | None = None,
     report: bool = False,
     origin: Origin | None = None,
+    tokenizer: Path | None = None,
     languages: Sequence[str] = (),
     texts: Sequence[str | Path] = (),
     force: bool = False,
@@ -102,6 +106,8 @@ def convert_folder(
     file is from float32 on real sentences, and keep that in the manifest. calibration_text: a file of sentences, one
     per line, for method gptq and for the report; None: some that come with quartet.
 
+    tokenizer: the folder of the tokeniser's files; None: they are in `folder`.
+
     languages: cut the vocabulary down to these, in any common spelling; none: keep all of it. texts: files with text
     in these languages, of which the pieces are kept that occur; none: all pieces written in the languages' scripts.
 
@@ -114,7 +120,7 @@ def convert_folder(
     check_output(out_dir, force)
     check_selection(languages, texts)
     origin = origin or Origin(folder.resolve().name)
-    with opened(folder) as checkpoint:
+    with opened(folder, tokenizer) as checkpoint:
         return _convert(
             checkpoint, out_dir, precision, recipe, lines, report, origin, languages, texts, force, progress
         )
@@ -136,9 +142,13 @@ def _convert(
     family = families.find(checkpoint.config)
     spec = families.spec_of(family, checkpoint)
     description = family.describe(checkpoint)
-    if description.tokenizer is None:
+    if description.tokenizer is None or spec.front_end is not None:
         recipe = recipe.for_ids()
-    pruned = prune(checkpoint.folder, spec, description, languages, tuple(map(Path, texts))) if languages else None
+    if spec.front_end is not None:
+        check_speech(recipe, lines, report, languages)
+    pruned = (
+        prune(checkpoint.tokenizer_folder, spec, description, languages, tuple(map(Path, texts))) if languages else None
+    )
     graphs = files.build(spec, recipe)
     tensors = match_tensors(checkpoint, family, spec, graphs)
     if pruned:
@@ -150,7 +160,7 @@ def _convert(
         written |= writer.write_borrowing(
             lm_head(spec, recipe), writer.data_name(owner.name), writer.written_places(owner), staging
         )
-        written |= _write_tokenizer(checkpoint.folder, description.tokenizer_files, pruned, staging)
+        written |= _write_tokenizer(checkpoint.tokenizer_folder, description, pruned, staging)
         manifest = _manifest(spec, description, written, precision, origin, pruned.pruning if pruned else None)
         manifest = replace(
             manifest,
@@ -193,6 +203,18 @@ def check_calibration(recipe: Recipe, text: str | Path | None, report: bool) -> 
     if text is not None and not (recipe.calibrated or report):
         raise OptionError(f"calibration text ({text}) is for method gptq and for a report; ask for one of them too")
     return None if text is None else _lines(Path(text))
+
+
+def check_speech(recipe: Recipe, lines: list[str] | None, report: bool, languages: Sequence[str]) -> None:
+    """Raise `OptionError` for what a model that hears instead of reading cannot be converted with."""
+    for asked, option in (
+        (recipe.calibrated, "method gptq"),
+        (lines is not None, "calibration text"),
+        (report, "a report"),
+        (bool(languages), "a vocabulary of some languages"),
+    ):
+        if asked:
+            raise OptionError(f"{option} is for models that translate text; leave it out for a speech model")
 
 
 def _lines(file: Path) -> list[str]:
@@ -279,12 +301,16 @@ def _write_graphs(
     return written
 
 
-def _write_tokenizer(source: Path, names: tuple[str, ...], pruned: Pruned | None, folder: Path) -> dict[str, FileEntry]:
+def _write_tokenizer(
+    source: Path, description: Description, pruned: Pruned | None, folder: Path
+) -> dict[str, FileEntry]:
+    made = dict(description.made_files) | (pruned.files if pruned else {})
+    names = dict.fromkeys((*description.tokenizer_files, *made))
     for name in names:
-        if pruned is None:
-            shutil.copyfile(source / name, folder / name)
+        if name in made:
+            (folder / name).write_bytes(made[name])
         else:
-            (folder / name).write_bytes(pruned.files[name])
+            shutil.copyfile(source / name, folder / name)
     return {name: file_entry(folder / name) for name in names}
 
 
@@ -311,7 +337,7 @@ def _manifest(
             decoder_heads=spec.decoder.heads,
             head_size=spec.size_of_head(spec.decoder),
             max_source_length=description.max_source_length,
-            max_target_length=description.max_source_length,
+            max_target_length=description.max_target_length or description.max_source_length,
             source_vocab_size=spec.source_vocab_size,
             embed_scale=spec.embed_scale,
         ),
@@ -324,6 +350,7 @@ def _manifest(
         tokenizer=description.tokenizer,
         files=written,
         pruning=pruning,
+        speech=description.speech,
     )
 
 

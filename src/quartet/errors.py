@@ -40,6 +40,10 @@ class UnsupportedModelError(CheckpointError):
     """An architecture, or a variant of one, that quartet does not convert."""
 
 
+class AudioError(QuartetError, ValueError):
+    """Audio that cannot be read, or holds no sound."""
+
+
 class ManifestError(QuartetError, ValueError):
     """A quartet folder whose manifest or files are incomplete, damaged or too new."""
 

@@ -20,7 +20,7 @@ from typing import Any, Literal, Protocol
 
 import platformdirs
 
-from quartet.checkpoint import CONFIG, is_checkpoint
+from quartet.checkpoint import CONFIG, is_checkpoint, is_openai_file
 from quartet.checkpoint.card import license_of
 from quartet.checkpoint.ctranslate2 import argos
 from quartet.errors import ManifestError, ModelNotFoundError, OptionError, OutputError, did_you_mean
@@ -36,7 +36,7 @@ PACKED = "packed"  # folder in the cache for weights as this machine packs them,
 HEADS = "heads"  # likewise for heads of one target language, see `vocabulary.head`
 ENTRY = re.compile(r"(?P<entry>[\w.-]+--[0-9a-f]{12})(?P<leftover>.*)")  # of the cache; a leftover has a longer name
 SOURCE_SUFFIXES = {".json", ".safetensors", ".bin", ".model", ".spm", ".onnx", ".onnx_data"}  # what a conversion reads
-SOURCE_ENDING = "vocabulary.txt"  # likewise, of CTranslate2
+SOURCE_ENDINGS = ("vocabulary.txt", "merges.txt")  # likewise
 
 logger = logging.getLogger(__name__)
 
@@ -110,6 +110,8 @@ def _local(name: str) -> Source | None:
         return Source("quartet", folder.resolve().name, folder)
     if is_folder and is_checkpoint(folder):
         return Source("checkpoint", folder.resolve().name, folder)
+    if is_openai_file(folder):
+        return Source("checkpoint", folder.stem, folder)
     if folder.suffix == argos.SUFFIX and os.path.isfile(folder):  # noqa: PTH113 - as above
         return Source("checkpoint", folder.resolve().stem, folder)
     if name == DEMO:
@@ -168,6 +170,22 @@ def fetch(source: Source, progress: bool = True) -> tuple[Path, Origin]:
         folder, commit = hub.download(source.name, source.revision, progress=progress, known=known)
     measured = _table().get("safe_length", {}).get(source.name)
     return folder, Origin(source.name, commit, license_of(folder) or source.license, measured)
+
+
+def tokenizer_folder(name: str) -> Path:
+    """The folder of the tokeniser's files that a name stands for: itself, or those of a model on the hub, downloaded.
+
+    Raises `ModelNotFoundError` where the name stands for nothing, and what the download does.
+    """
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return folder
+    source = resolve(name)
+    if source.folder:
+        return source.folder
+    from quartet.checkpoint import hub  # noqa: PLC0415 - huggingface_hub is slow to import
+
+    return hub.download_tokenizer(source.name)
 
 
 class Convert(Protocol):
@@ -295,10 +313,12 @@ def _identity(source: Source) -> list[object]:
 
 def _source_files(folder: Path) -> list[Path]:
     """What a conversion may read of a checkpoint's folder or an Argos package."""
-    if folder.is_file():
+    if folder.suffix == argos.SUFFIX:
         return [folder]
+    if folder.is_file():  # the tokeniser lies beside it
+        return [folder, *_source_files(folder.parent)]
     inside = [path for part in (folder, folder / argos.MODEL) if part.is_dir() for path in part.iterdir()]
-    read = (path for path in inside if path.suffix in SOURCE_SUFFIXES or path.name.endswith(SOURCE_ENDING))
+    read = (path for path in inside if path.suffix in SOURCE_SUFFIXES or path.name.endswith(SOURCE_ENDINGS))
     return sorted(path for path in read if path.is_file())
 
 

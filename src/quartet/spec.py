@@ -42,6 +42,11 @@ def past_name(layer: int, part: Part, what: KeyOrValue) -> str:
     return f"past_key_values.{layer}.{part}.{what}"
 
 
+def query_name(layer: int) -> str:
+    """Name of the decoder's output with a layer's queries of cross-attention, e.g. `queries.3.encoder`."""
+    return f"queries.{layer}.encoder"
+
+
 # ---- for building -----------------------------------------------------------------------------------------------
 
 
@@ -76,6 +81,24 @@ class RelativeBias:
 
 
 @dataclass(frozen=True)
+class Learned:
+    """Positions looked up in a table [rows, width], the first token's first."""
+
+    rows: int
+    width: int
+
+
+@dataclass(frozen=True)
+class FrontEnd:
+    """What a speech encoder does before its layers (Radford et al. 2022): log-mel frames through two convolutions.
+
+    Both have windows of three frames and the GELU; the second one halves their number.
+    """
+
+    mel_bins: int
+
+
+@dataclass(frozen=True)
 class ModelSpec:
     """An encoder-decoder architecture as the graph builders see it; made by a family from a checkpoint's config."""
 
@@ -89,7 +112,7 @@ class ModelSpec:
     norm_first: bool  # layer norm before each block (M2M100) or after it (Marian)
     final_norm: bool  # one more layer norm after the last layer
     layer_norm_epsilon: float
-    positions: Sinusoidal | RelativeBias
+    positions: Sinusoidal | Learned | RelativeBias
     embed_scale: float
     tied_head: bool  # the LM head is the decoder's embedding matrix
     head_bias: bool  # `final_logits_bias` is added to the logits
@@ -99,6 +122,9 @@ class ModelSpec:
     norm: Norm = "layer"  # `rms` has no bias
     gated: bool = False  # feed-forward blocks multiply the activation of one linear map with another one
     output_scale: float = 1.0  # what the decoder's output is multiplied by, for the LM head
+    front_end: FrontEnd | None = None  # the encoder reads log-mel frames; None: it reads embeddings
+    decoder_positions: Learned | None = None  # None: `positions`, as in the encoder
+    key_bias: bool = True  # projections to keys have a bias, where linear maps have any
 
     def size_of_head(self, stack: Stack) -> int:
         """k: the size of each head of the stack's attention."""
@@ -230,6 +256,27 @@ class Language:
 
 
 @dataclass(frozen=True)
+class Speech:
+    """What a speech model hears, and the tokens that steer it. Times are seconds, tokens are ids."""
+
+    mel_bins: int
+    sampling_rate: int
+    fft_size: int  # samples of a frame
+    hop_length: int  # samples from frame to frame
+    window_frames: int  # log-mel frames that the encoder was trained with, two for each of its positions
+    timestamp_seconds: float  # from one timestamp token to the next
+    timestamp_begin: int  # the token of 0 s; from here on to the end of the vocabulary there are timestamps
+    no_timestamps: int
+    no_speech: int  # what is likely after the decoder start where nobody speaks
+    previous: int  # comes before text of the window before
+    transcribe: int | None  # tasks; None: the model knows only one, and has no languages
+    translate: int | None
+    multilingual: bool
+    max_initial_timestamp: float | None  # that the checkpoint asks for
+    alignment_heads: tuple[tuple[int, int], ...]  # (decoder layer, head); their order is that of the alignment's output
+
+
+@dataclass(frozen=True)
 class Pruning:
     """How the vocabulary was cut down to some languages. All ids of the manifest and of the files are the new ones."""
 
@@ -270,8 +317,9 @@ class Manifest:
     """`quartet.json`: everything the runtime knows about a model. The runtime has no `if family == ...`.
 
     `source_prompt` and `target_prompt` are patterns over the words `source`, `target` (the languages' tokens),
-    `text`, `eos`, `decoder_start` and `space`: NLLB has `("source", "text", "eos")` and
-    `("decoder_start", "target")`, MADLAD-400 `("space", "target", "text", "eos")` and `("decoder_start",)`.
+    `text`, `eos`, `decoder_start`, `space` and `task`: NLLB has `("source", "text", "eos")` and
+    `("decoder_start", "target")`, MADLAD-400 `("space", "target", "text", "eos")` and `("decoder_start",)`, Whisper
+    `()` and `("decoder_start", "source", "task")`.
     """
 
     family: str
@@ -295,6 +343,7 @@ class Manifest:
     pruning: Pruning | None = None  # None: the vocabulary is the checkpoint's
     report: Report | None = None  # None: no differences to float32 were measured
     method: str | None = None  # of quantisation: rtn, mse or gptq; None: float32, or not known
+    speech: Speech | None = None  # what the encoder hears; None: it reads text
 
     def save(self, folder: Path) -> None:
         """Write `quartet.json` into the folder."""
@@ -346,6 +395,7 @@ def _manifest(data: dict[str, Any]) -> Manifest:
     pruning = data.get("pruning")
     parts["pruning"] = pruning and Pruning(**_known(Pruning, pruning))
     parts["report"] = data.get("report") and _report(data["report"])
+    parts["speech"] = data.get("speech") and Speech(**_known(Speech, data["speech"]))
     parts["files"] = {name: FileEntry(**_known(FileEntry, entry)) for name, entry in data["files"].items()}
     return Manifest(**parts)
 

@@ -1,6 +1,5 @@
 """Running the command line: in this process where that is enough, else as a child."""
 
-import logging
 import os
 import subprocess
 import sys
@@ -32,10 +31,8 @@ Start = Callable[..., subprocess.Popen[bytes]]
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
     """Run a command in this process."""
-    logger = logging.getLogger("quartet")
-    before = logger.handlers, logger.propagate, logger.level
 
     def call(*argv: object) -> Result:
         capsys.readouterr()
@@ -45,8 +42,7 @@ def run(capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
             code = stop.code
         return Result(code, *capsys.readouterr())
 
-    yield call
-    logger.handlers, logger.propagate, logger.level = before
+    return call
 
 
 @pytest.fixture

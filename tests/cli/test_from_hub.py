@@ -48,3 +48,37 @@ def test_convert_from_the_hub(child, checkpoint, tmp_path):
     assert "org/nothing" in err
     assert len(err.splitlines()) == 1
     assert not Path(tmp_path / "other").exists()
+
+
+def test_a_tokeniser_from_elsewhere_comes_without_the_weights_there(child, checkpoint, tmp_path):
+    """Weights alone in one folder, the tokeniser in a folder or on the hub: the same quartet."""
+    bare, out = tmp_path / "bare", tmp_path / "out"
+    bare.mkdir()
+    for path in checkpoint.iterdir():
+        if path.name in ("config.json", "generation_config.json", "model.safetensors"):
+            (bare / path.name).write_bytes(path.read_bytes())
+    with serve({"org/tiny": Repo(checkpoint)}) as hub:
+        code, _, err = child(hub.url, "convert", bare, out, "--precision", "fp32")
+        assert code == 0
+        assert "unless --tokenizer names them" in err
+        code, _, err = child(hub.url, "convert", bare, out, "--precision", "fp32", "--force", "--tokenizer", "org/tiny")
+        assert (code, "tokenizer" in err) == (0, False), err
+        assert "model.safetensors" not in hub.bodies()
+        code, _, err = child(hub.url, "convert", bare, tmp_path / "x", "--tokenizer", "org/nothing")
+        assert (code, len(err.splitlines())) == (2, 1)
+        assert "org/nothing" in err
+    found = Manifest.load(out).tokenizer
+    assert child(hub.url, "convert", bare, tmp_path / "y", "--precision", "fp32", "--tokenizer", "org/tiny")[0] == 0
+    assert child(hub.url, "convert", bare, tmp_path / "z", "--precision", "fp32", "--tokenizer", checkpoint)[0] == 0
+    assert found == Manifest.load(tmp_path / "y").tokenizer == Manifest.load(tmp_path / "z").tokenizer
+
+
+def test_a_tokeniser_that_is_nowhere_is_refused_in_one_line(child, checkpoint, tmp_path):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    (empty / "README.md").write_text("nothing here")
+    (empty / "config.json").write_text("{}")
+    with serve({"org/empty": Repo(empty)}) as hub:
+        code, _, err = child(hub.url, "convert", checkpoint, tmp_path / "out", "--tokenizer", "org/empty")
+    assert (code, len(err.splitlines())) == (1, 1)
+    assert "org/empty has no tokeniser: none of tokenizer.json" in err

@@ -228,3 +228,73 @@ def test_t5_frames_text_as_transformers_does() -> None:
     text = "The train is late, again."
     framed = [found.space, ids(found)["fr"], *ours.encode(text), theirs.eos_token_id]
     assert theirs(f"<2fr> {text}").input_ids == framed
+
+
+# ---- Whisper ------------------------------------------------------------------------------------------------------
+
+
+def byte_pairs(folder: Path, merges: list[str], added: dict[str, int] | None = None) -> Path:
+    """GPT-2's files with all single bytes, these merges, and what `added_tokens.json` says."""
+    from tokenizers.pre_tokenizers import ByteLevel
+
+    pieces = [*sorted(ByteLevel.alphabet()), *(merge.replace(" ", "") for merge in merges), "<|endoftext|>"]
+    write(folder / "vocab.json", {piece: i for i, piece in enumerate(pieces)})
+    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges]), "utf-8")
+    if added is not None:
+        write(folder / "added_tokens.json", {text: len(pieces) + i for text, i in added.items()})
+    return folder
+
+
+MERGES = ["h e", "l l", "he ll", "hell o", "Ġ hello", "Ġ -", "Ġ '"]
+
+
+def test_whisper_from_vocab_and_merges(tmp_path: Path) -> None:
+    folder = byte_pairs(tmp_path, MERGES, {"<|startoftranscript|>": 0, "<|en|>": 1, "<|0.00|>": 2})
+    found = tokenizers.whisper(folder)
+    assert found is not None
+    assert found.files == ()
+    end = 256 + len(MERGES)
+    assert found.spec.unk_id == end
+    assert found.spec.special_tokens == {"<|endoftext|>": end, "<|startoftranscript|>": end + 1, "<|en|>": end + 2}
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "tokenizer.json").write_bytes(found.made["tokenizer.json"])
+    tokenizer = load_tokenizer(tmp_path / "out", found.spec)
+    assert tokenizer.encode(" hello hello") == [256 + 4, 256 + 4]
+    assert tokenizer.encode("<|en|>") != [end + 2]
+    for text in ("hello", "Grüße, 世界 🙂", "a  b\n c"):
+        assert tokenizer.decode(tokenizer.encode(text)) == text
+    again = tokenizers.whisper(tmp_path / "out")
+    assert again is not None
+    assert (again.spec, again.files) == (found.spec, ("tokenizer.json",))
+
+
+def test_whisper_without_its_files(tmp_path: Path) -> None:
+    assert tokenizers.whisper(tmp_path) is None
+    assert tokenizers.non_speech(tmp_path) == ()
+    write(tmp_path / "vocab.json", {"a": 0})
+    assert tokenizers.whisper(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("merges", "message"),
+    [("#version: 0.2\nh\n", "damaged vocab.json or merges.txt"), ("#version: 0.2\nq zz\n", "damaged")],
+)
+def test_whisper_with_damaged_merges(merges: str, message: str, tmp_path: Path) -> None:
+    byte_pairs(tmp_path, MERGES)
+    (tmp_path / "merges.txt").write_text(merges, "utf-8")
+    with pytest.raises(CheckpointError, match=message):
+        tokenizers.whisper(tmp_path)
+
+
+def test_a_tokeniser_of_something_else_is_not_whispers(tmp_path: Path) -> None:
+    write(tmp_path / "tokenizer.json", {"added_tokens": [{"id": 0, "content": "<s>"}]})
+    with pytest.raises(CheckpointError, match=r"has no <\|endoftext\|> token"):
+        tokenizers.whisper(tmp_path)
+
+
+def test_signs_that_nobody_speaks(tmp_path: Path) -> None:
+    """Signs of one token, alone or after a space; of notes, which are three bytes here, the first."""
+    found = set(tokenizers.non_speech(byte_pairs(tmp_path, MERGES)))
+    vocab = json.loads((tmp_path / "vocab.json").read_text("utf-8"))
+    assert {vocab["["], vocab["#"], vocab["Ġ-"], vocab["Ġ'"], vocab["â"]} <= found
+    assert not {vocab["-"], vocab["'"], vocab["a"], vocab["?"], vocab["hello"]} & found

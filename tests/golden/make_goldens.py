@@ -1,6 +1,6 @@
 """Make the golden files: what transformers computes, stored so that the tests need neither torch nor transformers.
 
-    python tests/golden/make_goldens.py demo tiny logits opus-mt-en-fr
+    python tests/golden/make_goldens.py demo tiny speech logits opus-mt-en-fr
 
 Needs the oracle extra, FLORES sentences and the demo's training pairs (`--shared`), and for `opus-mt-en-fr` and
 `logits` the real checkpoint (`--models`). `README.md` beside this file describes what the files hold.
@@ -21,14 +21,15 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
-from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase, WhisperForConditionalGeneration
 
 GOLDEN = Path(__file__).parent
 TESTS = GOLDEN.parent
 sys.path.insert(0, str(TESTS))
 
 import tiny  # noqa: E402 - lives in tests, which is on the path only now
-from golden import reference  # noqa: E402
+import tiny_speech  # noqa: E402
+from golden import reference, speech_reference  # noqa: E402
 from golden.reference import Greedy, Search  # noqa: E402
 
 DEMO = TESTS.parent / "src" / "quartet" / "demo"
@@ -39,6 +40,7 @@ DEMO_MODEL = "quartet demo model (CC-BY 4.0, trained on " + TATOEBA + ")"
 
 DEMO_LANGUAGES = {"en": "eng_Latn", "fr": "fra_Latn"}
 NEAR_TIE = 0.05  # margins below this are stored
+AFTER = [1, 2, 4, 8, 1, 2]  # what a window's text may come after
 TINY_SEARCHES = {
     "greedy": Search(max_new_tokens=20),
     "greedy-exactly-12": Search(min_new_tokens=12, max_new_tokens=12),
@@ -77,6 +79,7 @@ def main() -> None:
     steps: dict[str, Callable[[Sources], None]] = {
         "demo": make_demo,
         "tiny": make_tiny,
+        "speech": make_speech,
         "logits": make_logits,
         "opus-mt-en-fr": make_opus,
     }
@@ -142,6 +145,21 @@ def make_tiny(_: Sources) -> None:
     np.savez_compressed(GOLDEN / "tiny.npz", **arrays)  # type: ignore[arg-type]
 
 
+def make_speech(_: Sources) -> None:
+    """`speech.json.gz`: what every small random Whisper hears in four windows; `speech.npz`: its states and logits."""
+    results, arrays = {}, {}
+    with tempfile.TemporaryDirectory() as folder:
+        for name in shown(tiny_speech.VARIANTS, "speech"):
+            model = speech_reference.load(tiny_speech.make(Path(folder) / name, name))
+            windows = tiny_speech.features(name)
+            results[name] = {"weights_sha256": tiny_speech.digest(name), "windows": heard(model, windows)}
+            arrays |= speech_arrays(model, name, windows, results[name]["windows"])
+    save(
+        "speech", header("speech", "random weights made by tests/tiny_speech.py", "noise", None) | {"variants": results}
+    )
+    np.savez_compressed(GOLDEN / "speech.npz", **arrays)  # type: ignore[arg-type]
+
+
 # ---- one record -------------------------------------------------------------------------------------------------
 
 
@@ -181,6 +199,40 @@ def tiny_search(model: PreTrainedModel, ids: Sequence[int], forced: int | None, 
         return {"ids": greedy.ids, "near_ties": near_ties(greedy)}
     found = reference.beam(model, ids, forced, search)
     return {"ids": [one.ids for one in found], "scores": [rounded(one.score) for one in found]}
+
+
+def heard(model: WhisperForConditionalGeneration, windows: np.ndarray) -> list[dict[str, Any]]:
+    """Of each window: greedy with and without timestamps, after text of another window, as translation; beams."""
+    greedy: dict[str, dict[str, Any]] = {
+        "timestamps": {},
+        "text": {"timestamps": False},
+        "after": {"previous": AFTER},
+        **({"translate": {"task": "translate"}} if model.generation_config.is_multilingual else {}),
+    }
+    found = []
+    for features in windows:
+        entry = {}
+        for name, options in greedy.items():
+            one = speech_reference.hear(model, features, **options)
+            entry[name] = {"ids": one.ids, "margin": rounded(min(one.margins))}
+        beams = speech_reference.hear(model, features, beams=3)
+        assert beams.score is not None
+        found.append(entry | {"beams": {"ids": beams.ids, "score": rounded(beams.score)}})
+    return found
+
+
+def speech_arrays(
+    model: WhisperForConditionalGeneration, name: str, windows: np.ndarray, found: list[dict[str, Any]]
+) -> dict[str, np.ndarray]:
+    """Hidden states, logits along the greedy output, and cross-attention of the alignment heads, of every window."""
+    prompt = tiny_speech.VARIANTS[name].prompt
+    arrays = {}
+    for i, (features, entry) in enumerate(zip(windows, found, strict=True)):
+        fed = prompt + entry["timestamps"]["ids"]
+        arrays[f"{name}/{i}/last_hidden_state"] = speech_reference.encode(model, features)
+        arrays[f"{name}/{i}/logits"] = speech_reference.step_logits(model, features, fed)
+        arrays[f"{name}/{i}/attention"] = speech_reference.cross_attention(model, features, fed)
+    return arrays
 
 
 def tiny_arrays(model: PreTrainedModel, name: str, greedy: Sequence[dict[str, Any]]) -> dict[str, np.ndarray]:

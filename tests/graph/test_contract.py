@@ -6,6 +6,7 @@ import onnxruntime as ort
 import pytest
 
 import tiny
+import tiny_speech
 from quartet.conversion import convert_folder
 from quartet.errors import ManifestError
 from quartet.graph.verify import stored_weights, verify
@@ -49,13 +50,13 @@ def contract(shapes):
         ),
         "decoder": (
             {
-                "input_ids": ("INT64", ["b", 1]),
+                "input_ids": ("INT64", ["b", "t"]),
                 "encoder_attention_mask": ("INT64", ["sources", "s"]),
-                "embed_matrix": ("FLOAT", ["b", 1, d]),
+                "embed_matrix": ("FLOAT", ["b", "t", d]),
                 **cache(past, "decoder", "p"),
                 **cache(past, "encoder", "s", "sources"),
             },
-            {"pre_logits": ("FLOAT", ["b", 1, d]), **cache(present, "decoder", "p + 1")},
+            {"pre_logits": ("FLOAT", ["b", "t", d]), **cache(present, "decoder", "p + t")},
         ),
     }
 
@@ -70,6 +71,29 @@ def test_inputs_and_outputs(quartet):
         graph = ir.load(folder / f"{file}.onnx").graph
         assert declared(graph.inputs) == inputs
         assert declared(graph.outputs) == outputs
+
+
+@pytest.fixture(scope="module")
+def whisper(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whisper")
+    manifest = convert_folder(tiny_speech.make(folder / "checkpoint", "turbo"), folder / "quartet", precision="fp32")
+    return folder / "quartet", manifest
+
+
+def test_inputs_and_outputs_of_a_speech_model(whisper):
+    folder, manifest = whisper
+    d = manifest.shapes.d_model
+    expected = contract(manifest.shapes)
+    expected["encoder"] = ({"input_features": ("FLOAT", ["b", 16, "frames"])}, expected["encoder"][1])
+    del expected["decoder"][0]["encoder_attention_mask"]
+    expected["decoder"][1]["queries.0.encoder"] = ("FLOAT", ["b", "t", d])
+    for file, (inputs, outputs) in expected.items():
+        graph = ir.load(folder / f"{file}.onnx").graph
+        assert declared(graph.inputs) == inputs
+        assert declared(graph.outputs) == outputs
+    weights = list(stored_weights(folder))
+    assert len({(w.data_file, w.offset) for w in weights}) == len(weights)
+    verify(folder, manifest.files)
 
 
 def test_opset_and_ir_versions_are_old_enough_for_phones(quartet):

@@ -82,10 +82,12 @@ def test_biases_between_all_tokens() -> None:
     assert len(np.unique(table[offsets])) == 7 + 1 - 1  # all but that of distance 0 looking forward
 
 
-@pytest.mark.parametrize("past", [0, 1, 5, 29])
-def test_the_bias_of_a_step_is_a_row_of_the_whole(past: int) -> None:
+@pytest.mark.parametrize(("past", "new"), [(0, 1), (1, 1), (5, 1), (29, 1), (0, 30), (3, 4)])
+def test_the_bias_of_a_step_is_some_rows_of_the_whole(past: int, new: int) -> None:
     weight = np.random.default_rng(1).standard_normal((8, 4)).astype(np.float32)
     b = Builder("step", Recipe("fp32"))
+    tokens = b.input("tokens", ir.DataType.INT64, ["b", "t"])
     length = b.input("past_length", ir.DataType.INT64, [1])
-    found = run(b, step_bias(b, spec(), length), {"past_length": np.array([past])}, weight)
-    assert np.array_equal(found, whole("decoder", 30, weight)[:, :, past : past + 1, : past + 1])
+    feeds = {"tokens": np.zeros((2, new), np.int64), "past_length": np.array([past])}
+    found = run(b, step_bias(b, spec(), tokens, length), feeds, weight)
+    assert np.array_equal(found, whole("decoder", 30, weight)[:, :, past : past + new, : past + new])

@@ -117,6 +117,42 @@ def test_corrected_logits_take_the_place_of_the_coarse_ones(seed, count):
     assert np.array_equal(sorted_down(scores.best(2), 2), best_of(whole, 2))
 
 
+ranges = st.lists(st.tuples(st.integers(0, 2), st.integers(0, VOCABULARY), st.integers(0, VOCABULARY)), max_size=4)
+
+
+@given(st.integers(0, 9999), edits, ranges, edits)
+def test_ranges_and_single_tokens_may_be_forbidden_in_any_order(seed, before, gone, after):
+    logits = logits_of(seed)
+    scores, plain = as_the_head_gives(logits), logits.copy()
+    rules.penalize_repetition(scores, np.array([[1, 1, 9]] * 3), 1.3, np.zeros(3, np.float32))
+    for token in (1, 9):
+        plain[:, token] = np.where(plain[:, token] < 0, plain[:, token] * np.float32(1.3), plain[:, token] / 1.3)
+    for forbidden in (before, after):
+        for row, token in forbidden:
+            scores.forbid(np.array([row]), token)
+            plain[row, token] = -np.inf
+        if forbidden is before:
+            for row, first, stop in gone:
+                scores.forbid_range(row, first, stop)
+                plain[row, first:stop] = -np.inf
+    alive = ~np.isneginf(plain).all(axis=1)
+    assert np.array_equal(sorted_down(scores.best(3), 3), best_of(plain, 3))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        expected = best_of(log_softmax(plain), 3)[alive]
+        assert sorted_down(scores.log_probs(3, True), 3)[alive] == pytest.approx(expected, abs=2e-3)
+
+
+def test_a_corrected_range_takes_the_place_of_the_coarse_one():
+    logits = logits_of(7)
+    scores = as_the_head_gives(logits)
+    better = logits_of(8)[[0, 2], 10:30]
+    scores.correct_range(np.array([0, 2]), 10, better)
+    whole = logits.copy()
+    whole[[0, 2], 10:30] = better
+    assert scores.log_sum_exp == pytest.approx(np.log(np.exp(whole.astype(np.float64)).sum(axis=1)), abs=1e-4)
+    assert np.array_equal(sorted_down(scores.best(5), 5), best_of(whole, 5))
+
+
 def test_scores_of_bare_logits():
     logits = logits_of(5)
     assert np.array_equal(sorted_down(Scores.of(logits.copy()).best(5), 5), best_of(logits, 5))

@@ -51,6 +51,7 @@ OTHER_FILES = (
     "source.spm",
     "target.spm",
     "vocab.json",
+    "merges.txt",
     "target_vocab.json",
     "tokenizer.json",
     "tokenizer_config.json",
@@ -61,6 +62,7 @@ OTHER_FILES = (
     "sentencepiece.model",
     "preprocessor_config.json",
 )
+TOKENIZERS = ("tokenizer.json", "sentencepiece.bpe.model", "spiece.model", "source.spm", "vocab.json")
 
 ATTEMPTS = 3  # of one file, where the connection breaks
 ANSWER_TIMEOUT = 30.0  # seconds for the list of files
@@ -113,6 +115,31 @@ def download(
                 raise
             return folder, folder.name
         return _download(listing, progress), listing.commit
+
+
+def download_tokenizer(repo_id: str) -> Path:
+    """Bring the tokeniser's files of a repository into huggingface_hub's cache; returns their folder there.
+
+    Without a network, what is in the cache is used. Raises as `download` does.
+    """
+    with _clear_errors(repo_id, None, ()), _silent_library():
+        try:
+            listing = _listing(repo_id, None)
+        except Exception as error:
+            found = None if _is_refusal(error) else _cached_tokenizer(repo_id)
+            if found is None:
+                raise
+            return found
+        files = [listing.files[name] for name in OTHER_FILES if name in listing.files]
+        if not any(file.name in TOKENIZERS for file in files):
+            raise CheckpointError(f"{repo_id} has no tokeniser: none of {', '.join(TOKENIZERS)} is there")
+        return _fetch_all(listing, files, progress=False)
+
+
+def _cached_tokenizer(repo_id: str) -> Path | None:
+    """The folder of a tokeniser in huggingface_hub's cache, or None."""
+    paths = (try_to_load_from_cache(repo_id, name) for name in TOKENIZERS)
+    return next((Path(path).parent for path in paths if isinstance(path, str)), None)
 
 
 def cached(repo_id: str, revision: str | None = None) -> Path | None:

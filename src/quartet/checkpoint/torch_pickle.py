@@ -41,7 +41,11 @@ def index_file(path: Path) -> Tensors:
 
     Raises `CheckpointError` where the file is damaged, or its pickle asks for anything but tensors.
     """
-    value, places = load(path)
+    return tensors_of(path, *load(path))
+
+
+def tensors_of(path: Path, value: Any, places: Places) -> Tensors:
+    """All tensors of the state dict in the object that `load` gives."""
     state_dict = _state_dict(value)
     tensors = {name: _entry(path, name, t, places) for name, t in state_dict.items() if isinstance(t, Tensor)}
     if not tensors:

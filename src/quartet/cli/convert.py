@@ -25,13 +25,14 @@ def convert(args: argparse.Namespace) -> None:
             calibration_text=args.calibration_text,
             report=args.report,
             revision=args.revision,
+            tokenizer=args.tokenizer,
             languages=args.languages.split(",") if args.languages is not None else (),
             texts=args.text,
             force=args.force,
             progress=progress,
         )
     if manifest.tokenizer is None:
-        log.warning("%s has no tokeniser files: the model runs on ids only", args.source)
+        log.warning("%s has no tokeniser files: the model runs on ids only, unless --tokenizer names them", args.source)
     size = sum(entry.bytes for entry in manifest.files.values())
     log.info("%s: %s, %s, %.1f MB", args.out_dir, manifest.name, manifest.precision, size / 1e6)
     if manifest.pruning:
@@ -58,7 +59,12 @@ def _row(found: Difference) -> tuple[str, ...]:
 
 def ready_model(args: argparse.Namespace) -> Path:
     """The converted folder of `--model`; downloads and converts with bars where that is needed."""
-    return models.ready(args.model, args.precision, args.revision, convert=_convert_with_bar)
+    return ready_by_name(args.model, args.precision, args.revision)
+
+
+def ready_by_name(name: str, precision: str | None = None, revision: str | None = None) -> Path:
+    """The same for a model's name."""
+    return models.ready(name, precision, revision, convert=_convert_with_bar)
 
 
 def _convert_with_bar(folder: Path, out_dir: Path, *, precision: str, origin: Origin) -> None:

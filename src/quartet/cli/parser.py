@@ -18,6 +18,12 @@ TRANSLATE_EXAMPLES = """examples:
   quartet translate --model opus-mt-en-de --input book.txt --output buch.txt
   tail -f chat.log | quartet translate --from en --to fr
 """
+TRANSCRIBE_EXAMPLES = """examples:
+  quartet transcribe talk.mp3
+  quartet transcribe talk.mp3 --format srt --output talk.srt
+  quartet transcribe talk.mp3 --to fr --format vtt --output talk.vtt
+  quartet transcribe meeting.m4a --model whisper-small --language en,it --batch-size 8
+"""
 LANGUAGE_HELP = "in any common spelling: fr, fra, fra_Latn, fr-FR, French"
 
 
@@ -32,11 +38,14 @@ class _Parser(argparse.ArgumentParser):
 def parser() -> argparse.ArgumentParser:
     """The whole command line; `args.run` is the function of the command that was named."""
     usage = "quartet [--help] [--version] COMMAND ..."
-    top = _Parser(prog="quartet", usage=usage, description="Translate offline with four small ONNX files.")
+    top = _Parser(
+        prog="quartet", usage=usage, description="Translate and transcribe offline with four small ONNX files."
+    )
     top.add_argument("--version", action="version", version=f"quartet {version('quartet')}")
     # argparse makes the column of names only as wide as the metavar
     commands = top.add_subparsers(title="commands", required=True, prog="quartet", metavar="COMMAND ...")
     _translate(_command(commands, "translate", "translate texts, a file, or standard input", TRANSLATE_EXAMPLES))
+    _transcribe(_command(commands, "transcribe", "transcribe speech, to text or subtitles", TRANSCRIBE_EXAMPLES))
     _convert(_command(commands, "convert", "convert a checkpoint to a quartet", CONVERT_EXAMPLES))
     _languages(_command(commands, "languages", "list the languages of a model"))
     _models(_command(commands, "models", "list known and converted models, with licences and sizes"))
@@ -103,6 +112,41 @@ def _translate(p: argparse.ArgumentParser) -> None:
     _runs(p, "translate", "translate")
 
 
+def _transcribe(p: argparse.ArgumentParser) -> None:
+    p.add_argument("audio", metavar="AUDIO", help="a file with sound, or - for standard input")
+    _model_options(p, default="whisper-base")
+    language = "spoken language, or several that are all tried, as en,it; default: auto, it is detected"
+    p.add_argument("--language", metavar="LANG", default="auto", help=language)
+    p.add_argument(
+        "--task",
+        choices=("transcribe", "translate"),
+        default="transcribe",
+        help="transcribe (default), or translate to English while transcribing",
+    )
+    p.add_argument("--to", metavar="LANG", help="translate what was said, with a second model")
+    translation_model = "model for --to; default: opus-mt of the two languages"
+    p.add_argument("--translation-model", metavar="NAME_OR_DIR", help=translation_model)
+    p.add_argument(
+        "--format",
+        choices=("text", "srt", "vtt", "json", "tsv"),
+        default="text",
+        help="text (default), subtitles (srt, vtt), or all that is known (json, tsv)",
+    )
+    p.add_argument("--output", metavar="FILE", type=Path, help="write there instead of to stdout")
+    p.add_argument("--word-timestamps", action="store_true", help="when each word was said (in json)")
+    p.add_argument("--no-vad", action="store_true", help="do not skip what sounds like nobody speaking")
+    p.add_argument("--clips", metavar="TIMES", help="only these seconds: start,end,start,end...")
+    p.add_argument("--initial-prompt", metavar="TEXT", help="text that might have come before, as a hint of style")
+    p.add_argument("--hotwords", metavar="TEXT", help="words that may come, as a hint in every window")
+    p.add_argument("--no-previous-text", action="store_true", help="do not go on from the text of the window before")
+    p.add_argument("--beam-size", metavar="N", type=int, default=5, help="hypotheses kept per step; default 5")
+    batch_size = "windows of 30 s decoded together, cut where nobody speaks; default 1, one after the other"
+    p.add_argument("--batch-size", metavar="N", type=int, default=1, help=batch_size)
+    p.add_argument("--threads", metavar="N", type=int, help="threads; default: all cores")
+    p.add_argument("--verify", action="store_true", help="check the hashes of the model's files first")
+    _runs(p, "transcribe", "transcribe")
+
+
 def _convert(p: argparse.ArgumentParser) -> None:
     about = "folder of a checkpoint or a CTranslate2 model, .argosmodel, `demo`, alias, or org/name on the hub"
     p.add_argument("source", metavar="SOURCE", help=about)
@@ -123,6 +167,9 @@ def _convert(p: argparse.ArgumentParser) -> None:
         help="sentences for gptq and --report, one per line; default: some that come with quartet",
     )
     p.add_argument("--revision", metavar="REV", help="branch, tag or commit on the hub")
+    p.add_argument(
+        "--tokenizer", metavar="DIR_OR_NAME", help="folder, alias, org/name with the tokeniser, where SOURCE has none"
+    )
     p.add_argument(
         "--languages", metavar="LANGS", help="keep only the vocabulary of these, e.g. en,fr; default: keep all of it"
     )
@@ -164,8 +211,9 @@ def _inspect(p: argparse.ArgumentParser) -> None:
     _runs(p, "show", "inspect")
 
 
-def _model_options(p: argparse.ArgumentParser) -> None:
-    p.add_argument("--model", metavar="NAME_OR_DIR", default="demo", help="folder, alias, org/name; default: demo")
+def _model_options(p: argparse.ArgumentParser, default: str = "demo") -> None:
+    about = f"folder, alias, org/name; default: {default}"
+    p.add_argument("--model", metavar="NAME_OR_DIR", default=default, help=about)
     p.add_argument("--precision", metavar="P", help="precision to convert to: int4 (default), int8, fp32")
     p.add_argument("--revision", metavar="REV", help="branch, tag or commit on the hub")
 

@@ -1,7 +1,6 @@
 """`quartet translate`: texts from the command line, the lines of a file, or lines from a pipe as they come."""
 
 import argparse
-import contextlib
 import dataclasses
 import itertools
 import json
@@ -10,12 +9,12 @@ import queue
 import sys
 import threading
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import BinaryIO, TextIO
 
 from quartet.cli.console import progress_bar
 from quartet.cli.convert import ready_model
-from quartet.errors import OptionError, OutputError, QuartetError
+from quartet.cli.output import opened
+from quartet.errors import OptionError
 from quartet.progress import Progress, silent
 from quartet.runtime.pipeline import Translation, Translator
 
@@ -28,7 +27,7 @@ log = logging.getLogger("quartet")
 def translate(args: argparse.Namespace) -> None:
     """Translate whatever was given, in order."""
     _check(args)
-    with _output(args.output) as out, _translator(args) as translator:
+    with opened(args.output) as out, _translator(args) as translator:
         translator.check_languages(args.target, _source(args))
         if args.output and args.output.is_file():
             out.truncate(0)  # only now: a wrong language must not cost the file that is there
@@ -60,21 +59,6 @@ def _translator(args: argparse.Namespace) -> Translator:
 
 def _source(args: argparse.Namespace) -> str | None:
     return None if args.source == "auto" else args.source
-
-
-@contextlib.contextmanager
-def _output(path: Path | None) -> Iterator[TextIO]:
-    """stdout, or a file: opened before any work, so that a name that cannot be written costs none, but not emptied."""
-    if path is None:
-        yield sys.stdout
-        return
-    try:
-        with path.open("a", encoding="utf-8", errors="replace", newline="\n") as file:
-            yield file
-    except OSError as error:
-        if isinstance(error, QuartetError) or error.filename not in (None, str(path)):
-            raise
-        raise OutputError(f"--output {path}: {error.strerror or error}") from None
 
 
 def _translate_file(translator: Translator, args: argparse.Namespace, out: TextIO) -> None:

@@ -15,11 +15,11 @@ from typing import Any
 
 from quartet.checkpoint import Checkpoint
 from quartet.errors import UnsupportedModelError
-from quartet.families import m2m100, marian, opennmt, t5
+from quartet.families import m2m100, marian, opennmt, t5, whisper
 from quartet.families.description import Description
 from quartet.spec import ModelSpec
 
-FAMILIES: tuple[ModuleType, ...] = (m2m100, marian, opennmt, t5)
+FAMILIES: tuple[ModuleType, ...] = (m2m100, marian, opennmt, t5, whisper)
 REFUSED = {"nllb-moe": "a mixture of experts; quartet converts the dense NLLB-200 models"}
 
 

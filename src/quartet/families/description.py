@@ -1,8 +1,9 @@
 """What a family says of a checkpoint for the manifest."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from quartet.spec import Generation, Language, TokenizerSpec, Tokens
+from quartet.spec import Generation, Language, Speech, TokenizerSpec, Tokens
 
 
 @dataclass(frozen=True)
@@ -18,3 +19,6 @@ class Description:
     languages: tuple[Language, ...]
     tokenizer: TokenizerSpec | None
     tokenizer_files: tuple[str, ...]
+    max_target_length: int | None = None  # None: as long as the source
+    speech: Speech | None = None
+    made_files: Mapping[str, bytes] = field(default_factory=dict)  # tokeniser files that the checkpoint has otherwise

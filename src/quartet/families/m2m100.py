@@ -49,7 +49,7 @@ def describe(checkpoint: Checkpoint) -> Description:
     """Prompts `[source] text </s>` and `</s> [target]`, languages from the tokeniser's files."""
     config = checkpoint.config
     window = integer(config, "max_position_embeddings")
-    found = tokenizers.nllb_or_m2m100(checkpoint.folder, config)
+    found = tokenizers.nllb_or_m2m100(checkpoint.tokenizer_folder, config)
     return Description(
         tokens=tokens(config, unk=3),
         generation=generation(config, checkpoint.generation_config, default_length=200),

@@ -54,7 +54,7 @@ def describe(checkpoint: Checkpoint) -> Description:
     """Prompts `text </s>` (after a `>>language<<` token in multilingual models) and `<pad>`."""
     config = checkpoint.config
     window = integer(config, "max_position_embeddings")
-    found = tokenizers.marian(checkpoint.folder, config)
+    found = tokenizers.marian(checkpoint.tokenizer_folder, config)
     many_targets = found is not None and any(language.token_id is not None for language in found.languages)
     return Description(
         tokens=tokens(config, unk=None),

@@ -5,7 +5,9 @@ They look only at the small files where they can: a `tokenizer.json` of 256,000 
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from sentencepiece import SentencePieceProcessor
@@ -43,6 +45,15 @@ so sq sr ss su sv sw ta th tl tn tr uk ur uz vi wo xh yi yo zh zu
     "wmt21": "en ha is ja cs ru zh de",
 }
 
+# What is written in subtitles and never said (see `non_speech`).
+NOTES = "♩♪♫♬♭♮♯"
+UNSPOKEN = (
+    *'"#()*+/:;<=>@[\\]^_`{|}~「」『』',
+    *("<<", ">>", "<<<", ">>>", "--", "---", "-(", "-[", "('", '("'),
+    *("((", "))", "(((", ")))", "[[", "]]", "{{", "}}", "♪♪", "♪♪♪"),
+)
+
+_TIMESTAMP = re.compile(r"<\|\d+\.\d\d\|>")
 _FLORES_CODE = re.compile(r"([a-z]{3}_[A-Z][a-z]{3})")
 _M2M100_CODE = re.compile(r"__([a-z]{2,3})__")
 _MARIAN_CODE = re.compile(r">>(.+)<<")
@@ -58,6 +69,7 @@ class Found(NamedTuple):
     files: tuple[str, ...]
     language_last: bool = False  # the source language comes after the end token, as NLLB had it before 2023
     space: int | None = None  # id of the space that the tokeniser puts before a language's token
+    made: Mapping[str, bytes] = MappingProxyType({})  # files that a quartet needs and the checkpoint has otherwise
 
 
 def nllb_or_m2m100(folder: Path, config: dict[str, Any]) -> Found | None:
@@ -189,6 +201,64 @@ def opennmt(folder: Path, config: dict[str, Any]) -> Found | None:
     languages = [Language(source, target=False)] if source else []
     languages += [Language(target, config["target_prefix_id"], source=False)] if target else []
     return Found(spec, tuple(languages), (*models, "vocab.json", *([target_vocab] if target_vocab else [])))
+
+
+def whisper(folder: Path) -> Found | None:
+    """Whisper: byte pairs of GPT-2; the control tokens, among them the languages, come after them.
+
+    Where there is no `tokenizer.json`, one is made of `vocab.json` and `merges.txt`.
+    """
+    name, end, made = "tokenizer.json", "<|endoftext|>", {}
+    if _has(folder, name):
+        tokens = {token["content"]: token["id"] for token in _json(folder / name).get("added_tokens", [])}
+    elif _has(folder, "vocab.json", "merges.txt"):
+        vocab = _json(folder / "vocab.json")
+        tokens = {text: vocab[text] for text in (end,) if text in vocab} | _added(folder)
+        made[name] = _byte_pairs(folder, tokens)
+    else:
+        return None
+    if end not in tokens:
+        raise CheckpointError(f"the tokeniser in {folder} has no {end} token, which Whisper's has")
+    specials = {text: i for text, i in tokens.items() if not _TIMESTAMP.fullmatch(text)}
+    spec = TokenizerSpec("tokenizers", name, unk_id=tokens[end], special_tokens=specials)
+    return Found(spec, (), () if made else (name,), made=made)
+
+
+def _byte_pairs(folder: Path, added: dict[str, int]) -> bytes:
+    """A `tokenizer.json` for GPT-2's way of cutting text, and the control tokens where their ids follow on."""
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers  # noqa: PLC0415 - slow to import
+
+    try:
+        model = Tokenizer(models.BPE.from_file(str(folder / "vocab.json"), str(folder / "merges.txt")))
+    except Exception as error:  # the library raises a bare Exception
+        raise CheckpointError(f"{folder} has a damaged vocab.json or merges.txt: {error}") from None
+    model.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    model.decoder = decoders.ByteLevel()
+    for text, i in sorted(added.items(), key=lambda item: item[1]):
+        if model.get_vocab_size() == i or model.token_to_id(text) == i:
+            model.add_special_tokens([AddedToken(text, normalized=False)])
+    return str(model.to_str()).encode()
+
+
+def non_speech(folder: Path) -> tuple[int, ...]:
+    """Tokens for what nobody says: notes, brackets, speaker marks. OpenAI's list (`Tokenizer.non_speech_tokens`).
+
+    A sign of one token counts, alone or after a space; of a note in several, so does the first one.
+    """
+    found = whisper(folder)
+    if found is None:
+        return ()
+    from tokenizers import Tokenizer  # noqa: PLC0415 - slow to import
+
+    name = found.spec.source_model
+    model = Tokenizer.from_str((found.made.get(name) or (folder / name).read_bytes()).decode())
+
+    def ids(text: str) -> list[int]:
+        return list(model.encode(text, add_special_tokens=False).ids)
+
+    cut = [(sign, ids(before + sign)) for sign in (*UNSPOKEN, *NOTES) for before in ("", " ")]
+    kept = {tokens[0] for sign, tokens in cut if len(tokens) == 1 or sign in NOTES}
+    return tuple(sorted(kept | {ids(" -")[0], ids(" '")[0]}))
 
 
 def _marian_languages(folder: Path, config: dict[str, Any], specials: dict[str, int]) -> tuple[Language, ...]:

@@ -1,6 +1,6 @@
 """The four graphs of the contract (design, section 4), one function each.
 
-Shapes: b batch, s source length, p generated so far, d width, h heads, k head size, v vocabulary.
+Shapes: b batch, s source length, p generated so far, t tokens fed at once, d width, h heads, k head size, v vocabulary.
 """
 
 import numpy as np
@@ -19,6 +19,7 @@ from quartet.graph.head import bias_weight, head_weight, matrix_weight, whole_he
 from quartet.graph.layers import (
     add_and_norm,
     add_positions,
+    convolution,
     embedding,
     feed_forward,
     norm,
@@ -34,10 +35,12 @@ from quartet.spec import (
     ENCODER,
     FILES,
     KEY_AND_VALUE,
+    FrontEnd,
     ModelSpec,
     Part,
     past_name,
     present_name,
+    query_name,
 )
 
 INT64, FLOAT, BOOL = ir.DataType.INT64, ir.DataType.FLOAT, ir.DataType.BOOL
@@ -93,9 +96,9 @@ def _empty(b: Builder, shape: tuple[int, ...], name: str) -> ir.Value:
 
 
 def encoder(spec: ModelSpec, recipe: Recipe) -> Builder:
-    """Source embeddings [b, s, d] to `last_hidden_state` [b, s, d]."""
+    """Source embeddings [b, s, d], or log-mel frames, to `last_hidden_state` [b, s, d]."""
     b = Builder(ENCODER, recipe)
-    x, mask = encoder_input(b, spec)
+    x, mask = encoder_input(b, spec) if spec.front_end is None else (front_end(b, spec, spec.front_end), None)
     source = mask, whole_bias(b, spec, "encoder", x)
     blocks = Blocks(b, spec, "encoder")
     residual, hidden = blocks.start(x)
@@ -123,15 +126,28 @@ def encoder_input(b: Builder, spec: ModelSpec) -> tuple[ir.Value, ir.Value]:
     return x, b.op("Cast", [attention_mask], "/encoder/mask", {"to": int(ir.DataType.INT32)})
 
 
+def front_end(b: Builder, spec: ModelSpec, shape: FrontEnd) -> ir.Value:
+    """A speech encoder's input `input_features` [b, mels, frames] to vectors with positions [b, s, d], s = frames / 2.
+
+    A window may have fewer frames than the encoder was trained with; an odd last one gets a position too.
+    """
+    x = b.input("input_features", FLOAT, ["b", shape.mel_bins, "frames"])
+    for name, channels, stride in (("conv1", shape.mel_bins, 1), ("conv2", spec.d_model, 2)):
+        x = convolution(b, x, f"encoder.{name}", (channels, spec.d_model), stride)
+        x = b.op("Gelu", [x], f"/encoder/{name}/gelu")
+    x = b.op("Transpose", [x], "/encoder/frames_first", {"perm": [0, 2, 1]})
+    return add_positions(b, x, None, None, spec.positions, "/encoder/embed_positions")
+
+
 def encoder_layer(
     b: Builder,
     spec: ModelSpec,
     blocks: "Blocks",
     layer: int,
     states: tuple[ir.Value, ir.Value],
-    source: tuple[ir.Value, ir.Value | None],
+    source: tuple[ir.Value | None, ir.Value | None],
 ) -> tuple[ir.Value, ir.Value]:
-    """(residual, hidden), both [b, s, d], after a layer; source: mask [b, s] and, perhaps, bias of the scores."""
+    """(residual, hidden), both [b, s, d], after a layer; source: mask [b, s], and bias of the scores, if any."""
     name = f"encoder.layers.{layer}"
     residual, hidden = states
     mixed = encoder_self_attention(b, hidden, *source, f"{name}.self_attn", heads_of(spec, spec.encoder))
@@ -154,36 +170,40 @@ def cache_layer(b: Builder, spec: ModelSpec, layer: int, states: ir.Value) -> No
     heads = heads_of(spec, spec.decoder)
     for what in KEY_AND_VALUE:
         module = f"decoder.layers.{layer}.encoder_attn.{what[0]}_proj"
-        apart = split_heads(b, projection(b, states, module, heads), heads, path(module))
+        projected = projection(b, states, module, heads, bias=what == "value" or spec.key_bias)
+        apart = split_heads(b, projected, heads, path(module))
         b.output(apart, present_name(layer, "encoder", what), FLOAT, ["b", heads.count, "s", heads.size])
 
 
 def decoder(spec: ModelSpec, recipe: Recipe) -> Builder:
-    """One token's embedding [b, 1, d] and the cache to `pre_logits` [b, 1, d] and the cache with one token more.
+    """Embeddings [b, t, d] of the next tokens and the cache to `pre_logits` [b, t, d] and the cache with t tokens more.
 
-    The encoder part of the cache and its mask are per source: b rows of them, or fewer where each source has the same
+    Each of the tokens sees those before it: a step of the search feeds one, a prompt goes in at once. The
+    encoder part of the cache and its mask are per source: b rows of them, or fewer where each source has the same
     number of rows, one after the other, as in beam search.
     """
     b = Builder(DECODER, recipe)
     d, stack = spec.d_model, spec.decoder
     heads = heads_of(spec, stack)
-    input_ids = b.input("input_ids", INT64, ["b", 1])
-    encoder_mask = b.input("encoder_attention_mask", INT64, ["sources", "s"])
-    embedded = b.input("embed_matrix", FLOAT, ["b", 1, d])
+    input_ids = b.input("input_ids", INT64, ["b", "t"])
+    padded = spec.front_end is None  # windows of audio are equally long in a batch
+    encoder_mask = b.input("encoder_attention_mask", INT64, ["sources", "s"]) if padded else None
+    embedded = b.input("embed_matrix", FLOAT, ["b", "t", d])
     past, encoder_cache = [], []
     for layer in range(stack.layers):
         past.append(cache_inputs(b, layer, "decoder", ("b", heads.count, "p", heads.size)))
         encoder_cache.append(cache_inputs(b, layer, "encoder", ("sources", heads.count, "s", heads.size)))
     past_length = b.op("Shape", [past[0][0]], "/decoder/past_length", {"start": 2, "end": 3})
-    x = add_positions(b, embedded, input_ids, past_length, spec.positions, "/decoder/embed_positions")
-    bias = step_bias(b, spec, past_length)
-    mask = b.op("Cast", [encoder_mask], "/decoder/encoder_mask", {"to": int(ir.DataType.INT32)})
-    sources = b.op("Shape", [encoder_mask], "/decoder/sources", {"start": 0, "end": 1})
+    positions = spec.decoder_positions or spec.positions
+    x = add_positions(b, embedded, input_ids, past_length, positions, "/decoder/embed_positions")
+    bias = step_bias(b, spec, input_ids, past_length)
+    mask = encoder_mask and b.op("Cast", [encoder_mask], "/decoder/encoder_mask", {"to": int(ir.DataType.INT32)})
+    sources = b.op("Shape", [encoder_cache[0][0]], "/decoder/sources", {"start": 0, "end": 1})
     per_source = b.op("Concat", [sources, b.integers("rest", -1, heads.inner)], "/decoder/per_source", {"axis": 0})
 
     blocks = Blocks(b, spec, "decoder")
     residual, hidden = blocks.start(x)
-    presents = []
+    presents, queries = [], []
     for layer in range(stack.layers):
         b.recipe = recipe.of_layer(layer, stack.layers)
         module = f"decoder.layers.{layer}.self_attn"
@@ -191,11 +211,15 @@ def decoder(spec: ModelSpec, recipe: Recipe) -> Builder:
         mixed, key, value = decoder_self_attention(b, hidden, past[layer], names, bias, module, heads)
         presents += [key, value]
         states, source = (residual, mixed), (*encoder_cache[layer], mask)
-        residual, hidden = decoder_layer(b, spec, blocks, layer, states, source, per_source)
-    b.output(hidden, "pre_logits", FLOAT, ["b", 1, d])
+        (residual, hidden), query = decoder_layer(b, spec, blocks, layer, states, source, per_source)
+        queries.append(query)
+    b.output(hidden, "pre_logits", FLOAT, ["b", "t", d])
     for present in presents:
         assert present.name is not None
-        b.output(present, present.name, FLOAT, ["b", heads.count, "p + 1", heads.size])
+        b.output(present, present.name, FLOAT, ["b", heads.count, "p + t", heads.size])
+    if spec.front_end is not None:  # with the keys in the cache they say where in the audio a token was heard
+        for layer, query in enumerate(queries):
+            b.output(query, query_name(layer), FLOAT, ["b", "t", heads.inner])
     return b
 
 
@@ -205,10 +229,10 @@ def decoder_layer(
     blocks: "Blocks",
     layer: int,
     states: tuple[ir.Value, ir.Value],
-    source: tuple[ir.Value, ir.Value, ir.Value],
+    source: tuple[ir.Value, ir.Value, ir.Value | None],
     per_source: ir.Value | None = None,
-) -> tuple[ir.Value, ir.Value]:
-    """(residual, hidden) after a layer, from (residual, result of its self-attention) on; all [b, 1, d].
+) -> tuple[tuple[ir.Value, ir.Value], ir.Value]:
+    """(residual, hidden) after a layer, from (residual, self-attention's result) on, and its queries; all [b, t, d].
 
     source: key and value of the encoder part of the cache, and the mask of both; per_source: see `cross_attention`.
     """
@@ -216,10 +240,11 @@ def decoder_layer(
     residual, mixed = states
     residual, hidden = blocks.after(residual, mixed, f"{name}.self_attn.out_proj")
     module, (key, value, mask) = f"{name}.encoder_attn", source
-    looked_up = cross_attention(b, hidden, (key, value), mask, per_source, module, heads_of(spec, spec.decoder))
+    heads = heads_of(spec, spec.decoder)
+    looked_up, query = cross_attention(b, hidden, (key, value), mask, per_source, module, heads)
     residual, hidden = blocks.after(residual, looked_up, f"{name}.encoder_attn.out_proj")
     spread = feed_forward(b, hidden, name, spec, spec.decoder)
-    return blocks.after(residual, spread, f"{name}.fc2")
+    return blocks.after(residual, spread, f"{name}.fc2"), query
 
 
 def cache_inputs(b: Builder, layer: int, part: Part, dims: tuple[int | str, ...]) -> tuple[ir.Value, ir.Value]:

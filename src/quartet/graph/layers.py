@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from quartet.graph.builder import MICROSOFT, Builder, Weight
 from quartet.quantize.numerics import Scheme
-from quartet.spec import Activation, ModelSpec, RelativeBias, Sinusoidal, Stack
+from quartet.spec import Activation, Learned, ModelSpec, RelativeBias, Sinusoidal, Stack
 
 
 def linear(b: Builder, x: ir.Value, parts: tuple[str, ...], rows: int, columns: int, name: str) -> ir.Value:
@@ -74,6 +74,15 @@ def norm(b: Builder, x: ir.Value, module: str, spec: ModelSpec) -> ir.Value:
     kernel = "LayerNormalization" if spec.norm == "layer" else "SimplifiedLayerNormalization"
     inputs = [x, *_norm_weights(b, module, spec)]
     return b.op(kernel, inputs, path(module), {"epsilon": spec.layer_norm_epsilon})
+
+
+def convolution(b: Builder, x: ir.Value, module: str, channels: tuple[int, int], stride: int) -> ir.Value:
+    """A convolution over the last axis of `x` [b, in, n], with windows of three: [b, out, (n - 1) // stride + 1]."""
+    inputs, outputs = channels
+    name = path(module)
+    kernel = b.weight(Weight(f"{name}.weight", (f"{module}.weight",), (outputs, inputs, 3)))
+    bias = vector(b, (f"{module}.bias",), outputs, f"{name}.bias")
+    return b.op("Conv", [x, kernel, bias], name, {"kernel_shape": [3], "pads": [1, 1], "strides": [stride]})
 
 
 def add_and_norm(
@@ -140,21 +149,25 @@ def biased_activation(b: Builder, x: ir.Value, bias: ir.Value | None, activation
 def add_positions(
     b: Builder,
     x: ir.Value,
-    input_ids: ir.Value,
+    input_ids: ir.Value | None,
     past_length: ir.Value | None,
-    positions: Sinusoidal | RelativeBias,
+    positions: Sinusoidal | Learned | RelativeBias,
     name: str,
 ) -> ir.Value:
-    """`x` [b, s, d] plus its sinusoidal positions (Vaswani et al. 2017), if it has them.
+    """`x` [b, s, d] plus the positions of its tokens, if it has any; `past_length` int64 [1] came before them.
 
-    They are computed, not looked up: no table to store in both stacks, no last position. `past_length` is an int64
-    scalar-like [1]. Tokens equal to `padding_id` count for nothing and get nothing, as in M2M100.
+    Sines and cosines (Vaswani et al. 2017) are computed, not looked up: no table to store in both stacks, no
+    last position. `input_ids` are asked for `padding_id` alone: these tokens count for nothing and get nothing, as in
+    M2M100.
     """
     if isinstance(positions, RelativeBias):  # a matter of attention: `graph.relative`
         return x
+    if isinstance(positions, Learned):
+        return b.op("Add", [x, _looked_up_positions(b, x, past_length, positions, name)], name)
     if positions.padding_id is None:
-        index, mask = _running_positions(b, input_ids, past_length, name), None
+        index, mask = _float_column(b, _running_positions(b, x, past_length, name), f"{name}/float"), None
     else:
+        assert input_ids is not None
         index, mask = _counted_positions(b, input_ids, past_length, positions.padding_id, name)
     shifted = b.op("Add", [index, b.constant(f"{name}/offset", np.float32(positions.offset))], f"{name}/index")
     frequencies = b.constant(f"{name}/frequencies", np.array(positions.frequencies, np.float32))
@@ -169,16 +182,21 @@ def add_positions(
     return b.op("Add", [x, table], name)
 
 
-def _running_positions(b: Builder, input_ids: ir.Value, past_length: ir.Value | None, name: str) -> ir.Value:
-    """0, 1, 2, ... (or the past length) as float [s, 1] (or [1, 1])."""
-    if past_length is None:
-        length = b.op("Shape", [input_ids], f"{name}/length", {"start": 1, "end": 2})
-        ones = b.op("Expand", [b.integers("one", 1), length], f"{name}/ones")
-        count = b.op("CumSum", [ones, b.constant("axis0", np.int64(0))], f"{name}/count", {"exclusive": 1})
-    else:
-        count = past_length
-    column = b.op("Unsqueeze", [count, b.integers("axes_last", -1)], f"{name}/column")
-    return b.op("Cast", [column], f"{name}/float", {"to": int(ir.DataType.FLOAT)})
+def _looked_up_positions(
+    b: Builder, x: ir.Value, past_length: ir.Value | None, positions: Learned, name: str
+) -> ir.Value:
+    """Rows [s, d] of the table that is called as the node is."""
+    module = name[1:].replace("/", ".")
+    table = b.weight(Weight(f"{name}.weight", (f"{module}.weight",), (positions.rows, positions.width)))
+    return b.op("Gather", [table, _running_positions(b, x, past_length, name)], f"{name}/rows")
+
+
+def _running_positions(b: Builder, x: ir.Value, past_length: ir.Value | None, name: str) -> ir.Value:
+    """0, 1, 2, ..., or as many from the past length on: int64 [s]."""
+    length = b.op("Shape", [x], f"{name}/length", {"start": 1, "end": 2})
+    ones = b.op("Expand", [b.integers("one", 1), length], f"{name}/ones")
+    count = b.op("CumSum", [ones, b.constant("axis0", np.int64(0))], f"{name}/count", {"exclusive": 1})
+    return count if past_length is None else b.op("Add", [count, past_length], f"{name}/after_past")
 
 
 def _counted_positions(
@@ -187,10 +205,9 @@ def _counted_positions(
     """Positions from 0 that only count tokens other than padding, and the mask of those; both float [b, s, 1]."""
     is_padding = b.op("Equal", [input_ids, b.constant("padding_id", np.int64(padding_id))], f"{name}/is_padding")
     kept = b.op("Cast", [b.op("Not", [is_padding], f"{name}/not")], f"{name}/kept", {"to": int(ir.DataType.INT64)})
-    if past_length is None:
-        count = b.op("CumSum", [kept, b.constant("axis1", np.int64(1))], f"{name}/count", {"exclusive": 1})
-    else:
-        count = b.op("Mul", [kept, past_length], f"{name}/count")
+    count = b.op("CumSum", [kept, b.constant("axis1", np.int64(1))], f"{name}/count", {"exclusive": 1})
+    if past_length is not None:
+        count = b.op("Add", [count, past_length], f"{name}/after_past")
     return _float_column(b, count, f"{name}/column"), _float_column(b, kept, f"{name}/mask")
 
 

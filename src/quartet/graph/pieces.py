@@ -60,7 +60,8 @@ def decoder_start(spec: ModelSpec, recipe: Recipe) -> Builder:
     b = Builder(DECODER, recipe)
     input_ids = b.input("input_ids", INT64, ["b", "t"])
     embedded = b.input("embed_matrix", FLOAT, ["b", "t", spec.d_model])
-    x = add_positions(b, embedded, input_ids, None, spec.positions, "/decoder/embed_positions")
+    positions = spec.decoder_positions or spec.positions
+    x = add_positions(b, embedded, input_ids, None, positions, "/decoder/embed_positions")
     _give(b, spec, Blocks(b, spec, "decoder").start(x), "t")
     return b
 
@@ -75,7 +76,8 @@ def decoder_piece(spec: ModelSpec, recipe: Recipe, layer: int) -> Builder:
     bias = whole_bias(b, spec, "decoder", hidden)
     mixed = causal_self_attention(b, hidden, bias, f"decoder.layers.{layer}.self_attn", heads)
     blocks = Blocks(b, spec, "decoder", layer)
-    _give(b, spec, decoder_layer(b, spec, blocks, layer, (residual, mixed), (*cache, mask)), "t")
+    states, _ = decoder_layer(b, spec, blocks, layer, (residual, mixed), (*cache, mask))
+    _give(b, spec, states, "t")
     return b
 
 

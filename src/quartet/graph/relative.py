@@ -26,15 +26,16 @@ def whole_bias(b: Builder, spec: ModelSpec, side: Part, tokens: ir.Value) -> ir.
     return _bias(b, spec, spec.positions, side, offsets, name)
 
 
-def step_bias(b: Builder, spec: ModelSpec, past_length: ir.Value) -> ir.Value | None:
-    """The bias [1, h, 1, p + 1] of the token after `past_length` [1] others; None as in `whole_bias`."""
+def step_bias(b: Builder, spec: ModelSpec, tokens: ir.Value, past_length: ir.Value) -> ir.Value | None:
+    """The bias [1, h, t, p + t] of `tokens` [b, t] after `past_length` [1] others; None as in `whole_bias`."""
     if not isinstance(spec.positions, RelativeBias):
         return None
     name = "/decoder/relative_bias"
-    length = b.op("Add", [past_length, b.integers("one", 1)], f"{name}/length")
-    places = _range(b, length, f"{name}/places")
-    row = b.op("Unsqueeze", [places, b.integers("axis0_list", 0)], f"{name}/row")
-    offsets = b.op("Sub", [row, past_length], f"{name}/offsets")  # -p ... 0, [1, p + 1]
+    count = b.op("Shape", [tokens], f"{name}/count", {"start": 1, "end": 2})
+    places = _range(b, b.op("Add", [past_length, count], f"{name}/length"), f"{name}/places")
+    new = b.op("Add", [_range(b, count, f"{name}/new"), past_length], f"{name}/new_places")
+    queries = b.op("Unsqueeze", [new, b.integers("axes_last", -1)], f"{name}/queries")
+    offsets = b.op("Sub", [places, queries], f"{name}/offsets")  # of keys from queries, [t, p + t]
     return _bias(b, spec, spec.positions, "decoder", offsets, name)
 
 

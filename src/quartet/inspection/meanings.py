@@ -29,7 +29,7 @@ _SOURCE_IDS = "Token ids of the source, special tokens included; short rows are 
 _SOURCE_MASK = "1 where the source has a token, 0 where it is padded."
 _SAME_MASK = "The attention_mask that the encoder got."
 _STATES = "last_hidden_state of the encoder."
-_STEP_IDS = "The token fed in this step: the prompt's tokens first, then the one just generated."
+_STEP_IDS = "The tokens fed in this step: those of the prompt first, then the one just generated."
 
 _GROWN = (
     "Self-attention keys and values with this step's token added; at the next step they go in as "
@@ -51,6 +51,7 @@ _QUARTET: dict[str, dict[str, str]] = {
         "input_ids": _SOURCE_IDS,
         "attention_mask": _SOURCE_MASK,
         "embed_matrix": "embed_matrix of embed_and_lm_head for the same ids.",
+        "input_features": "The log-mel spectrogram of a window of audio.",
         "last_hidden_state": "The source as the decoder sees it, a vector per token; goes to cache_initializer.",
     },
     CACHE_INITIALIZER: {
@@ -61,12 +62,13 @@ _QUARTET: dict[str, dict[str, str]] = {
         "input_ids": _STEP_IDS,
         "encoder_attention_mask": _SAME_MASK,
         "encoder_hidden_states": _STATES,
-        "embed_matrix": "embed_matrix of embed_and_lm_head for that token.",
+        "embed_matrix": "embed_matrix of embed_and_lm_head for these tokens.",
         "past_key_values.{i}.decoder": _PAST + "length 0 at the first one.",
         "past_key_values.{i}.encoder": _CROSS_PAST + "cache_initializer, the same at every step.",
         "pre_logits": "The vector from which embed_and_lm_head makes logits (use_lm_head true).",
         "logits": _LOGITS,
         "present.{i}.decoder": _GROWN,
+        "queries.{i}.encoder": "Queries of cross-attention: with the keys of the source they say where it looks.",
     },
     LM_HEAD: {
         "pre_logits": "pre_logits of the decoder.",

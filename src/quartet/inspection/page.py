@@ -85,10 +85,15 @@ def _model_facts(manifest: Manifest) -> Iterator[tuple[str, str]]:
     yield "family", f"{manifest.family}, {manifest.precision}, {layout}"
     yield "languages", _languages(manifest.languages)
     yield "tokens", _special_tokens(manifest)
-    yield "encoder's ids", _prompt(manifest.source_prompt, manifest)
+    if manifest.speech is None:
+        yield "encoder's ids", _prompt(manifest.source_prompt, manifest)
     yield "decoder's ids", _prompt(manifest.target_prompt, manifest) + ", then each token as it is generated"
     shapes = manifest.shapes
-    yield "window", f"{shapes.max_source_length} tokens in, {shapes.max_target_length} out"
+    heard = f"{shapes.max_source_length} tokens in"
+    if (speech := manifest.speech) is not None:
+        seconds = speech.window_frames * speech.hop_length / speech.sampling_rate
+        heard = f"{seconds:g} s of audio in, {speech.window_frames} frames of {speech.mel_bins} mel bins"
+    yield "window", f"{heard}, {shapes.max_target_length} tokens out"
 
 
 def _languages(languages: tuple[Language, ...]) -> str:
@@ -112,7 +117,8 @@ def _special_tokens(manifest: Manifest) -> str:
 
 def _prompt(pattern: tuple[str, ...], manifest: Manifest) -> str:
     words = {
-        "source": "source language's token",
+        "source": "source language's token" if manifest.speech is None else "spoken language's token",
+        "task": "task's token",
         "target": "target language's token",
         "text": "text",
         "eos": f"end {manifest.tokens.eos}",

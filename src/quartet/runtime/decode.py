@@ -1,6 +1,6 @@
-"""The calls of the loop: encode a batch, decode one token, read the logits. The cache stays inside ONNX Runtime.
+"""The calls of the loop: encode a batch, decode tokens, read the logits. The cache stays inside ONNX Runtime.
 
-Shapes: b rows, s source length, p decoded so far, d width, h heads, k head size, v vocabulary.
+Shapes: b rows, s source length, p decoded so far, t tokens fed at once, d width, h heads, k head size, v vocabulary.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ class DecoderState:
     The encoder's part is held once per source, however many rows (beams) each source has.
     """
 
-    encoder_mask: OrtValue  # int64 [sources, s]
+    encoder_mask: OrtValue | None  # int64 [sources, s]; None where sources are never padded
     encoder_cache: dict[str, OrtValue]  # past_key_values.{i}.encoder.*: [sources, h, s, k]
     past: dict[str, OrtValue]  # past_key_values.{i}.decoder.*: [b, h, p, k]
 
@@ -43,14 +43,28 @@ def encode(model: Sessions, sources: Sequence[Sequence[int]]) -> DecoderState:
         "attention_mask": attention_mask,
         "embed_matrix": OrtValue.ortvalue_from_numpy(_source_embedding(model, input_ids)),
     }
+    return start(model, _cache(model, inputs), len(sources), attention_mask)
+
+
+def encode_features(model: Sessions, features: Floats) -> dict[str, OrtValue]:
+    """Log-mel frames [b, mels, frames] to the encoder's part of the cache, as `DecoderState` has it."""
+    packing.give_back(model.decoding_pages)
+    return _cache(model, {"input_features": OrtValue.ortvalue_from_numpy(features)})
+
+
+def start(model: Sessions, cache: dict[str, OrtValue], rows: int, mask: OrtValue | None = None) -> DecoderState:
+    """Before the first step of some rows over an encoder's cache: the decoder's own is empty."""
+    return DecoderState(mask, cache, _empty_past(model, rows))
+
+
+def _cache(model: Sessions, inputs: dict[str, OrtValue]) -> dict[str, OrtValue]:
     (hidden,) = model.encoder.run_with_ort_values(["last_hidden_state"], inputs)
     layers = range(model.manifest.shapes.decoder_layers)
     pairs = [(i, what) for i in layers for what in KEY_AND_VALUE]
     outputs = [present_name(i, "encoder", what) for i, what in pairs]
     cache = model.cache_initializer.run_with_ort_values(outputs, {"encoder_hidden_states": hidden})
     packing.give_back(model.encoding_pages)
-    names = [past_name(i, "encoder", what) for i, what in pairs]
-    return DecoderState(attention_mask, dict(zip(names, cache, strict=True)), _empty_past(model, len(sources)))
+    return dict(zip([past_name(i, "encoder", what) for i, what in pairs], cache, strict=True))
 
 
 def _source_embedding(model: Sessions, input_ids: Ids) -> Floats:
@@ -90,18 +104,33 @@ def embed(model: Sessions, input_ids: Ids) -> Floats:
 
 def decode_one_token(model: Sessions, state: DecoderState, tokens: Ids) -> OrtValue:
     """Feed one token per row [b], as the head numbers them; the past grows by one. Returns `pre_logits` [b, 1, d]."""
-    input_ids = model.whole_ids(tokens)[:, None]
+    return decode_tokens(model, state, tokens[:, None])[0]
+
+
+def decode_tokens(model: Sessions, state: DecoderState, tokens: Ids, more: Sequence[str] = ()) -> tuple[OrtValue, ...]:
+    """Feed tokens [b, t], as the head numbers them; each sees those before it, and the past grows by t.
+
+    Returns `pre_logits` [b, t, d], then what other outputs were asked for by name.
+    """
+    input_ids = model.whole_ids(tokens)
     inputs = {
         "input_ids": OrtValue.ortvalue_from_numpy(input_ids),
-        "encoder_attention_mask": state.encoder_mask,
         "embed_matrix": OrtValue.ortvalue_from_numpy(embed(model, input_ids)),
         **state.encoder_cache,
         **state.past,
     }
-    outputs = ["pre_logits", *(name.replace("past_key_values", "present", 1) for name in state.past)]
-    pre_logits, *present = model.decoder.run_with_ort_values(outputs, inputs)
-    state.past = dict(zip(state.past, present, strict=True))
-    return pre_logits
+    if state.encoder_mask is not None:
+        inputs["encoder_attention_mask"] = state.encoder_mask
+    present = [name.replace("past_key_values", "present", 1) for name in state.past]
+    found = model.decoder.run_with_ort_values([*present, "pre_logits", *more], inputs)
+    state.past = dict(zip(state.past, found, strict=False))
+    return tuple(found[len(present) :])
+
+
+def last_of(pre_logits: OrtValue) -> OrtValue:
+    """`pre_logits` of the last token, [b, 1, d] of [b, t, d]."""
+    values = pre_logits.numpy()
+    return pre_logits if values.shape[1] == 1 else OrtValue.ortvalue_from_numpy(np.ascontiguousarray(values[:, -1:]))
 
 
 def read_scores(model: Sessions, pre_logits: OrtValue, count: int = 1) -> Scores:
@@ -133,7 +162,7 @@ def select_rows(state: DecoderState, rows: Ids) -> None:
 def select_sources(state: DecoderState, sources: Ids) -> None:
     """Keep some of the sources."""
     state.encoder_cache = {name: _take(value, sources) for name, value in state.encoder_cache.items()}
-    state.encoder_mask = _take(state.encoder_mask, sources)
+    state.encoder_mask = state.encoder_mask and _take(state.encoder_mask, sources)
 
 
 def _take(value: OrtValue, rows: Ids) -> OrtValue:

@@ -3,14 +3,25 @@
 Shapes: r rows (sources, or sources times beams), t tokens so far from the decoder start on, v vocabulary.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
+from onnxruntime import OrtValue
 
 from quartet.errors import OptionError
 from quartet.runtime import rules, search
-from quartet.runtime.decode import DecoderState, decode_one_token, encode, read_scores, select_rows, select_sources
+from quartet.runtime.decode import (
+    DecoderState,
+    decode_one_token,
+    decode_tokens,
+    encode,
+    last_of,
+    read_scores,
+    select_rows,
+    select_sources,
+)
 from quartet.runtime.rules import RowLimits, Rules
 from quartet.runtime.scores import Candidates, Floats, Ids, Scores
 from quartet.runtime.search import Hypothesis
@@ -46,8 +57,19 @@ class SearchOptions:
             raise OptionError(f"repetition_penalty is {self.repetition_penalty}; more than 0 is expected (1: off)")
 
 
+Read = Callable[[Sessions, OrtValue, int], Scores]  # `pre_logits` to scores, as `read_scores`
+Choose = Callable[[Scores], tuple[Ids, Floats]]  # the next token of each row [r], and what it adds to the row's score
+
+
+def likeliest(scores: Scores) -> tuple[Ids, Floats]:
+    """The best token of each row, and its log probability before any rule; 0 where it was forced."""
+    found = scores.best(1)
+    tokens = found.ids[np.arange(len(found.ids)), found.scores.argmax(axis=1)]
+    return tokens, scores.gains(tokens)
+
+
 @dataclass(frozen=True)
-class _Search:
+class Search:
     """A batch ready to be searched."""
 
     model: Sessions
@@ -55,6 +77,11 @@ class _Search:
     limits: RowLimits
     prefixes: Sequence[Sequence[int]]
     length_penalty: float
+    uncounted: Ids  # [r] tokens at the beginning that do not count in the length that scores are divided by
+    rows_per_source: int = 1  # one after the other; they leave the batch together
+    read: Read = read_scores
+    choose: Choose = likeliest  # in greedy search
+    patience: float = 1.0  # finished hypotheses that beams wait for, in multiples of their number
 
     def common_prefix(self) -> Ids:
         """The first tokens of every row [r, t], as many as the shortest prefix has."""
@@ -70,13 +97,12 @@ def generate_batch(
     sources: ids as the encoder wants them, special tokens included. prefixes: the first decoder tokens of each row.
     """
     search_ = _prepare(model, sources, prefixes, options)
+    state = encode(model, sources)
+    pre_logits = _prefill(search_, state)
     if options.beam_size > 1:
-        found = _beam(search_, sources, options.beam_size)
+        found = beam_search(search_, state, pre_logits, options.beam_size)
     else:
-        found = [[] for _ in sources]
-        for step in _greedy(search_, sources):
-            for row, hypothesis in step.finished:
-                found[row] = [hypothesis]
+        found = [[one] for one in greedy_search(search_, state, pre_logits)]
     return [[_in_whole_ids(model, one) for one in hypotheses[: options.num_hypotheses]] for hypotheses in found]
 
 
@@ -85,14 +111,15 @@ def stream(
 ) -> Iterator[tuple[int, ...]]:
     """Greedy search of one source: the tokens so far, after each step, without prefix and end token."""
     search_ = _prepare(model, [source], [prefix], options)
-    for step in _greedy(search_, [source]):
+    state = encode(model, [source])
+    for step in _greedy(search_, state, _prefill(search_, state)):
         tokens = step.finished[0][1].tokens if step.finished else step.history[0, len(prefix) :]
         yield tuple(model.whole_ids(np.array(tokens, np.int64)).tolist())
 
 
 def _prepare(
     model: Sessions, sources: Sequence[Sequence[int]], prefixes: Sequence[Sequence[int]], options: SearchOptions
-) -> _Search:
+) -> Search:
     generation, tokens = model.manifest.generation, model.manifest.tokens
     if model.rows is not None:
         generation, tokens = renamed_generation(generation, model.places), renamed_tokens(tokens, model.places)
@@ -107,7 +134,7 @@ def _prepare(
     model = model.for_rows(len(sources) * options.beam_size)
     guarded = options.loop_guard
     repeats = [max(rules.LOOP_REPEATS, rules.longest_repeat(s) + 1) if guarded else 0 for s in sources]
-    return _Search(
+    return Search(
         model=model,
         rules=Rules(
             eos=tokens.eos,
@@ -125,6 +152,7 @@ def _prepare(
         limits=RowLimits(prefix_length, max_length, np.array(repeats, np.int64)),
         prefixes=prefixes,
         length_penalty=_chosen(options.length_penalty, generation.length_penalty),
+        uncounted=np.ones(len(prefixes), np.int64),
     )
 
 
@@ -142,17 +170,13 @@ def _chosen(value: float | None, default: float) -> float:
     return default if value is None else value
 
 
-def _prefill(model: Sessions, state: DecoderState, prefix: Ids) -> None:
-    """Feed all tokens of the common prefix but the last; what they would generate is not asked for."""
-    for tokens in prefix.T[:-1]:
-        decode_one_token(model, state, tokens)
+def _prefill(search_: Search, state: DecoderState) -> OrtValue:
+    """Feed all tokens of the common prefix; `pre_logits` [r, 1, d] of the last one."""
+    (pre_logits,) = decode_tokens(search_.model, state, search_.common_prefix())
+    return last_of(pre_logits)
 
 
-def _next_scores(search_: _Search, state: DecoderState, tokens: Ids, count: int) -> Scores:
-    return read_scores(search_.model, decode_one_token(search_.model, state, tokens), count)
-
-
-def _force_prefixes(search_: _Search, scores: Scores, rows: Ids, length: int) -> None:
+def _force_prefixes(search_: Search, scores: Scores, rows: Ids, length: int) -> None:
     """Rows [r] whose own prefix is longer than the common one have no choice yet."""
     for i, row in enumerate(rows):
         prefix = search_.prefixes[row]
@@ -169,81 +193,104 @@ class _GreedyStep:
     finished: list[tuple[int, Hypothesis]]  # which source, and what came out
 
 
-def _greedy(search_: _Search, sources: Sequence[Sequence[int]]) -> Iterator[_GreedyStep]:
+def greedy_search(search_: Search, state: DecoderState, pre_logits: OrtValue) -> list[Hypothesis]:
+    """What comes out of each row; `pre_logits` [r, 1, d] are those of the prefix's last token."""
+    found = dict(pair for step in _greedy(search_, state, pre_logits) for pair in step.finished)
+    return [found[row] for row in range(len(search_.prefixes))]
+
+
+def _greedy(search_: Search, state: DecoderState, pre_logits: OrtValue) -> Iterator[_GreedyStep]:
     history = search_.common_prefix()
-    state = encode(search_.model, sources)
-    _prefill(search_.model, state, history)
-    rows = np.arange(len(sources))
-    totals = np.zeros(len(sources), np.float64)
+    rows = np.arange(len(history))
+    totals, done = np.zeros(len(rows), np.float64), np.zeros(len(rows), bool)
     while len(rows):
-        scores = _next_scores(search_, state, history[:, -1], 1)
-        tokens, gains = _greedy_choice(search_, scores, history, rows)
+        tokens, gains = _next_tokens(search_, search_.read(search_.model, pre_logits, 1), history, rows)
         totals = totals + gains
         history = np.concatenate([history, tokens[:, None]], axis=1)
         limits = search_.limits.take(rows)
-        done = (tokens == search_.rules.eos) & (history.shape[1] > limits.prefix_length)
-        done |= history.shape[1] >= limits.max_length
-        ended = [(int(rows[i]), history[i], totals[i]) for i in np.flatnonzero(done)]
+        ends = (tokens == search_.rules.eos) & (history.shape[1] > limits.prefix_length)
+        ends = (ends | (history.shape[1] >= limits.max_length)) & ~done
+        ended = [(int(rows[i]), history[i], totals[i]) for i in np.flatnonzero(ends)]
         yield _GreedyStep(history, [(row, _hypothesis(search_, ids, total, row)) for row, ids, total in ended])
-        if done.any():
-            kept = np.flatnonzero(~done)
-            rows, totals, history = rows[kept], totals[kept], history[kept]
-            if len(kept):
+        done |= ends
+        if ends.any():
+            kept, sources = _unfinished(done, search_.rows_per_source)
+            rows, totals, done = rows[kept], totals[kept], done[kept]
+            if 0 < len(kept) < len(history):
                 select_rows(state, kept)
-                select_sources(state, kept)
+                select_sources(state, sources)
+            history = history[kept]
+        if len(rows):
+            pre_logits = decode_one_token(search_.model, state, history[:, -1])
 
 
-def _greedy_choice(search_: _Search, scores: Scores, history: Ids, rows: Ids) -> tuple[Ids, Floats]:
-    """The best token of each row and its log probability (under the unprocessed distribution; 0 where forced)."""
+def _unfinished(done: NDArray[np.bool_], rows_per_source: int) -> tuple[Ids, Ids]:
+    """The rows [r] of sources that have a row left to finish, and these sources."""
+    sources = np.flatnonzero(~done.reshape(-1, rows_per_source).all(axis=1))
+    return (sources[:, None] * rows_per_source + np.arange(rows_per_source)).reshape(-1), sources
+
+
+def _next_tokens(search_: Search, scores: Scores, history: Ids, rows: Ids) -> tuple[Ids, Floats]:
+    """The chosen token of each row, and what it adds to the row's score."""
     rules.apply(scores, history, search_.rules, search_.limits.take(rows), log_space=False)
     _force_prefixes(search_, scores, rows, history.shape[1])
-    found = scores.best(1)
-    tokens = found.ids[np.arange(len(rows)), found.scores.argmax(axis=1)]
-    return tokens, scores.gains(tokens)
+    return search_.choose(scores)
 
 
-def _hypothesis(search_: _Search, history: Ids, total: float, row: int) -> Hypothesis:
+def _hypothesis(search_: Search, history: Ids, total: float, row: int) -> Hypothesis:
     tokens = history[search_.limits.prefix_length[row] :].tolist()
     if tokens and tokens[-1] == search_.rules.eos:
         tokens.pop()
-    score = total / (len(history) - 1) ** search_.length_penalty
+    score = total / (len(history) - int(search_.uncounted[row])) ** search_.length_penalty
     return Hypothesis(tuple(tokens), float(score))
 
 
 # ---- beams ------------------------------------------------------------------------------------------------------
 
 
-def _beam(search_: _Search, sources: Sequence[Sequence[int]], beam_size: int) -> list[list[Hypothesis]]:
+def beam_search(search_: Search, state: DecoderState, pre_logits: OrtValue, beam_size: int) -> list[list[Hypothesis]]:
+    """The finished hypotheses of each row, best first; `pre_logits` [r, 1, d] are those of the prefix's last token."""
     prefix = search_.common_prefix()
-    state = encode(search_.model, sources)
-    _prefill(search_.model, state, prefix)
-    rows = np.arange(len(sources))
-    select_rows(state, np.repeat(rows, beam_size))
+    rows = np.arange(len(prefix))
     beams = search.start_beams(prefix, beam_size)
-    results: list[list[Hypothesis]] = [[] for _ in sources]
+    select_rows(state, np.repeat(rows, beam_size))
+    pre_logits = OrtValue.ortvalue_from_numpy(np.repeat(pre_logits.numpy(), beam_size, axis=0))
+    results: list[list[Hypothesis]] = [[] for _ in rows]
     while len(rows):
-        next_tokens = _beam_candidates(search_, state, beams, rows)
-        limits = search_.limits.take(rows)
-        chosen = search.beam_step(
-            beams, next_tokens, search_.rules.eos, limits.prefix_length, limits.max_length, search_.length_penalty
-        )
+        next_tokens = _beam_candidates(search_, pre_logits, beams, rows)
+        chosen = _beam_step(search_, beams, next_tokens, rows)
         for i in np.flatnonzero(~beams.open):
             results[rows[i]] = beams.finished[i]
-        kept = np.flatnonzero(beams.open)
-        if len(kept):
+        kept, sources = _unfinished(~beams.open, search_.rows_per_source)
+        if 0 < len(kept) < len(rows):
+            select_sources(state, sources)
+        rows, beams = rows[kept], search.take_sources(beams, kept)
+        if len(rows):
             places = kept[:, None] * beam_size + chosen.parents[kept]
             select_rows(state, places.reshape(-1))
-        if 0 < len(kept) < len(rows):
-            select_sources(state, kept)
-        rows, beams = rows[kept], search.take_sources(beams, kept)
+            pre_logits = decode_one_token(search_.model, state, beams.tokens[:, :, -1].reshape(-1))
     return results
 
 
-def _beam_candidates(search_: _Search, state: DecoderState, beams: search.Beams, rows: Ids) -> Candidates:
+def _beam_step(search_: Search, beams: search.Beams, next_tokens: Candidates, rows: Ids) -> search.Continuations:
+    limits = search_.limits.take(rows)
+    return search.beam_step(
+        beams,
+        next_tokens,
+        search_.rules.eos,
+        limits.prefix_length,
+        limits.max_length,
+        search_.length_penalty,
+        search_.uncounted[rows],
+        max(1, round(beams.tokens.shape[1] * search_.patience)),
+    )
+
+
+def _beam_candidates(search_: Search, pre_logits: OrtValue, beams: search.Beams, rows: Ids) -> Candidates:
     """The best next tokens of every beam and their processed log probabilities, [b * k, n]."""
     sources, beam_size, length = beams.tokens.shape
     history = beams.tokens.reshape(sources * beam_size, length)
-    scores = _next_scores(search_, state, history[:, -1], 2 * beam_size)
+    scores = search_.read(search_.model, pre_logits, 2 * beam_size)
     of_beam = np.repeat(rows, beam_size)
     rules.apply(scores, history, search_.rules, search_.limits.take(of_beam), log_space=True)
     _force_prefixes(search_, scores, of_beam, length)

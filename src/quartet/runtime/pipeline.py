@@ -61,6 +61,8 @@ class Translator:
         self._selected: dict[str | None, Sessions] = {}  # by target language
         self._sessions: Sessions | None = open_sessions(self.folder, threads, verify)
         self.manifest: Manifest = self._sessions.manifest
+        if self.manifest.speech is not None:
+            raise OptionError(f"{self.manifest.name} hears speech and translates no text; name a translation model")
         spec = self.manifest.tokenizer
         self._planner = Planner(self.manifest, load_tokenizer(self.folder, spec)) if spec else None
 

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from quartet.runtime import timestamps
 from quartet.runtime.scores import Scores
+from quartet.runtime.timestamps import TimestampRules
 
 Floats = NDArray[np.float32]
 Ids = NDArray[np.int64]
@@ -33,6 +35,7 @@ class Rules:
     renormalize: bool = False
     min_new_tokens: int = 0
     loop_guard: bool = False
+    timestamps: TimestampRules | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,8 @@ def apply(scores: Scores, history: Ids, rules: Rules, limits: RowLimits, log_spa
         scores.forbid(np.arange(len(history))[:, None], rules.suppress_tokens)
     if rules.begin_suppress_tokens:
         scores.forbid(np.flatnonzero(new_tokens == 0)[:, None], rules.begin_suppress_tokens)
+    if rules.timestamps:
+        timestamps.apply(scores, history, rules.timestamps, limits.prefix_length)
     if rules.loop_guard:
         break_loops(scores, history, limits)
 

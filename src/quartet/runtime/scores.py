@@ -35,10 +35,15 @@ class Scores:
     log_sum_exp: Floats  # [r] of the logits before any edit
     raised: bool = False  # a rule may have lifted a logit that was not among the best
     forced: NDArray[np.bool_] = field(init=False)  # [r] rows with a single token left, whatever it scores
+    _share: NDArray[np.float64] = field(
+        init=False
+    )  # [r] of all probability, what the edits counted so far left or made
     _edits: list[tuple[Ids, Ids, Floats]] = field(default_factory=list)  # rows, tokens, and the logits they had
+    _counted: int = 0  # of the edits, those that `_share` knows
 
     def __post_init__(self) -> None:
         self.forced = np.zeros(len(self.logits), bool)
+        self._share = np.ones(len(self.logits))
 
     @staticmethod
     def of(logits: Floats) -> "Scores":
@@ -58,6 +63,15 @@ class Scores:
         self.log_sum_exp = self.log_sum_exp + np.log(share).astype(np.float32)
         self.top_ids, self.floor = ids, logits.min(axis=1)
 
+    def correct_range(self, rows: Ids, first: int, logits: Floats) -> None:
+        """Better logits [n, m] of the m tokens from `first` on, in some rows [n], before any edit."""
+        tokens = slice(first, first + logits.shape[1])
+        total = self.log_sum_exp[rows]
+        share = 1 - _shares(self.logits[rows, tokens], total) + _shares(logits, total)
+        self.log_sum_exp[rows] = total + np.log(share).astype(np.float32)
+        self.logits[rows, tokens] = logits
+        self.floor[rows] = np.inf  # any of them may be among the best now
+
     def replace(self, rows: Ids, tokens: Ids, values: Floats | float) -> None:
         """Give the logits at (rows, tokens), which are broadcast against each other, other values."""
         rows, tokens = np.broadcast_arrays(rows, tokens)
@@ -67,6 +81,13 @@ class Scores:
     def forbid(self, rows: Ids, tokens: Ids | Sequence[int] | int) -> None:
         """Tokens that must not come next."""
         self.replace(rows, np.asarray(tokens, np.int64), -np.inf)
+
+    def forbid_range(self, row: int, first: int, stop: int) -> None:
+        """Tokens `first` to `stop` must not come next. What they would have gained is not kept."""
+        self._count_edits()
+        tokens = self.logits[row, first:stop]
+        self._share[row] -= _shares(tokens, self.log_sum_exp[row])
+        tokens[:] = -np.inf
 
     def force(self, rows: Ids, token: int) -> None:
         """Leave the rows no other choice than `token`, at log probability 0."""
@@ -84,7 +105,9 @@ class Scores:
             certain = np.partition(known, width - count, axis=1)[:, width - count] >= self.floor
         if certain.all():
             return _by_id(self.top_ids, known)
-        ids = np.argpartition(-self.logits, count - 1, axis=1)[:, :count]
+        ids = self.top_ids.copy() if certain.any() else np.empty((rows, count), np.int64)
+        wanted = ids.shape[1]
+        ids[~certain] = np.argpartition(-self.logits[~certain], wanted - 1, axis=1)[:, :wanted]
         return _by_id(ids, np.take_along_axis(self.logits, ids, axis=1))
 
     def log_probs(self, count: int, renormalize: bool) -> Candidates:
@@ -102,24 +125,40 @@ class Scores:
             values[edited_rows[hit]] = before[hit]
         return np.where(self.forced, np.float32(0), values - self.log_sum_exp)
 
+    def remaining_log_probs(self, tokens: Ids) -> Floats:
+        """Log probability [r] of one token per row among what the edits left."""
+        values: Floats = self.logits[np.arange(len(tokens)), tokens] - self._edited_log_sum_exp()
+        return values
+
     def _edited_log_sum_exp(self) -> Floats:
         """[r]: what the edits took away or added, as a share of all; counted anew where little is left."""
-        share = np.ones(len(self.logits))
-        for row, token, before in self._first_edits():
-            now = self.logits[row, token]
-            share[row] += np.exp(now - self.log_sum_exp[row]) - np.exp(before - self.log_sum_exp[row])
-        unsure = self.forced | (share < 0.1)
-        share[unsure] = 1
-        result = self.log_sum_exp + np.log(share).astype(np.float32)
+        self._count_edits()
+        unsure = self.forced | (self._share < 0.1)
+        result = self.log_sum_exp + np.log(np.where(unsure, 1, self._share)).astype(np.float32)
         result[unsure] = _log_sum_exp(self.logits[unsure])
         return result
 
-    def _first_edits(self) -> list[tuple[int, int, np.float32]]:
-        first: dict[tuple[int, int], np.float32] = {}
-        for rows, tokens, before in self._edits:
-            for row, token, value in zip(rows.tolist(), tokens.tolist(), before, strict=True):
-                first.setdefault((row, token), value)
-        return [(row, token, value) for (row, token), value in first.items()]
+    def _count_edits(self) -> None:
+        """Let `_share` know of the edits since it was last told; of several of one logit, the first has what it was."""
+        edits, self._counted = self._edits[self._counted :], len(self._edits)
+        if not edits:
+            return
+        rows, tokens, before = (np.concatenate(part) for part in zip(*edits, strict=True))
+        _, first = np.unique(rows * self.logits.shape[1] + tokens, return_index=True)
+        rows, tokens, total = rows[first], tokens[first], self.log_sum_exp[rows[first]]
+        change = _probabilities(self.logits[rows, tokens], total) - _probabilities(before[first], total)
+        np.add.at(self._share, rows, change)
+
+
+def _probabilities(logits: Floats, total: Floats) -> NDArray[np.float64]:
+    probabilities: NDArray[np.float64] = np.exp(logits - total, dtype=np.float64)
+    return probabilities
+
+
+def _shares(logits: Floats, total: Floats) -> NDArray[np.float64]:
+    """Of all probability, what tokens have together: logits [.., n] and the log-sum-exp [..] of all."""
+    shares: NDArray[np.float64] = np.exp(logits - total[..., None]).sum(axis=-1, dtype=np.float64)
+    return shares
 
 
 def _by_id(ids: Ids, scores: Floats) -> Candidates:

@@ -69,13 +69,22 @@ def best(scores: Scores, count: int) -> tuple[Scores, Ids]:
 
 
 def beam_step(
-    beams: Beams, next_tokens: Candidates, eos: int, prefix_length: Ids, max_length: Ids, length_penalty: float
+    beams: Beams,
+    next_tokens: Candidates,
+    eos: int,
+    prefix_length: Ids,
+    max_length: Ids,
+    length_penalty: float,
+    uncounted: Ids | int = 1,
+    wanted: int | None = None,
 ) -> Continuations:
     """One step of beam search; changes `beams` and says which beams go on with which tokens.
 
     next_tokens: of each of the b * k beams the n best, n >= 2k, with their log probabilities after all rules.
-    prefix_length, max_length: [b], in tokens from the decoder start on.
+    prefix_length, max_length: [b], in tokens from the decoder start on. uncounted: so many of them, [b] or all alike,
+    do not count in the length that scores are divided by. wanted: finished hypotheses to keep; None: k.
     """
+    wanted = wanted or beams.tokens.shape[1]
     sources, k, _ = beams.tokens.shape
     # 1. the best 2k continuations of each source
     totals = (next_tokens.scores + beams.scores.reshape(-1, 1)).reshape(sources, -1)
@@ -85,19 +94,20 @@ def beam_step(
     # 2. those among the best k that end now join the finished hypotheses
     length = beams.tokens.shape[2] + 1
     ends = (tokens == eos) | (length >= max_length)[:, None]
-    normalized = top_scores / np.float32((length - 1) ** length_penalty)
+    divisor = np.asarray((length - np.asarray(uncounted)) ** length_penalty, np.float32)
+    normalized = top_scores / divisor.reshape(-1, 1)
     for b in np.flatnonzero(beams.open):
         for i in np.flatnonzero(ends[b, :k]):
             new = np.append(beams.tokens[b, parents[b, i], prefix_length[b] :], tokens[b, i])
-            _finish(beams.finished[b], new, float(normalized[b, i]), eos, k)
+            _finish(beams.finished[b], new, float(normalized[b, i]), eos, wanted)
     # 3. the best k that do not end go on
     beams.scores, running = best(top_scores + np.where(ends, NEVER, np.float32(0)), k)
     chosen = Continuations(np.take_along_axis(parents, running, axis=1), np.take_along_axis(tokens, running, axis=1))
     grown = np.take_along_axis(beams.tokens, chosen.parents[:, :, None], axis=1)
     beams.tokens = np.concatenate([grown, chosen.tokens[:, :, None]], axis=2)
     # 4. can the best running beam still beat the worst finished one?
-    hope = beams.scores[:, 0] / np.float32((length - 1) ** length_penalty)
-    worst = np.array([f[-1].score if len(f) == k else NEVER for f in beams.finished], np.float32)
+    hope = beams.scores[:, 0] / divisor
+    worst = np.array([f[-1].score if len(f) == wanted else NEVER for f in beams.finished], np.float32)
     beams.open &= (hope > worst) & ~ends.all(axis=1)
     return chosen
 

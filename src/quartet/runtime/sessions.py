@@ -7,14 +7,17 @@ from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 
+import numpy as np
 import onnxruntime as ort
 
 from quartet.errors import ManifestError, OptionError
 from quartet.runtime import packing
 from quartet.runtime.matrix import Ids, MatrixRows
+from quartet.runtime.scores import Floats
 from quartet.spec import CACHE_INITIALIZER, DECODER, ENCODER, LM_HEAD, MANIFEST_NAME, Language, Manifest, file_entry
 from quartet.vocabulary.head import load_rows, selected_head
 
+ONE_TOKEN_FORMATS = ("1.0", "1.1")  # whose decoders take one token at a time
 OPENED = (ENCODER, CACHE_INITIALIZER, DECODER, LM_HEAD)
 ENCODING = (ENCODER, CACHE_INITIALIZER)  # a source is many rows to them
 MANY_ROWS = 8  # from here on int8 products are faster than those of the stored blocks
@@ -46,6 +49,17 @@ class Sessions:
     def whole_ids(self, ids: Ids) -> Ids:
         """The model's ids of tokens that the head numbers by its own rows."""
         return ids if self.rows is None else self.rows[ids]
+
+    def rows_from(self, first: int) -> Floats:
+        """The head's rows [n, d] from `first` on, in float32; read once. The head must have a second plane."""
+        if first not in self._rows_read:
+            assert self.candidates is not None
+            self._rows_read[first] = self.candidates.read(np.arange(first, self.manifest.shapes.vocab_size))
+        return self._rows_read[first]
+
+    @cached_property
+    def _rows_read(self) -> dict[int, Floats]:
+        return {}
 
     @cached_property
     def places(self) -> dict[int, int]:
@@ -87,7 +101,7 @@ def open_sessions(folder: Path, threads: int | None = None, verify: bool = False
         raise OptionError(f"threads is {threads}; 1 or more is expected")
     manifest = Manifest.load(folder)
     check_files(folder, manifest, verify)
-    if manifest.embedding is None or manifest.lm_head is None:
+    if manifest.embedding is None or manifest.lm_head is None or manifest.format_version in ONE_TOKEN_FORMATS:
         raise ManifestError(f"{folder} was made by an older quartet; convert the model again")
     encoding: packing.Products = "rows" if _many_rows_pay(manifest) else "blocks"
     packed = _packed(folder, manifest, threads, "few", {f: encoding if f in ENCODING else "blocks" for f in OPENED})

@@ -14,7 +14,7 @@ from quartet.checkpoint.tensors import TensorEntry, take_rows
 from quartet.errors import CheckpointError, LanguageError, OptionError
 from quartet.families.description import Description
 from quartet.runtime.languages import resolve
-from quartet.spec import Language, ModelSpec, Pruning, RelativeBias, Sinusoidal, TokenizerSpec, file_entry
+from quartet.spec import Language, Learned, ModelSpec, Pruning, RelativeBias, Sinusoidal, TokenizerSpec, file_entry
 from quartet.vocabulary.ids import NewIds, renamed, renamed_generation, renamed_tokens
 from quartet.vocabulary.pieces import CONTROL_TYPES, read_pieces, without
 from quartet.vocabulary.rows import Side, rows_of, sides
@@ -76,9 +76,9 @@ def prune(
     )
 
 
-def _positions(spec: ModelSpec, ids: NewIds) -> Sinusoidal | RelativeBias:
+def _positions(spec: ModelSpec, ids: NewIds) -> Sinusoidal | Learned | RelativeBias:
     """The positions, where some tokens have none by their new ids."""
-    if isinstance(spec.positions, RelativeBias):
+    if not isinstance(spec.positions, Sinusoidal):
         return spec.positions
     return replace(spec.positions, padding_id=renamed(spec.positions.padding_id, ids))
 

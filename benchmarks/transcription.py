@@ -1,0 +1,141 @@
+"""How fast is a recording transcribed, and in how much memory? Against faster-whisper int8 on the same weights.
+
+    python benchmarks/transcription.py whisper-base --ctranslate2 FOLDER --data ../shared/data/flores-dev --minutes 10
+    python benchmarks/transcription.py whisper-base --length --data ../shared/data/flores-dev --precisions int8
+
+The recording is English read by espeak-ng (`speech.py`). Every run is a process of its
+own, contenders take turns. Times are from the call to the last segment, after loading: by the clock, and of all threads
+on the CPU, which other work on the machine disturbs less. The peak is the largest resident set (VmHWM), everything
+included. Language given, timestamps, beam 5, no voice detection, no fallback, no text of the window before.
+FOLDER is made by `ct2-transformers-converter`. With `--length` quartet alone hears the same few sentences followed
+by faint noise, 2 minutes and 2 hours in all, with voice detection: memory must not grow with the length.
+"""
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from report import last_line, table
+
+from quartet.models import ready
+from quartet.speech.audio import RATE, Samples
+from speech import read_aloud, write_wav
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", help="a folder that is converted already, or a checkpoint")
+    parser.add_argument("--precisions", nargs="*", default=["int8", "int4"])
+    parser.add_argument("--ctranslate2", type=Path)
+    parser.add_argument("--data", type=Path, help="folder with en.txt")
+    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--length", action="store_true", help="memory against length instead")
+    parser.add_argument(
+        "--one", nargs=3, metavar=("KIND", "PRECISION", "FILE"), help="one run (for this script itself)"
+    )
+    args = parser.parse_args()
+    if args.one:
+        print(*one_run(args, *args.one))
+        return
+    for precision in args.precisions:
+        ready(args.model, precision)  # converted before anything is measured
+    with tempfile.TemporaryDirectory() as work:
+        if args.length:
+            against_length(args, Path(work))
+        else:
+            against_each_other(args, Path(work))
+
+
+def against_each_other(args: argparse.Namespace, work: Path) -> None:
+    file = write_wav(
+        work / "talk.wav", of_length(read_aloud(args.data / "en.txt", "en", work, 40).samples, args.minutes)
+    )
+    contenders = [("quartet", precision) for precision in args.precisions]
+    contenders += [("faster-whisper", "int8")] if args.ctranslate2 else []
+    runs = {contender: [] for contender in contenders}
+    for _ in range(args.rounds):
+        for contender in contenders:
+            runs[contender].append(in_a_process(args, *contender, file))
+    found = {who: [statistics.median(values) for values in zip(*those, strict=True)] for who, those in runs.items()}
+    base = found.get(("faster-whisper", "int8"))
+    rows = [
+        [*who, f"{clock:.1f} s", f"{cpu:.1f} s", f"{peak:.0f} MB", *ratios(base, (clock, cpu, peak))]
+        for who, (clock, cpu, peak) in found.items()
+    ]
+    table(("contender", "precision", "time", "CPU time", "peak", "time ÷ faster-whisper", "CPU ÷", "peak ÷"), rows)
+    last_line({"runs": {" ".join(who): those for who, those in runs.items()}, "minutes": args.minutes})
+
+
+def ratios(base: list[float] | None, values: tuple[float, ...]) -> list[str]:
+    return [f"{value / other:.2f}×" for value, other in zip(values, base or (), strict=False)]
+
+
+def against_length(args: argparse.Namespace, work: Path) -> None:
+    speech = read_aloud(args.data / "en.txt", "en", work, 2).samples
+    rows = []
+    for minutes in (2, 120):
+        file = write_wav(work / f"{minutes}.wav", and_noise(speech, minutes))
+        rows.append((f"{minutes} minutes", f"{in_a_process(args, 'quartet', args.precisions[0], file)[-1]:.0f} MB"))
+    table(("recording", "peak"), rows)
+    last_line({"rows": rows})
+
+
+def in_a_process(args: argparse.Namespace, kind: str, precision: str, file: Path) -> list[float]:
+    """Seconds by the clock and on the CPU, and megabytes."""
+    command = [
+        sys.executable,
+        __file__,
+        args.model,
+        "--threads",
+        str(args.threads),
+        "--one",
+        kind,
+        precision,
+        str(file),
+    ]
+    command += ["--ctranslate2", str(args.ctranslate2)] if args.ctranslate2 else []
+    command += ["--length"] if args.length else []
+    return [float(x) for x in subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()]
+
+
+def one_run(args: argparse.Namespace, kind: str, precision: str, file: str) -> tuple[float, float, float]:
+    options = {"beam_size": 5, "temperature": 0.0, "condition_on_previous_text": False, "vad_filter": args.length}
+    if kind == "quartet":
+        from quartet import Transcriber  # noqa: PLC0415 - each in a process of its own
+
+        model = Transcriber(args.model, precision=precision, threads=args.threads)
+    else:
+        from faster_whisper import WhisperModel  # noqa: PLC0415
+
+        model = WhisperModel(str(args.ctranslate2), compute_type=precision, cpu_threads=args.threads)
+    start, before = time.perf_counter(), time.process_time()
+    segments, _ = model.transcribe(file, "en", **options)
+    for _ in segments:
+        pass
+    status = Path("/proc/self/status").read_text()
+    return (
+        time.perf_counter() - start,
+        time.process_time() - before,
+        int(status.partition("VmHWM:")[2].split()[0]) / 1e3,
+    )
+
+
+def of_length(samples: Samples, minutes: float) -> Samples:
+    return np.resize(samples, int(minutes * 60 * RATE))
+
+
+def and_noise(samples: Samples, minutes: int) -> Samples:
+    """The samples, and faint noise for the rest of the time."""
+    noise = np.random.default_rng(0).normal(size=60 * RATE).astype(np.float32) * np.float32(1e-3)
+    return np.concatenate([samples, *[noise] * minutes])[: minutes * 60 * RATE]
+
+
+if __name__ == "__main__":
+    main()

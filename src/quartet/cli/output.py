@@ -1,0 +1,24 @@
+"""Where results go."""
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TextIO
+
+from quartet.errors import OutputError, QuartetError
+
+
+@contextlib.contextmanager
+def opened(path: Path | None) -> Iterator[TextIO]:
+    """stdout, or a file: opened before any work, so that a name that cannot be written costs none, but not emptied."""
+    if path is None:
+        yield sys.stdout
+        return
+    try:
+        with path.open("a", encoding="utf-8", errors="replace", newline="\n") as file:
+            yield file
+    except OSError as error:
+        if isinstance(error, QuartetError) or error.filename not in (None, str(path)):
+            raise
+        raise OutputError(f"--output {path}: {error.strerror or error}") from None

@@ -1,0 +1,104 @@
+"""`quartet transcribe`: a recording to text or subtitles, in its language or in another one."""
+
+import argparse
+import dataclasses
+import logging
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, nullcontext
+from typing import TextIO
+
+from quartet.cli.console import progress_bar
+from quartet.cli.convert import ready_by_name, ready_model
+from quartet.cli.output import opened
+from quartet.errors import OptionError
+from quartet.progress import Progress, silent
+from quartet.runtime.languages import display_name, iso639_1
+from quartet.runtime.pipeline import Translator
+from quartet.speech.audio import Source, open_audio
+from quartet.speech.segments import Segment, TranscriptionInfo
+from quartet.speech.subtitles import FORMATS
+from quartet.speech.transcribe import Transcriber
+
+STANDARD_INPUT = "-"
+
+log = logging.getLogger("quartet")
+
+
+def transcribe(args: argparse.Namespace) -> None:
+    """Transcribe, and write each segment as soon as it is there."""
+    if args.to and args.task == "translate":
+        raise OptionError(f"--task translate makes English, --to {args.to} makes that; give one of them")
+    source = _source(args)
+    open_audio(source)  # before a model is fetched for something that is no audio
+    with ExitStack() as stack:
+        out = stack.enter_context(opened(args.output))
+        transcriber = stack.enter_context(Transcriber(ready_model(args), threads=args.threads, verify=args.verify))
+        on_screen = out is sys.stdout and out.isatty()  # then the segments show how far it is
+        progress = stack.enter_context(nullcontext(silent) if on_screen else progress_bar("transcribing", "s"))
+        segments, info = _started(transcriber, source, args, progress)
+        if args.language == "auto":
+            log.info("language: %s (%.0f %%)", display_name(info.language), 100 * info.language_probability)
+        change = _translation(info, args, stack) if args.to else _as_it_is
+        if args.output and args.output.is_file():
+            out.truncate(0)  # only now: a wrong option must not cost the file that is there
+        _write(map(change, segments), info, args, out)
+
+
+def _source(args: argparse.Namespace) -> Source:
+    if args.audio != STANDARD_INPUT:
+        return str(args.audio)
+    if sys.stdin is None or sys.stdin.isatty():
+        raise OptionError("there is no audio on standard input; name a file")
+    return open(sys.stdin.fileno(), "rb", closefd=False)
+
+
+def _started(
+    transcriber: Transcriber, source: Source, args: argparse.Namespace, progress: Progress
+) -> tuple[Iterator[Segment], TranscriptionInfo]:
+    return transcriber.transcribe(
+        source,
+        None if args.language == "auto" else args.language,
+        args.task,
+        beam_size=args.beam_size,
+        condition_on_previous_text=not args.no_previous_text,
+        initial_prompt=args.initial_prompt,
+        hotwords=args.hotwords,
+        word_timestamps=args.word_timestamps,
+        vad_filter=not args.no_vad,
+        clip_timestamps=args.clips or "0",
+        batch_size=args.batch_size,
+        progress=progress,
+    )
+
+
+def _as_it_is(segment: Segment) -> Segment:
+    return segment
+
+
+def _translation(info: TranscriptionInfo, args: argparse.Namespace, stack: ExitStack) -> Callable[[Segment], Segment]:
+    """A function that translates a segment's text; the translation model stays open as long as `stack`."""
+    name = args.translation_model or f"opus-mt-{info.language}-{iso639_1(args.to) or args.to}"
+    if args.translation_model is None:
+        log.info("translating with %s (--translation-model names another one)", name)
+    translator = stack.enter_context(Translator(ready_by_name(name), threads=args.threads))
+    translator.check_languages(args.to, info.language)
+
+    def translated(segment: Segment) -> Segment:
+        text = translator.translate(segment.text, args.to, segment.language or info.language).text
+        return dataclasses.replace(segment, text=text, words=None)
+
+    return translated
+
+
+def _write(segments: Iterable[Segment], info: TranscriptionInfo, args: argparse.Namespace, out: TextIO) -> None:
+    """Every segment at once; the end of the file comes also where the segments break off."""
+    form = FORMATS[args.format]
+    out.write(form.begin(info))
+    try:
+        for segment in segments:
+            out.write(form.segment(segment))
+            out.flush()
+    finally:
+        out.write(form.end)
+        out.flush()

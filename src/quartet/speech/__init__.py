@@ -1,0 +1,1 @@
+"""Speech to text: audio -> mel, voice -> windows -> segments, words -> transcribe -> subtitles."""

@@ -1,0 +1,53 @@
+"""Sound made for tests, and files of it."""
+
+import io
+import wave
+
+import numpy as np
+
+from quartet.speech.audio import RATE
+
+
+def tone(seconds: float = 1.0, rate: int = RATE) -> np.ndarray:
+    return (0.5 * np.sin(2 * np.pi * 440 * np.arange(int(seconds * rate)) / rate)).astype(np.float32)
+
+
+def wav(samples: np.ndarray, rate: int = RATE, channels: int = 1, bytes_per_sample: int = 2) -> bytes:
+    file = io.BytesIO()
+    with wave.open(file, "wb") as out:
+        out.setnchannels(channels)
+        out.setsampwidth(bytes_per_sample)
+        out.setframerate(rate)
+        eight_bits = (samples * 127 + 128).astype(np.uint8)
+        stored = eight_bits if bytes_per_sample == 1 else (samples * 32767).astype("<i2")
+        out.writeframes(np.repeat(stored, channels).tobytes())
+    return file.getvalue()
+
+
+def encoded(name: str, codec: str, rate: int = 44_100) -> bytes:
+    import av
+
+    file = io.BytesIO()
+    with av.open(file, "w", format=name) as out:
+        stream = out.add_stream(codec, rate=rate)
+        stream.layout = "stereo"
+        resampler = av.AudioResampler(format=stream.format.name, layout="stereo", rate=rate)
+        frame = av.AudioFrame.from_ndarray(tone()[None], format="flt", layout="mono")
+        frame.sample_rate = RATE
+        for piece in (*resampler.resample(frame), *resampler.resample(None)):
+            for packet in stream.encode(piece):
+                out.mux(packet)
+        for packet in stream.encode(None):
+            out.mux(packet)
+    return file.getvalue()
+
+
+class Unseekable(io.RawIOBase):
+    def __init__(self, data: bytes):
+        self.file = io.BytesIO(data)
+
+    def readable(self):
+        return True
+
+    def readinto(self, buffer):
+        return self.file.readinto(buffer)
