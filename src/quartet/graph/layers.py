@@ -3,7 +3,6 @@
 Shapes: b batch, s tokens, d width. Node names are paths: `/decoder/layers.0/fc1`.
 """
 
-import math
 import re
 
 import numpy as np
@@ -40,28 +39,63 @@ def quantized_product(
 
 
 def embedding(b: Builder, stored: list[ir.Value], ids: ir.Value, scheme: Scheme | None, name: str) -> ir.Value:
-    """Rows of a table [v, d], float32 or quantised, for `ids` [b, n]: [b, n, d]."""
+    """Rows of a table [v, d], float32 or quantised, for `ids` [b, n]: [b, n, d].
+
+    Quantised rows are gathered as they lie and unpacked by plain operators, not by `GatherBlockQuantized`: that one
+    wants the codes in another shape than the product, and old or small builds of ONNX Runtime lack it.
+    """
     if scheme is None:
         return b.op("Gather", [stored[0], ids], name)
-    codes, *rest = stored
-    if not scheme.planes:
-        return _quantized_rows(b, codes, ids, rest, scheme, name)
-    *rest, residual = rest
-    coarse = _quantized_rows(b, codes, ids, rest, scheme, f"{name}/coarse")
-    fine = _quantized_rows(b, residual, ids, rest[:1], scheme, f"{name}/fine")
-    sixteenth = b.op("Mul", [fine, b.constant("sixteenth", np.float32(1 / 16))], f"{name}/residual")
-    return b.op("Add", [coarse, sixteenth], name)
+    codes, scales, *rest = stored
+    flat = b.op("Reshape", [ids, b.integers("all", -1)], f"{name}/ids")
+    factors = b.op("Gather", [scales, flat], f"{name}/scales")
+    factors = b.op("Unsqueeze", [factors, b.integers("axes_last", -1)], f"{name}/scales/column")
+    zero_points = None if scheme.symmetric else _zero_points(b, rest[0], codes, flat, scheme, f"{name}/zero_points")
+    rows = _scaled(b, _codes(b, codes, flat, scheme, f"{name}/codes"), zero_points, factors, scheme, name)
+    if scheme.planes:
+        fine = _codes(b, rest[-1], flat, scheme, f"{name}/fine")
+        sixteenths = _scaled(b, fine, None, factors, scheme, f"{name}/fine")
+        residual = b.op("Mul", [sixteenths, b.constant("sixteenth", np.float32(1 / 16))], f"{name}/residual")
+        rows = b.op("Add", [rows, residual], f"{name}/sum")
+    shape = [b.op("Shape", [ids], f"{name}/shape"), b.integers("rest_of_row", -1)]
+    return b.op("Reshape", [rows, b.op("Concat", shape, f"{name}/shape/rows", {"axis": 0})], name)
 
 
-def _quantized_rows(
-    b: Builder, codes: ir.Value, ids: ir.Value, rest: list[ir.Value], scheme: Scheme, name: str
+def _codes(b: Builder, table: ir.Value, ids: ir.Value, scheme: Scheme, name: str) -> ir.Value:
+    """Codes [n, blocks, block_size] in float32 of rows `ids` [n] of a table [v, blocks, bytes]."""
+    rows = b.op("Gather", [table, ids], f"{name}/stored")
+    if scheme.code_bits == 4:
+        rows = _nibbles(b, rows, b.integers("block_of_row", 0, 0, scheme.block_size), name)
+    return b.op("Cast", [rows], name, {"to": int(ir.DataType.FLOAT)})
+
+
+def _zero_points(b: Builder, table: ir.Value, codes: ir.Value, ids: ir.Value, scheme: Scheme, name: str) -> ir.Value:
+    """Zero points [n, blocks, 1] in float32 of rows `ids` [n] of a table [v, bytes], for `codes` [v, blocks, ..]."""
+    rows = b.op("Gather", [table, ids], f"{name}/stored")
+    if scheme.code_bits == 4:
+        assert codes.shape is not None
+        halves = _nibbles(b, rows, b.integers("halves_of_row", 0, -1), name)
+        blocks = [b.integers("begin", 0), b.integers("blocks", codes.shape.numpy()[1]), b.integers("axes1", 1)]
+        rows = b.op("Slice", [halves, *blocks], f"{name}/blocks")  # an odd number of them leaves a half unused
+    column = b.op("Unsqueeze", [rows, b.integers("axes_last", -1)], f"{name}/column")
+    return b.op("Cast", [column], name, {"to": int(ir.DataType.FLOAT)})
+
+
+def _nibbles(b: Builder, packed: ir.Value, shape: ir.Value, name: str) -> ir.Value:
+    """Both halves of each byte, the lower one first, as bytes of their own."""
+    column = b.op("Unsqueeze", [packed, b.integers("axes_last", -1)], f"{name}/bytes")
+    shifts = b.constant("nibbles", np.array([0, 4], np.uint8))
+    shifted = b.op("BitShift", [column, shifts], f"{name}/shifted", {"direction": "RIGHT"})
+    halves = b.op("BitwiseAnd", [shifted, b.constant("nibble", np.uint8(15))], f"{name}/halves")
+    return b.op("Reshape", [halves, shape], f"{name}/nibbles")
+
+
+def _scaled(
+    b: Builder, codes: ir.Value, zero_points: ir.Value | None, scales: ir.Value, scheme: Scheme, name: str
 ) -> ir.Value:
-    """Rows [b, n, d] of codes [v, blocks, bytes] with their scales and perhaps zero points."""
-    attributes = {"gather_axis": 0, "quantize_axis": 1, "block_size": scheme.block_size, "bits": scheme.code_bits}
-    assert codes.shape is not None
-    count, *row = codes.shape.numpy()
-    table = b.view(f"{codes.name}.rows", codes, (count, math.prod(row)))
-    return b.op("GatherBlockQuantized", [table, ids, *rest], name, attributes, MICROSOFT)
+    """`(codes - zero_points) * scales`: [n, blocks, block_size]."""
+    middle = zero_points or b.constant(f"middle{scheme.code_bits}", np.float32(scheme.middle))
+    return b.op("Mul", [b.op("Sub", [codes, middle], f"{name}/centred"), scales], f"{name}/scaled")
 
 
 def vector(b: Builder, sources: tuple[str, ...], size: int, name: str) -> ir.Value:

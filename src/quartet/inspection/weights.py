@@ -21,7 +21,7 @@ SMALLEST = 4096  # bytes; smaller tensors and vectors are not worth a line when 
 BLOCK_BYTES = 4 << 20
 SAMPLES = 8  # rows and columns compared at first
 
-_QUANTIZED_INPUT = {"MatMulNBits": 1, "GatherBlockQuantized": 0}
+_QUANTIZED_INPUT = {"MatMulNBits": 1, "GatherBlockQuantized": 0}  # where a quantised operator reads its codes
 
 Bits = NDArray[np.unsignedinteger[Any]]
 Place = tuple[str, int | str]  # data file and offset, or graph file and name

@@ -24,12 +24,10 @@ class Recipe:
     def scheme(self, file: str, columns: int) -> Scheme | None:
         """How a matrix [rows, columns] of the file is stored; None: in float32.
 
-        The block shrinks until it divides the columns, as the embedding's kernel wants it. Where zero points have 4
-        bits it wants an even number of blocks too: ONNX Runtime 1.23 and 1.24 mix up those of an odd number.
+        The block shrinks until it divides the columns, so that rows need no padding.
         """
         scheme = self.schemes.get(file)
-        paired = scheme is not None and file == EMBED_AND_LM_HEAD and not scheme.symmetric and scheme.code_bits == 4
-        while scheme and columns % (scheme.block_size * (2 if paired else 1)):
+        while scheme and columns % scheme.block_size:
             half = scheme.block_size // 2
             scheme = replace(scheme, block_size=half) if half >= SMALLEST_BLOCK else None
         return scheme
