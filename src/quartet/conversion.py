@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from quartet import families, models
+from quartet import families, layouts, models
 from quartet.checkpoint import Checkpoint, open_checkpoint
 from quartet.checkpoint.tensors import TensorEntry, equal
 from quartet.errors import CheckpointError, OptionError, OutputError
@@ -48,12 +48,13 @@ def convert(
     revision: str | None = None,
     languages: Sequence[str] = (),
     texts: Sequence[str | Path] = (),
+    layout: str = "quartet",
     force: bool = False,
     progress: Progress = silent,
 ) -> Manifest:
     """Convert the model that `source` names (a folder, `demo`, an alias, `org/name` on the hub) to `out_dir`.
 
-    options, calibration_text, report, languages, texts: as in `convert_folder`.
+    options, calibration_text, report, languages, texts, layout: as in `convert_folder`.
 
     Raises what `convert_folder` raises, `ModelNotFoundError`, and `DownloadError`.
     """
@@ -74,6 +75,7 @@ def convert(
         origin=origin,
         languages=languages,
         texts=texts,
+        layout=layout,
         force=force,
         progress=progress,
     )
@@ -90,6 +92,7 @@ def convert_folder(
     origin: Origin | None = None,
     languages: Sequence[str] = (),
     texts: Sequence[str | Path] = (),
+    layout: str = "quartet",
     force: bool = False,
     progress: Progress = silent,
 ) -> Manifest:
@@ -105,6 +108,8 @@ def convert_folder(
     languages: cut the vocabulary down to these, in any common spelling; none: keep all of it. texts: files with text
     in these languages, of which the pieces are kept that occur; none: all pieces written in the languages' scripts.
 
+    layout: `quartet`, or `rtranslator`: single files for that app, which quartet itself does not play.
+
     Raises `CheckpointError` (unreadable, or tensors missing, misshapen or left over: all of them are listed),
     `UnsupportedModelError`, `OutputError` (`out_dir` exists or cannot be written), `LanguageError` and `OptionError`
     (languages that the model does not have; texts that cannot be read, or without languages).
@@ -116,9 +121,11 @@ def convert_folder(
     checkpoint = open_checkpoint(folder)
     family = families.find(checkpoint.config)
     spec = family.read_spec(checkpoint.config)
+    layout = layouts.check_layout(layout, spec.family, pruned=bool(languages))
     description = family.describe(checkpoint)
     pruned = prune(folder, spec, description, languages, tuple(map(Path, texts))) if languages else None
     graphs = files.build(spec, recipe)
+    layouts.check_sizes(layout, {file: _weight_bytes(builder) for file, builder in graphs.items()})
     tensors = match_tensors(checkpoint, family, spec, graphs)
     if pruned:
         spec, description, tensors = pruned.spec, pruned.description, pruned.select(tensors)
@@ -146,6 +153,9 @@ def convert_folder(
             manifest = calibrate(model, recipe, manifest, lines, report, progress)
             manifest.save(staging)
         verify.verify(staging, manifest.files)
+        if layout != manifest.layout:
+            manifest = layouts.arrange(staging, manifest, layout)
+            manifest.save(staging)
     return manifest
 
 
@@ -244,7 +254,7 @@ def _find(
 def _write_graphs(
     graphs: dict[str, Builder], tensors: dict[str, TensorEntry], folder: Path, progress: Progress
 ) -> dict[str, FileEntry]:
-    total = sum(weight.nbytes for builder in graphs.values() for weight in builder.weights.values())
+    total = sum(map(_weight_bytes, graphs.values()))
     done = 0
 
     def advance(count: int) -> None:
@@ -258,13 +268,18 @@ def _write_graphs(
     return written
 
 
+def _weight_bytes(builder: Builder) -> int:
+    return sum(weight.nbytes for weight in builder.weights.values())
+
+
 def _write_tokenizer(source: Path, names: tuple[str, ...], pruned: Pruned | None, folder: Path) -> dict[str, FileEntry]:
+    """A tokenizer.json beside a SentencePiece model has the checkpoint's ids: a pruned model goes without it."""
     for name in names:
         if pruned is None:
             shutil.copyfile(source / name, folder / name)
-        else:
+        elif name in pruned.files:
             (folder / name).write_bytes(pruned.files[name])
-    return {name: file_entry(folder / name) for name in names}
+    return {name: file_entry(folder / name) for name in names if (folder / name).exists()}
 
 
 def _manifest(

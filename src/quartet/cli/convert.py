@@ -27,6 +27,7 @@ def convert(args: argparse.Namespace) -> None:
             revision=args.revision,
             languages=args.languages.split(",") if args.languages is not None else (),
             texts=args.text,
+            layout=args.layout,
             force=args.force,
             progress=progress,
         )

@@ -129,6 +129,12 @@ def _convert(p: argparse.ArgumentParser) -> None:
         default=[],
         help="with --languages: text in them; keep the pieces that occur in it (may be given several times)",
     )
+    p.add_argument(
+        "--layout",
+        metavar="L",
+        default="quartet",
+        help="quartet (default), or rtranslator: single files under the names that the Android app RTranslator opens",
+    )
     p.add_argument("--force", action="store_true", help="replace a quartet that is there already")
     _runs(p, "convert", "convert")
 
