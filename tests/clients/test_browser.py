@@ -24,7 +24,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *args):
         pass
 
-    def do_GET(self):  # noqa: N802  the name is http.server's
+    def do_GET(self):
         self.asked.append(self.path)
         super().do_GET()
 
@@ -61,7 +61,11 @@ def test_translates_in_the_tab_and_offline(site, chromium, tmp_path):
     arguments = [url, "Where is the train station?", tmp_path / "profile", tmp_path / "page.png"]
     environment = os.environ | {"CHROMIUM": chromium}
     with subprocess.Popen(
-        ["node", BROWSE, *map(str, arguments)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        ["node", BROWSE, *map(str, arguments)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
     ) as browser:
         assert browser.stdin is not None
         assert browser.stdout is not None

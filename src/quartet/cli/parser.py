@@ -160,7 +160,8 @@ def _cache(p: argparse.ArgumentParser) -> None:
 
 
 def _inspect(p: argparse.ArgumentParser) -> None:
-    p.add_argument("folder", metavar="DIR", type=Path, help="a quartet, or a folder exported by Optimum")
+    about = "a quartet, or a folder exported by Optimum; two folders are shown side by side"
+    p.add_argument("folders", metavar="DIR", type=Path, nargs="+", help=about)
     _json_option(p)
     _runs(p, "show", "inspect")
 
