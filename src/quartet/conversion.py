@@ -16,7 +16,7 @@ from quartet import families, layouts, models
 from quartet.checkpoint import Checkpoint, open_checkpoint
 from quartet.checkpoint.tensors import TensorEntry, equal
 from quartet.errors import CheckpointError, OptionError, OutputError
-from quartet.families import Family
+from quartet.families import Family, tokenizer_json
 from quartet.families.description import Description
 from quartet.graph import files, verify, writer
 from quartet.graph.builder import Builder
@@ -136,7 +136,7 @@ def convert_folder(
         written |= writer.write_borrowing(
             lm_head(spec, recipe), writer.data_name(owner.name), writer.written_places(owner), staging
         )
-        written |= _write_tokenizer(checkpoint.folder, description.tokenizer_files, pruned, staging)
+        written |= _write_tokenizer(checkpoint.folder, description, pruned, staging)
         origin = origin or Origin(folder.resolve().name)
         manifest = _manifest(spec, description, written, precision, origin, pruned.pruning if pruned else None)
         manifest = replace(
@@ -272,14 +272,23 @@ def _weight_bytes(builder: Builder) -> int:
     return sum(weight.nbytes for weight in builder.weights.values())
 
 
-def _write_tokenizer(source: Path, names: tuple[str, ...], pruned: Pruned | None, folder: Path) -> dict[str, FileEntry]:
-    """A tokenizer.json beside a SentencePiece model has the checkpoint's ids: a pruned model goes without it."""
+def _write_tokenizer(
+    source: Path, description: Description, pruned: Pruned | None, folder: Path
+) -> dict[str, FileEntry]:
+    """The tokeniser's files, and a `tokenizer.json` for readers in other languages where one can be had.
+
+    A checkpoint's own has the ids of its whole vocabulary: a pruned model goes without it.
+    """
+    names = list(pruned.files if pruned else description.tokenizer_files)
     for name in names:
-        if pruned is None:
-            shutil.copyfile(source / name, folder / name)
-        elif name in pruned.files:
+        if pruned:
             (folder / name).write_bytes(pruned.files[name])
-    return {name: file_entry(folder / name) for name in names if (folder / name).exists()}
+        else:
+            shutil.copyfile(source / name, folder / name)
+    spec = None if pruned or tokenizer_json.NAME in names else description.tokenizer
+    if spec is not None and tokenizer_json.write(folder, spec):
+        names.append(tokenizer_json.NAME)
+    return {name: file_entry(folder / name) for name in names}
 
 
 def _manifest(

@@ -17,7 +17,7 @@ def test_converts_and_names_the_licence(checkpoint, tmp_path, run):
         rf"{tmp_path}/below/out: checkpoint, int4, [\d.]+ MB\nlicence of the model: CC-BY-4.0\n", result.err
     )
     graphs = {f"{file}.onnx{suffix}" for file in FILES for suffix in ("", ".data")} | {"lm_head.onnx"}
-    assert names(tmp_path / "below" / "out") == graphs | {MANIFEST_NAME, "sentencepiece.bpe.model"}
+    assert names(tmp_path / "below" / "out") == graphs | {MANIFEST_NAME, "sentencepiece.bpe.model", "tokenizer.json"}
     assert names(tmp_path / "below") == {"out"}
 
 

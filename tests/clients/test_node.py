@@ -5,6 +5,7 @@ import json
 import pytest
 
 import tiny
+import tiny_tokenizers
 from quartet import Translator
 from quartet.conversion import convert_folder
 from quartet.runtime.text import load_tokenizer
@@ -34,6 +35,24 @@ def test_the_same_tokens_as_in_python(model, source, target, texts, node):
         assert [entry["source"] for entry in found] == sources
         expected = translator.generate(sources, [2, language[codes[1]]])
     assert [entry["tokens"] for entry in found] == expected
+
+
+@pytest.mark.parametrize("kind", ["m2m100", "marian"])
+def test_a_tokenizer_json_that_conversion_made(kind, tmp_path, node):
+    folder = tmp_path / "model"
+    manifest = convert_folder(tiny_tokenizers.make(tmp_path / "checkpoint", kind), folder, precision="fp32")
+    tokenizer = load_tokenizer(folder, manifest.tokenizer)
+    texts = ["Where is the train station?", "  It is cold,  isn't it? ", "Où est la gare, s'il vous plaît ?"]
+    code = (
+        'import { open } from "./node.js"; import { decode, encode } from "./quartet.js";'
+        "const [folder, texts] = process.argv.slice(1); const model = await open(folder);"
+        "for (const text of JSON.parse(texts)) { const ids = encode(model, text);"
+        "console.log(JSON.stringify([ids, decode(model, ids)])); }"
+    )
+    printed = node("--input-type=module", "-e", code, folder, json.dumps(texts))
+    assert printed.stderr == ""
+    expected = [[tokenizer.encode(text), tokenizer.decode(tokenizer.encode(text))] for text in texts]
+    assert [json.loads(line) for line in printed.stdout.splitlines()] == expected
 
 
 def test_the_same_text_as_in_python(model, node):
