@@ -10,7 +10,7 @@
 import { Tokenizer } from "@huggingface/tokenizers";
 
 export const FILES = ["embed_and_lm_head", "encoder", "cache_initializer", "decoder"];
-const TOKENIZER = "tokenizer.json";
+export const TOKENIZER = "tokenizer.json";
 const SPACE = "▁"; // how SentencePiece writes a space
 const CLEAN_UPS = [" .", " ?", " !", " ,", " ' ", " n't", " 'm", " 's", " 've", " 're"];
 

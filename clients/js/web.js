@@ -2,7 +2,7 @@
 
 import * as ort from "onnxruntime-web/wasm";
 
-import { openModel } from "./quartet.js";
+import { FILES, TOKENIZER, openModel } from "./quartet.js";
 
 /**
  * Load the model in the folder `url` (with a slash at its end).
@@ -45,7 +45,7 @@ async function latestManifest(cache, base) {
 
 /** The bytes of the files that this reader needs, by name; what is kept of older versions of the model is deleted. */
 async function fetchAll(cache, base, entries, onProgress) {
-  const wanted = Object.entries(entries).filter(([name]) => !name.startsWith("lm_head") && !name.endsWith(".model"));
+  const wanted = Object.entries(entries).filter(([name]) => isRead(name));
   const total = wanted.reduce((sum, [, entry]) => sum + entry.bytes, 0);
   let done = 0;
   const advance = (count) => onProgress((done += count), total);
@@ -55,6 +55,8 @@ async function fetchAll(cache, base, entries, onProgress) {
   for (const request of await cache.keys()) if (!current.has(request.url)) await cache.delete(request);
   return files;
 }
+
+const isRead = (name) => name === TOKENIZER || FILES.some((file) => name.startsWith(`${file}.onnx`));
 
 const keyOf = (url, entry) => `${url}?sha256=${entry.sha256}`;
 
