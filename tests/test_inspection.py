@@ -96,7 +96,8 @@ def test_a_quartet_stores_every_weight_once(quartet: Path, of_quartet: Inspectio
     assert found.repeats == ()
     assert found.wasted_bytes == 0
     data = sum(path.stat().st_size for path in quartet.glob("*.data"))
-    assert 0.9 * data < found.weight_bytes < 1.1 * data  # the padding between tensors, the constants in the graphs
+    constants = 8192  # in the graphs; between tensors there is padding
+    assert 0.9 * data < found.weight_bytes < 1.1 * data + constants
     assert "every one stored once" in printed(found)
 
 

@@ -48,54 +48,51 @@ def embedding(b: Builder, stored: list[ir.Value], ids: ir.Value, scheme: Scheme 
         return b.op("Gather", [stored[0], ids], name)
     codes, scales, *rest = stored
     flat = b.op("Reshape", [ids, b.integers("all", -1)], f"{name}/ids")
+    rows = _codes(b, codes, flat, scheme, f"{name}/codes")
+    middle = b.constant(f"middle{scheme.code_bits}", np.float32(scheme.middle))
+    zero_points = middle if scheme.symmetric else _zero_points(b, rest[0], codes, flat, scheme, f"{name}/zero_points")
+    rows = b.op("Sub", [rows, zero_points], f"{name}/centred")
+    if scheme.planes:
+        fine = b.constant("sixteenths", (_NIBBLES - np.float32(scheme.middle)) / np.float32(16))
+        rows = b.op("Add", [rows, _codes(b, rest[-1], flat, scheme, f"{name}/fine", fine)], f"{name}/sum")
     factors = b.op("Gather", [scales, flat], f"{name}/scales")
     factors = b.op("Unsqueeze", [factors, b.integers("axes_last", -1)], f"{name}/scales/column")
-    zero_points = None if scheme.symmetric else _zero_points(b, rest[0], codes, flat, scheme, f"{name}/zero_points")
-    rows = _scaled(b, _codes(b, codes, flat, scheme, f"{name}/codes"), zero_points, factors, scheme, name)
-    if scheme.planes:
-        fine = _codes(b, rest[-1], flat, scheme, f"{name}/fine")
-        sixteenths = _scaled(b, fine, None, factors, scheme, f"{name}/fine")
-        residual = b.op("Mul", [sixteenths, b.constant("sixteenth", np.float32(1 / 16))], f"{name}/residual")
-        rows = b.op("Add", [rows, residual], f"{name}/sum")
+    rows = b.op("Mul", [rows, factors], f"{name}/scaled")
     shape = [b.op("Shape", [ids], f"{name}/shape"), b.integers("rest_of_row", -1)]
     return b.op("Reshape", [rows, b.op("Concat", shape, f"{name}/shape/rows", {"axis": 0})], name)
 
 
-def _codes(b: Builder, table: ir.Value, ids: ir.Value, scheme: Scheme, name: str) -> ir.Value:
-    """Codes [n, blocks, block_size] in float32 of rows `ids` [n] of a table [v, blocks, bytes]."""
+_NIBBLES = np.array([[byte & 15, byte >> 4] for byte in range(256)], np.float32)  # the two codes in each byte
+
+
+def _codes(
+    b: Builder, table: ir.Value, ids: ir.Value, scheme: Scheme, name: str, halves: ir.Value | None = None
+) -> ir.Value:
+    """Codes [n, blocks, block_size] in float32 of rows `ids` [n] of a table [v, blocks, bytes]; halves: `_unpacked`."""
     rows = b.op("Gather", [table, ids], f"{name}/stored")
-    if scheme.code_bits == 4:
-        rows = _nibbles(b, rows, b.integers("block_of_row", 0, 0, scheme.block_size), name)
-    return b.op("Cast", [rows], name, {"to": int(ir.DataType.FLOAT)})
+    return _unpacked(b, rows, scheme, b.integers("block_of_row", 0, 0, scheme.block_size), name, halves)
 
 
 def _zero_points(b: Builder, table: ir.Value, codes: ir.Value, ids: ir.Value, scheme: Scheme, name: str) -> ir.Value:
     """Zero points [n, blocks, 1] in float32 of rows `ids` [n] of a table [v, bytes], for `codes` [v, blocks, ..]."""
     rows = b.op("Gather", [table, ids], f"{name}/stored")
-    if scheme.code_bits == 4:
+    values = _unpacked(b, rows, scheme, b.integers("halves_of_row", 0, -1), f"{name}/values")
+    if scheme.code_bits == 4:  # an odd number of them leaves half a byte unused
         assert codes.shape is not None
-        halves = _nibbles(b, rows, b.integers("halves_of_row", 0, -1), name)
         blocks = [b.integers("begin", 0), b.integers("blocks", codes.shape.numpy()[1]), b.integers("axes1", 1)]
-        rows = b.op("Slice", [halves, *blocks], f"{name}/blocks")  # an odd number of them leaves a half unused
-    column = b.op("Unsqueeze", [rows, b.integers("axes_last", -1)], f"{name}/column")
-    return b.op("Cast", [column], name, {"to": int(ir.DataType.FLOAT)})
+        values = b.op("Slice", [values, *blocks], f"{name}/blocks")
+    return b.op("Unsqueeze", [values, b.integers("axes_last", -1)], name)
 
 
-def _nibbles(b: Builder, packed: ir.Value, shape: ir.Value, name: str) -> ir.Value:
-    """Both halves of each byte, the lower one first, as bytes of their own."""
-    column = b.op("Unsqueeze", [packed, b.integers("axes_last", -1)], f"{name}/bytes")
-    shifts = b.constant("nibbles", np.array([0, 4], np.uint8))
-    shifted = b.op("BitShift", [column, shifts], f"{name}/shifted", {"direction": "RIGHT"})
-    halves = b.op("BitwiseAnd", [shifted, b.constant("nibble", np.uint8(15))], f"{name}/halves")
-    return b.op("Reshape", [halves, shape], f"{name}/nibbles")
-
-
-def _scaled(
-    b: Builder, codes: ir.Value, zero_points: ir.Value | None, scales: ir.Value, scheme: Scheme, name: str
+def _unpacked(
+    b: Builder, stored: ir.Value, scheme: Scheme, shape: ir.Value, name: str, halves: ir.Value | None = None
 ) -> ir.Value:
-    """`(codes - zero_points) * scales`: [n, blocks, block_size]."""
-    middle = zero_points or b.constant(f"middle{scheme.code_bits}", np.float32(scheme.middle))
-    return b.op("Mul", [b.op("Sub", [codes, middle], f"{name}/centred"), scales], f"{name}/scaled")
+    """Codes in float32 of bytes. Where a byte holds two, they are looked up in `halves` [256, 2], and get the shape."""
+    if scheme.code_bits == 8:
+        return b.op("Cast", [stored], name, {"to": int(ir.DataType.FLOAT)})
+    places = b.op("Cast", [stored], f"{name}/bytes", {"to": int(ir.DataType.INT32)})
+    pairs = b.op("Gather", [halves or b.constant("nibbles", _NIBBLES), places], f"{name}/halves")
+    return b.op("Reshape", [pairs, shape], name)
 
 
 def vector(b: Builder, sources: tuple[str, ...], size: int, name: str) -> ir.Value:

@@ -160,7 +160,8 @@ def _gathered(graph: ir.Graph) -> dict[str, str]:
     for node in graph.all_nodes():
         table = node.inputs[0] if node.op_type == "Gather" else None
         if table is not None and table.name and table.dtype == ir.DataType.UINT8 and len(table.shape or ()) == 3:
-            halved = any(use.node.op_type == "Unsqueeze" for use in node.outputs[0].uses())  # two codes in a byte
+            # a byte that holds two codes is made a place in a table of pairs
+            halved = any(use.node.attributes.get_int("to", 0) == ir.DataType.INT32 for use in node.outputs[0].uses())
             assert table.shape is not None
             size = table.shape.numpy()[2]
             found[table.name] = f"int4 in blocks of {2 * size}" if halved else f"int8 in blocks of {size}"
