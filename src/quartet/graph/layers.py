@@ -49,8 +49,10 @@ def embedding(b: Builder, stored: list[ir.Value], ids: ir.Value, scheme: Scheme 
     codes, scales, *rest = stored
     flat = b.op("Reshape", [ids, b.integers("all", -1)], f"{name}/ids")
     rows = _codes(b, codes, flat, scheme, f"{name}/codes")
-    middle = b.constant(f"middle{scheme.code_bits}", np.float32(scheme.middle))
-    zero_points = middle if scheme.symmetric else _zero_points(b, rest[0], codes, flat, scheme, f"{name}/zero_points")
+    if scheme.symmetric:
+        zero_points = b.constant(f"middle{scheme.code_bits}", np.float32(scheme.middle))
+    else:
+        zero_points = _zero_points(b, rest[0], codes, flat, scheme, f"{name}/zero_points")
     rows = b.op("Sub", [rows, zero_points], f"{name}/centred")
     if scheme.planes:
         fine = b.constant("sixteenths", (_NIBBLES - np.float32(scheme.middle)) / np.float32(16))
@@ -70,13 +72,13 @@ def _codes(
 ) -> ir.Value:
     """Codes [n, blocks, block_size] in float32 of rows `ids` [n] of a table [v, blocks, bytes]; halves: `_unpacked`."""
     rows = b.op("Gather", [table, ids], f"{name}/stored")
-    return _unpacked(b, rows, scheme, b.integers("block_of_row", 0, 0, scheme.block_size), name, halves)
+    return _unpacked(b, rows, scheme, (0, 0, scheme.block_size), name, halves)
 
 
 def _zero_points(b: Builder, table: ir.Value, codes: ir.Value, ids: ir.Value, scheme: Scheme, name: str) -> ir.Value:
     """Zero points [n, blocks, 1] in float32 of rows `ids` [n] of a table [v, bytes], for `codes` [v, blocks, ..]."""
     rows = b.op("Gather", [table, ids], f"{name}/stored")
-    values = _unpacked(b, rows, scheme, b.integers("halves_of_row", 0, -1), f"{name}/values")
+    values = _unpacked(b, rows, scheme, (0, -1), f"{name}/values")
     if scheme.code_bits == 4:  # an odd number of them leaves half a byte unused
         assert codes.shape is not None
         blocks = [b.integers("begin", 0), b.integers("blocks", codes.shape.numpy()[1]), b.integers("axes1", 1)]
@@ -85,14 +87,14 @@ def _zero_points(b: Builder, table: ir.Value, codes: ir.Value, ids: ir.Value, sc
 
 
 def _unpacked(
-    b: Builder, stored: ir.Value, scheme: Scheme, shape: ir.Value, name: str, halves: ir.Value | None = None
+    b: Builder, stored: ir.Value, scheme: Scheme, shape: tuple[int, ...], name: str, halves: ir.Value | None = None
 ) -> ir.Value:
     """Codes in float32 of bytes. Where a byte holds two, they are looked up in `halves` [256, 2], and get the shape."""
     if scheme.code_bits == 8:
         return b.op("Cast", [stored], name, {"to": int(ir.DataType.FLOAT)})
     places = b.op("Cast", [stored], f"{name}/bytes", {"to": int(ir.DataType.INT32)})
     pairs = b.op("Gather", [halves or b.constant("nibbles", _NIBBLES), places], f"{name}/halves")
-    return b.op("Reshape", [pairs, shape], name)
+    return b.op("Reshape", [pairs, b.integers(f"{name}/shape", *shape)], name)
 
 
 def vector(b: Builder, sources: tuple[str, ...], size: int, name: str) -> ir.Value:
