@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+import re
 import tarfile
 from pathlib import Path
 
@@ -13,8 +14,11 @@ from rich.console import Console
 
 import tiny
 from quartet.errors import CheckpointError, ManifestError, ModelNotFoundError, QuartetError
-from quartet.inspection import Graph, Inspection, inspect_folder, render
+from quartet.inspection import Graph, Inspection, inspect_folder, render, render_both
+from quartet.inspection.account import Cache, cache_of, step_of
 from quartet.inspection.meanings import UNKNOWN, kind_of
+from quartet.inspection.page import megabytes, runtime_of
+from quartet.inspection.weights import part_of
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
@@ -92,7 +96,8 @@ def test_a_quartet_stores_every_weight_once(quartet: Path, of_quartet: Inspectio
     assert found.repeats == ()
     assert found.wasted_bytes == 0
     data = sum(path.stat().st_size for path in quartet.glob("*.data"))
-    assert 0.9 * data < found.weight_bytes < 1.1 * data  # the padding between tensors, the constants in the graphs
+    constants = 8192  # in the graphs; between tensors there is padding
+    assert 0.9 * data < found.weight_bytes < 1.1 * data + constants
     assert "every one stored once" in printed(found)
 
 
@@ -121,6 +126,95 @@ def test_an_inspection_is_json(of_quartet: Inspection, of_optimum: Inspection) -
         again = json.loads(json.dumps(dataclasses.asdict(found)))
         assert again["graphs"][0]["file"] == found.graphs[0].file
         assert again["weight_bytes"] == found.weight_bytes
+
+
+def test_where_the_bytes_go(of_quartet: Inspection, of_optimum: Inspection) -> None:
+    for found in (of_quartet, of_optimum):
+        assert sum(found.parts.values()) == found.weight_bytes
+        assert {"embedding", "attention", "feed-forward"} <= found.parts.keys()
+        assert found.parts["other"] < 0.1 * found.weight_bytes  # norms, and names that say nothing
+    page = " ".join(printed(of_quartet).split())
+    assert f"attention {megabytes(of_quartet.parts['attention'])} (" in page
+
+
+@pytest.mark.parametrize(
+    ("name", "reader", "part"),
+    [
+        ("/decoder/layers.0/self_attn/qkv_proj.weight.codes", "", "attention"),
+        ("/decoder/layers.0/encoder_attn_layer_norm.weight", "", "other"),
+        ("/encoder/layers.11/fc2.bias", "", "feed-forward"),
+        ("/embed_tokens.weight", "", "embedding"),
+        ("onnx::MatMul_1234", "/model/decoder/layers.0/fc1/MatMul", "feed-forward"),
+        ("decoder.block.0.layer.1.EncDecAttention.q.weight", "", "attention"),
+        ("encoder.block.0.layer.1.DenseReluDense.wi_0.weight", "", "feed-forward"),
+        ("lm_head.weight", "", "embedding"),
+        ("onnx::Add_7", "/Add_3", "other"),
+    ],
+)
+def test_parts_by_name(name: str, reader: str, part: str) -> None:
+    assert part_of(name, reader) == part
+
+
+def test_what_the_cache_takes(of_quartet: Inspection, of_optimum: Inspection) -> None:
+    for found in (of_quartet, of_optimum):  # 2 layers, keys and values, 4 heads of 8 numbers, 4 bytes each
+        assert cache_of(found) == Cache(512, 512)
+    assert Cache(512, 256).after(tokens=3, source_tokens=2) == 2048
+
+
+def test_a_step_is_told_with_the_sizes_of_the_model(of_quartet: Inspection, of_optimum: Inspection) -> None:
+    page = " ".join(printed(of_quartet).split())
+    assert "one row of 99 in the embedding, 32 numbers" in page
+    assert "4 heads of 8 numbers compare it with the keys of all 11 tokens" in page
+    assert "grows by 2 x 2 x 4 x 8 numbers, 512 bytes, to 15.9 kB with the source's; after 100 tokens it takes" in page
+    assert "The LM head in embed_and_lm_head.onnx multiplies the vector of 32 with 99 rows" in page
+    assert step_of(of_optimum) is None
+
+
+@pytest.mark.parametrize(("precision", "oldest"), [("fp32", (1, 17)), ("int8", (1, 22)), ("int4", (1, 19))])
+def test_the_oldest_release_of_the_runtime(precision: str, oldest: tuple[int, int], tmp_path: Path) -> None:
+    from quartet.conversion import convert_folder
+
+    convert_folder(tiny.make(tmp_path / "checkpoint", "m2m100-base"), tmp_path / "quartet", precision=precision)
+    found = inspect_folder(tmp_path / "quartet")
+    assert runtime_of(found) == oldest
+    assert [graph.file for graph in found.graphs if graph.pads_from == (1, 21)] == ["decoder.onnx"]
+    later = "" if oldest >= (1, 21) else ", batches with padding from 1.21 on"
+    page = " ".join(printed(found).split())
+    assert f"ONNX Runtime {oldest[0]}.{oldest[1]} and newer (onnxruntime-android too){later} embed_and" in page
+
+
+def test_no_release_is_claimed_that_was_not_measured(of_optimum: Inspection) -> None:
+    assert runtime_of(of_optimum) is None
+    assert "not measured" in printed(of_optimum)
+
+
+# ---- two folders ------------------------------------------------------------------------------------------------
+
+
+def side_by_side(left: Inspection, right: Inspection) -> dict[str, list[str]]:
+    """The table by the labels of its lines, and the values in each."""
+    out = io.StringIO()
+    Console(file=out, width=200).print(render_both(left, right))
+    lines = [re.split(r" {2,}", line) for line in out.getvalue().splitlines() if line]
+    return {label: values for label, *values in lines}
+
+
+def test_two_folders_side_by_side(of_quartet: Inspection, of_optimum: Inspection) -> None:
+    table = side_by_side(of_quartet, of_optimum)
+    assert table["folder"] == [of_quartet.folder, of_optimum.folder]
+    assert table["layout"] == ["quartet", "optimum"]
+    assert table["precision"] == ["int4", "-"]
+    assert table["weights"] == [megabytes(i.weight_bytes) for i in (of_quartet, of_optimum)]
+    assert table["stored again"] == ["0 bytes", megabytes(of_optimum.wasted_bytes)]
+    assert table["cache per token"] == ["512 bytes", "512 bytes"]
+    assert table["attention"][0].startswith(f"{megabytes(of_quartet.parts['attention'])}, ")
+    assert table["encoder"][1] == table["encoder_model"][0] == "-"
+
+
+def test_files_with_the_same_role_stand_side_by_side(of_quartet: Inspection) -> None:
+    renamed = [dataclasses.replace(graph, file=f"NLLB_{graph.file}") for graph in of_quartet.graphs]
+    table = side_by_side(of_quartet, dataclasses.replace(of_quartet, graphs=tuple(renamed)))
+    assert table["decoder"][0] == table["decoder"][1]
 
 
 # ---- exports by Optimum -----------------------------------------------------------------------------------------

@@ -12,11 +12,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from quartet import families, models
+from quartet import families, layouts, models
 from quartet.checkpoint import Checkpoint, opened
 from quartet.checkpoint.tensors import TensorEntry, equal
 from quartet.errors import CheckpointError, OptionError, OutputError
-from quartet.families import Family
+from quartet.families import Family, tokenizer_json
 from quartet.families.description import Description
 from quartet.graph import files, verify, writer
 from quartet.graph.builder import Builder
@@ -49,13 +49,14 @@ def convert(
     tokenizer: str | Path | None = None,
     languages: Sequence[str] = (),
     texts: Sequence[str | Path] = (),
+    layout: str = "quartet",
     force: bool = False,
     progress: Progress = silent,
 ) -> Manifest:
     """Convert the model that `source` names (a folder, `demo`, an alias, `org/name` on the hub) to `out_dir`.
 
     tokenizer: a folder, an alias, or `org/name` on the hub that has the tokeniser's files, where `source` has none.
-    options, calibration_text, report, languages, texts: as in `convert_folder`.
+    options, calibration_text, report, languages, texts, layout: as in `convert_folder`.
 
     Raises what `convert_folder` raises, `ModelNotFoundError`, and `DownloadError`.
     """
@@ -77,6 +78,7 @@ def convert(
         tokenizer=None if tokenizer is None else models.tokenizer_folder(str(tokenizer)),
         languages=languages,
         texts=texts,
+        layout=layout,
         force=force,
         progress=progress,
     )
@@ -94,6 +96,7 @@ def convert_folder(
     tokenizer: Path | None = None,
     languages: Sequence[str] = (),
     texts: Sequence[str | Path] = (),
+    layout: str = "quartet",
     force: bool = False,
     progress: Progress = silent,
 ) -> Manifest:
@@ -111,6 +114,8 @@ def convert_folder(
     languages: cut the vocabulary down to these, in any common spelling; none: keep all of it. texts: files with text
     in these languages, of which the pieces are kept that occur; none: all pieces written in the languages' scripts.
 
+    layout: `quartet`, or `rtranslator`: single files for that app, which quartet itself does not play.
+
     Raises `CheckpointError` (unreadable, or tensors missing, misshapen or left over: all of them are listed),
     `UnsupportedModelError`, `OutputError` (`out_dir` exists or cannot be written), `LanguageError` and `OptionError`
     (languages that the model does not have; texts that cannot be read, or without languages).
@@ -122,7 +127,7 @@ def convert_folder(
     origin = origin or Origin(folder.resolve().name)
     with opened(folder, tokenizer) as checkpoint:
         return _convert(
-            checkpoint, out_dir, precision, recipe, lines, report, origin, languages, texts, force, progress
+            checkpoint, out_dir, precision, recipe, lines, report, origin, languages, texts, layout, force, progress
         )
 
 
@@ -136,11 +141,13 @@ def _convert(
     origin: Origin,
     languages: Sequence[str],
     texts: Sequence[str | Path],
+    layout: str,
     force: bool,
     progress: Progress,
 ) -> Manifest:
     family = families.find(checkpoint.config)
     spec = families.spec_of(family, checkpoint)
+    layout = layouts.check_layout(layout, spec.family, pruned=bool(languages))
     description = family.describe(checkpoint)
     if description.tokenizer is None or spec.front_end is not None:
         recipe = recipe.for_ids()
@@ -150,6 +157,7 @@ def _convert(
         prune(checkpoint.tokenizer_folder, spec, description, languages, tuple(map(Path, texts))) if languages else None
     )
     graphs = files.build(spec, recipe)
+    layouts.check_sizes(layout, {file: _weight_bytes(builder) for file, builder in graphs.items()})
     tensors = match_tensors(checkpoint, family, spec, graphs)
     if pruned:
         spec, description, tensors = pruned.spec, pruned.description, pruned.select(tensors)
@@ -177,6 +185,9 @@ def _convert(
             manifest = calibrate(model, recipe, manifest, lines, report, progress)
             manifest.save(staging)
         verify.verify(staging, manifest.files)
+        if layout != manifest.layout:
+            manifest = layouts.arrange(staging, manifest, layout)
+            manifest.save(staging)
     return manifest
 
 
@@ -287,7 +298,7 @@ def _find(
 def _write_graphs(
     graphs: dict[str, Builder], tensors: dict[str, TensorEntry], folder: Path, progress: Progress
 ) -> dict[str, FileEntry]:
-    total = sum(weight.nbytes for builder in graphs.values() for weight in builder.weights.values())
+    total = sum(map(_weight_bytes, graphs.values()))
     done = 0
 
     def advance(count: int) -> None:
@@ -301,16 +312,27 @@ def _write_graphs(
     return written
 
 
+def _weight_bytes(builder: Builder) -> int:
+    return sum(weight.nbytes for weight in builder.weights.values())
+
+
 def _write_tokenizer(
     source: Path, description: Description, pruned: Pruned | None, folder: Path
 ) -> dict[str, FileEntry]:
+    """The tokeniser's files, and a `tokenizer.json` for readers in other languages where one can be had.
+
+    A checkpoint's own has the ids of its whole vocabulary: a pruned model goes without it.
+    """
     made = dict(description.made_files) | (pruned.files if pruned else {})
-    names = dict.fromkeys((*description.tokenizer_files, *made))
+    names = list(pruned.files) if pruned else list(dict.fromkeys((*description.tokenizer_files, *made)))
     for name in names:
         if name in made:
             (folder / name).write_bytes(made[name])
         else:
             shutil.copyfile(source / name, folder / name)
+    spec = None if pruned or tokenizer_json.NAME in names else description.tokenizer
+    if spec is not None and tokenizer_json.write(folder, spec):
+        names.append(tokenizer_json.NAME)
     return {name: file_entry(folder / name) for name in names}
 
 

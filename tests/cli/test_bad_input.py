@@ -251,7 +251,7 @@ TABLE = [
     ("translate --tp fr Hi", 2, "--tp"),
     ("convert {plain}", 2, "OUT_DIR"),
     ("inspect", 2, "DIR"),
-    ("inspect a b", 2, "b"),
+    ("inspect a b c", 2, "3 folders; one or two can be looked at"),
     ("cache", 2, "ACTION"),
 ]
 

@@ -17,13 +17,14 @@ def test_converts_and_names_the_licence(checkpoint, tmp_path, run):
         rf"{tmp_path}/below/out: checkpoint, int4, [\d.]+ MB\nlicence of the model: CC-BY-4.0\n", result.err
     )
     graphs = {f"{file}.onnx{suffix}" for file in FILES for suffix in ("", ".data")} | {"lm_head.onnx"}
-    assert names(tmp_path / "below" / "out") == graphs | {MANIFEST_NAME, "sentencepiece.bpe.model"}
+    assert names(tmp_path / "below" / "out") == graphs | {MANIFEST_NAME, "sentencepiece.bpe.model", "tokenizer.json"}
     assert names(tmp_path / "below") == {"out"}
 
 
 def test_the_demo_by_name(tmp_path, run):
     assert run("convert", "demo", tmp_path / "demo").code == 0
     assert Manifest.load(tmp_path / "demo").name == "demo"
+    assert "tokenizer.json" in Manifest.load(tmp_path / "demo").files  # for readers in other languages
     assert run("translate", "--model", tmp_path / "demo", "--to", "fr", "Thank you.").out == "Merci.\n"
 
 
@@ -57,6 +58,7 @@ def test_to_some_languages(tmp_path, run):
     assert result.code == 0
     rows = int(re.search(r"^(\d+) of 6208 rows of the vocabulary kept$", result.err, re.MULTILINE)[1])
     assert Manifest.load(tmp_path / "small").shapes.vocab_size == rows < 600
+    assert "tokenizer.json" not in names(tmp_path / "small")  # it has the ids of the whole vocabulary
     assert run("translate", "--model", tmp_path / "small", "--to", "fr", "Thank you.").out == "Merci.\n"
     gone = run("translate", "--model", tmp_path / "small", "--to", "de", "Thank you.")
     assert (gone.code, gone.err) == (2, "quartet: the model has no German (deu_Latn); it has: English, French\n")
@@ -97,3 +99,17 @@ def test_gptq_without_a_tokeniser_says_so(tmp_path, run):
     result = run("convert", plain, tmp_path / "out", "--precision", "int4", "--method", "gptq")
     assert result.code == 0
     assert "calibrated with random ids: the model has no tokeniser" in result.err
+
+
+def test_for_rtranslator(tmp_path, run):
+    result = run("convert", "demo", tmp_path / "phone", "--layout", "rtranslator")
+    assert (result.code, result.out) == (0, "")
+    assert {"NLLB_decoder.onnx", "sentencepiece_bpe.model", "tokenizer.json"} < names(tmp_path / "phone")
+    assert "rtranslator layout" in run("inspect", tmp_path / "phone").out
+    assert run("translate", "--model", tmp_path / "phone", "--to", "fr", "Hi.").code == 1
+
+
+def test_an_unknown_layout(tmp_path, run):
+    result = run("convert", "demo", tmp_path / "out", "--layout", "android")
+    assert (result.code, result.out) == (2, "")
+    assert result.err == "quartet: unknown layout 'android'; it is one of quartet, rtranslator\n"

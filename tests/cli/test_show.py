@@ -95,6 +95,14 @@ def test_inspect_answers_what_goes_in_and_out(model, run, monkeypatch):
     assert json.loads(run("inspect", model, "--json").out)
 
 
+def test_inspect_two_folders_side_by_side(model, run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")
+    result = run("inspect", model, model)
+    assert (result.code, result.err) == (0, "")
+    assert result.out.splitlines()[0].split() == ["folder", str(model), str(model)]
+    assert len(json.loads(run("inspect", model, model, "--json").out)) == 2
+
+
 def test_inspect_a_copy_with_a_missing_file(model, tmp_path, run):
     shutil.copytree(model, tmp_path / "copy")
     (tmp_path / "copy" / "decoder.onnx.data").unlink()

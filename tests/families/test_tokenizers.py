@@ -37,7 +37,7 @@ def test_no_files_no_tokenizer(find: Any, tmp_path: Path) -> None:
 def test_nllb() -> None:
     found = tokenizers.nllb_or_m2m100(DEMO, {"vocab_size": 6208})
     assert found is not None
-    assert found.files == ("sentencepiece.bpe.model",)
+    assert found.files == ("sentencepiece.bpe.model", "tokenizer.json")
     assert (found.spec.kind, found.spec.offset, found.spec.unk_id) == ("sentencepiece", 1, 3)
     assert found.spec.special_tokens["<mask>"] == 6203
     assert len(found.languages) == 202

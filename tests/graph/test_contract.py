@@ -183,3 +183,14 @@ def test_the_head_borrows_whole_rows_of_a_stored_weight(quartet, tmp_path):
     ir.save(model, tmp_path / "lm_head.onnx")
     with pytest.raises(ManifestError, match="lies in no weight of embed_and_lm_head"):
         verify(tmp_path, manifest.files)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8", "int4"])
+@pytest.mark.parametrize("variant", ["m2m100-base", "marian-separate-sizes"])
+def test_no_constant_or_weight_is_left_unused(tmp_path, variant, precision):
+    """ONNX Runtime prints a warning for each one."""
+    convert_folder(tiny.make(tmp_path / "checkpoint", variant), tmp_path / "quartet", precision=precision)
+    for file in FILES:
+        graph = ir.load(tmp_path / "quartet" / f"{file}.onnx").graph
+        used = {value.name for node in graph.all_nodes() for value in node.inputs if value is not None}
+        assert set(graph.initializers) <= used

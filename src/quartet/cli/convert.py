@@ -28,6 +28,7 @@ def convert(args: argparse.Namespace) -> None:
             tokenizer=args.tokenizer,
             languages=args.languages.split(",") if args.languages is not None else (),
             texts=args.text,
+            layout=args.layout,
             force=args.force,
             progress=progress,
         )

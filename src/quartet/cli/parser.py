@@ -181,6 +181,12 @@ def _convert(p: argparse.ArgumentParser) -> None:
         default=[],
         help="with --languages: text in them; keep the pieces that occur in it (may be given several times)",
     )
+    p.add_argument(
+        "--layout",
+        metavar="L",
+        default="quartet",
+        help="quartet (default), or rtranslator: single files under the names that the Android app RTranslator opens",
+    )
     p.add_argument("--force", action="store_true", help="replace a quartet that is there already")
     _runs(p, "convert", "convert")
 
@@ -206,7 +212,8 @@ def _cache(p: argparse.ArgumentParser) -> None:
 
 
 def _inspect(p: argparse.ArgumentParser) -> None:
-    p.add_argument("folder", metavar="DIR", type=Path, help="a quartet, or a folder exported by Optimum")
+    about = "a quartet, or a folder exported by Optimum; two folders are shown side by side"
+    p.add_argument("folders", metavar="DIR", type=Path, nargs="+", help=about)
     _json_option(p)
     _runs(p, "show", "inspect")
 

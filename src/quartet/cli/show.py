@@ -10,6 +10,7 @@ from rich.console import Console
 
 from quartet import models as known_models
 from quartet.cli.convert import ready_model
+from quartet.errors import OptionError
 from quartet.runtime.languages import display_name
 from quartet.spec import Language, Manifest
 
@@ -67,14 +68,17 @@ def cache_path(args: argparse.Namespace) -> None:  # noqa: ARG001 - every comman
 
 
 def inspect(args: argparse.Namespace) -> None:
-    """Explain a folder of ONNX files."""
-    from quartet.inspection import inspect_folder, render  # noqa: PLC0415  onnx_ir is slow to import
+    """Explain a folder of ONNX files, or two of them side by side."""
+    from quartet.inspection import inspect_folder, render, render_both  # noqa: PLC0415  onnx_ir is slow to import
 
-    found = inspect_folder(args.folder)
+    if len(args.folders) > 2:
+        raise OptionError(f"{len(args.folders)} folders; one or two can be looked at")
+    found = [inspect_folder(folder) for folder in args.folders]
     if args.json:
-        _print_json(dataclasses.asdict(found))
+        shown = [dataclasses.asdict(inspection) for inspection in found]
+        _print_json(shown[0] if len(shown) == 1 else shown)
     else:
-        _print(render(found))
+        _print(render(*found) if len(found) == 1 else render_both(*found))
 
 
 def _print_columns(*rows: tuple[str, ...]) -> None:

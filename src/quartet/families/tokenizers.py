@@ -97,7 +97,7 @@ def nllb(folder: Path, config: dict[str, Any]) -> Found | None:
         kind, model, specials["<unk>"], offset=1, special_tokens=specials, clean_up_spaces=_cleans(folder)
     )
     last = bool(_json(folder / "tokenizer_config.json").get("legacy_behaviour"))
-    return Found(spec, languages, (model,), last)
+    return Found(spec, languages, (model, *_for_others(folder, model)), last)
 
 
 def m2m100(folder: Path, config: dict[str, Any]) -> Found | None:
@@ -119,7 +119,7 @@ def m2m100(folder: Path, config: dict[str, Any]) -> Found | None:
         special_tokens=specials,
         clean_up_spaces=_cleans(folder),
     )
-    return Found(spec, _languages(added, _M2M100_CODE, config), (model, vocab))
+    return Found(spec, _languages(added, _M2M100_CODE, config), (model, vocab, *_for_others(folder)))
 
 
 def marian(folder: Path, config: dict[str, Any]) -> Found | None:
@@ -343,6 +343,12 @@ def _json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} is damaged: it holds a {type(content).__name__}, not an object")
     return content
+
+
+def _for_others(folder: Path, ours: str = "") -> tuple[str, ...]:
+    """The `tokenizer.json` of a checkpoint, for readers in other languages, unless it is `ours` already."""
+    name = "tokenizer.json"
+    return (name,) if name != ours and _has(folder, name) else ()
 
 
 def _has(folder: Path, *names: str) -> bool:

@@ -94,7 +94,6 @@ class Builder:
         self.nodes: list[ir.Node] = []
         self.initializers: dict[str, ir.Value] = {}
         self.weights: dict[str, Weight] = {}
-        self.views: dict[str, str] = {}  # initializer -> the one whose bytes it names again, in another shape
         self.borrowings: dict[str, tuple[str, int]] = {}  # initializer -> one of another graph, and bytes into it
 
     def input(self, name: str, dtype: ir.DataType, shape: Sequence[Dim]) -> ir.Value:
@@ -116,18 +115,6 @@ class Builder:
         """The initializers of a weight: itself, or with a scheme what `Weight.initializers` lists."""
         self.weights[weight.name] = weight
         return [self._initializer(i.name, i.dtype, i.shape) for i in weight.initializers]
-
-    def view(self, name: str, value: ir.Value, shape: Sequence[int]) -> ir.Value:
-        """An initializer of another shape over the same bytes of the data file.
-
-        A Reshape would be folded into a second copy when the file is loaded.
-        """
-        if name not in self.initializers:
-            assert value.name is not None
-            assert value.dtype is not None
-            self.views[name] = value.name
-            self._initializer(name, value.dtype, shape)
-        return self.initializers[name]
 
     def borrowed(self, weight: Weight, start: int, stop: int) -> list[ir.Value]:
         """Initializers over rows `start` to `stop` of a weight that another graph stores."""
@@ -181,7 +168,7 @@ class Builder:
     def subgraph(self, name: str) -> "Builder":
         """A builder for the branch of an `If`: it shares initializers and weights with this one."""
         branch = Builder(name, self.recipe)
-        branch.initializers, branch.weights, branch.views = self.initializers, self.weights, self.views
+        branch.initializers, branch.weights = self.initializers, self.weights
         return branch
 
     def branch_graph(self) -> ir.Graph:

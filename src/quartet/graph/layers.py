@@ -3,7 +3,6 @@
 Shapes: b batch, s tokens, d width. Node names are paths: `/decoder/layers.0/fc1`.
 """
 
-import math
 import re
 
 import numpy as np
@@ -40,28 +39,62 @@ def quantized_product(
 
 
 def embedding(b: Builder, stored: list[ir.Value], ids: ir.Value, scheme: Scheme | None, name: str) -> ir.Value:
-    """Rows of a table [v, d], float32 or quantised, for `ids` [b, n]: [b, n, d]."""
+    """Rows of a table [v, d], float32 or quantised, for `ids` [b, n]: [b, n, d].
+
+    Quantised rows are gathered as they lie and unpacked by plain operators, not by `GatherBlockQuantized`: that one
+    wants the codes in another shape than the product, and old or small builds of ONNX Runtime lack it.
+    """
     if scheme is None:
         return b.op("Gather", [stored[0], ids], name)
-    codes, *rest = stored
-    if not scheme.planes:
-        return _quantized_rows(b, codes, ids, rest, scheme, name)
-    *rest, residual = rest
-    coarse = _quantized_rows(b, codes, ids, rest, scheme, f"{name}/coarse")
-    fine = _quantized_rows(b, residual, ids, rest[:1], scheme, f"{name}/fine")
-    sixteenth = b.op("Mul", [fine, b.constant("sixteenth", np.float32(1 / 16))], f"{name}/residual")
-    return b.op("Add", [coarse, sixteenth], name)
+    codes, scales, *rest = stored
+    flat = b.op("Reshape", [ids, b.integers("all", -1)], f"{name}/ids")
+    rows = _codes(b, codes, flat, scheme, f"{name}/codes")
+    if scheme.symmetric:
+        zero_points = b.constant(f"middle{scheme.code_bits}", np.float32(scheme.middle))
+    else:
+        zero_points = _zero_points(b, rest[0], codes, flat, scheme, f"{name}/zero_points")
+    rows = b.op("Sub", [rows, zero_points], f"{name}/centred")
+    if scheme.planes:
+        fine = b.constant("sixteenths", (_NIBBLES - np.float32(scheme.middle)) / np.float32(16))
+        rows = b.op("Add", [rows, _codes(b, rest[-1], flat, scheme, f"{name}/fine", fine)], f"{name}/sum")
+    factors = b.op("Gather", [scales, flat], f"{name}/scales")
+    factors = b.op("Unsqueeze", [factors, b.integers("axes_last", -1)], f"{name}/scales/column")
+    rows = b.op("Mul", [rows, factors], f"{name}/scaled")
+    shape = [b.op("Shape", [ids], f"{name}/shape"), b.integers("rest_of_row", -1)]
+    return b.op("Reshape", [rows, b.op("Concat", shape, f"{name}/shape/rows", {"axis": 0})], name)
 
 
-def _quantized_rows(
-    b: Builder, codes: ir.Value, ids: ir.Value, rest: list[ir.Value], scheme: Scheme, name: str
+_NIBBLES = np.array([[byte & 15, byte >> 4] for byte in range(256)], np.float32)  # the two codes in each byte
+
+
+def _codes(
+    b: Builder, table: ir.Value, ids: ir.Value, scheme: Scheme, name: str, halves: ir.Value | None = None
 ) -> ir.Value:
-    """Rows [b, n, d] of codes [v, blocks, bytes] with their scales and perhaps zero points."""
-    attributes = {"gather_axis": 0, "quantize_axis": 1, "block_size": scheme.block_size, "bits": scheme.code_bits}
-    assert codes.shape is not None
-    count, *row = codes.shape.numpy()
-    table = b.view(f"{codes.name}.rows", codes, (count, math.prod(row)))
-    return b.op("GatherBlockQuantized", [table, ids, *rest], name, attributes, MICROSOFT)
+    """Codes [n, blocks, block_size] in float32 of rows `ids` [n] of a table [v, blocks, bytes]; halves: `_unpacked`."""
+    rows = b.op("Gather", [table, ids], f"{name}/stored")
+    return _unpacked(b, rows, scheme, (0, 0, scheme.block_size), name, halves)
+
+
+def _zero_points(b: Builder, table: ir.Value, codes: ir.Value, ids: ir.Value, scheme: Scheme, name: str) -> ir.Value:
+    """Zero points [n, blocks, 1] in float32 of rows `ids` [n] of a table [v, bytes], for `codes` [v, blocks, ..]."""
+    rows = b.op("Gather", [table, ids], f"{name}/stored")
+    values = _unpacked(b, rows, scheme, (0, -1), f"{name}/values")
+    if scheme.code_bits == 4:  # an odd number of them leaves half a byte unused
+        assert codes.shape is not None
+        blocks = [b.integers("begin", 0), b.integers("blocks", codes.shape.numpy()[1]), b.integers("axes1", 1)]
+        values = b.op("Slice", [values, *blocks], f"{name}/blocks")
+    return b.op("Unsqueeze", [values, b.integers("axes_last", -1)], name)
+
+
+def _unpacked(
+    b: Builder, stored: ir.Value, scheme: Scheme, shape: tuple[int, ...], name: str, halves: ir.Value | None = None
+) -> ir.Value:
+    """Codes in float32 of bytes. Where a byte holds two, they are looked up in `halves` [256, 2], and get the shape."""
+    if scheme.code_bits == 8:
+        return b.op("Cast", [stored], name, {"to": int(ir.DataType.FLOAT)})
+    places = b.op("Cast", [stored], f"{name}/bytes", {"to": int(ir.DataType.INT32)})
+    pairs = b.op("Gather", [halves or b.constant("nibbles", _NIBBLES), places], f"{name}/halves")
+    return b.op("Reshape", [pairs, b.integers(f"{name}/shape", *shape)], name)
 
 
 def vector(b: Builder, sources: tuple[str, ...], size: int, name: str) -> ir.Value:

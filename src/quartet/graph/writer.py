@@ -45,7 +45,6 @@ def write(
                 for block in blocks:
                     out.write(block)
                     advance(block.nbytes)
-    places |= {view: places[original] for view, original in builder.views.items()}
     for name, place in places.items():
         _place(builder.initializers[name], data_name(builder.name), place)
     graph_path = folder / f"{builder.name}.onnx"

@@ -10,7 +10,8 @@ import onnx_ir as ir
 
 from quartet.errors import ManifestError, ModelNotFoundError
 from quartet.inspection.meanings import ROLES, Layout, kind_of, layout_of, meaning
-from quartet.inspection.weights import Repeat, Stored, load, repeats, stored, type_name
+from quartet.inspection.runtime import Release, oldest_runtime, pads_wrongly_before
+from quartet.inspection.weights import Part, Repeat, Stored, load, repeats, stored, type_name
 from quartet.spec import MANIFEST_NAME, Manifest
 
 _LAYER = re.compile(r"(?<=\.)\d+(?=\.)")
@@ -44,6 +45,8 @@ class Graph:
     weight_bytes: int
     precision: dict[str, int]  # bytes by type, most first
     data_files: tuple[str, ...]  # where the weights lie; empty where they are inside the file
+    oldest_runtime: Release | None  # of ONNX Runtime, as major and minor number; None: not known
+    pads_from: Release | None  # from which on a batch may be padded; None: from the oldest on
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ class Inspection:
     weight_bytes: int
     wasted_bytes: int  # of these, how many hold what is stored elsewhere already
     repeats: tuple[Repeat, ...]
+    parts: dict[Part, int]  # bytes by what they are part of
 
 
 def inspect_folder(folder: Path) -> Inspection:
@@ -78,15 +82,19 @@ def inspect_folder(folder: Path) -> Inspection:
         weights += found
     repeated = repeats(files[0].parent, weights)
     kinds = {kind for path in files if (kind := kind_of(path.stem))}
-    places = {weight.place: weight.bytes for weight in weights}
+    places = {weight.place: weight for weight in weights}
+    parts: Counter[Part] = Counter()
+    for weight in places.values():
+        parts[weight.part] += weight.bytes
     return Inspection(
         folder=str(folder),
         layout="quartet" if manifest else layout_of(kinds),
         manifest=manifest,
         graphs=tuple(graphs),
-        weight_bytes=sum(places.values()),
+        weight_bytes=parts.total(),
         wasted_bytes=sum(repeat.wasted for repeat in repeated),
         repeats=repeated,
+        parts=dict(parts.most_common()),
     )
 
 
@@ -116,6 +124,8 @@ def _graph(path: Path, model: ir.Model, weights: list[Stored]) -> Graph:
         weight_bytes=precision.total(),
         precision=dict(precision.most_common()),
         data_files=tuple(data_files),
+        oldest_runtime=oldest_runtime(model),
+        pads_from=pads_wrongly_before(model),
     )
 
 

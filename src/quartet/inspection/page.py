@@ -9,12 +9,15 @@ from itertools import groupby
 from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.text import Text
 
+from quartet.inspection.account import Cache, Step, cache_of, step_of
 from quartet.inspection.folder import Graph, Inspection, Variable
+from quartet.inspection.runtime import Release
 from quartet.inspection.weights import Repeat
 from quartet.spec import Language, Manifest
 
 LARGEST = 3  # repeats shown one by one
 FEW = 4  # languages shown one by one
+SOURCE_TOKENS, TOKENS = 20, 10  # of the step that is told as an example: of the source, and fed before it
 
 # Letters for long names of dimensions, and what they stand for.
 DIMENSIONS = {
@@ -51,12 +54,15 @@ def _indented(columns: int, text: str, style: str = "") -> _Hanging:
 
 
 def render(inspection: Inspection) -> RenderableType:
-    """The page: the model, its files one by one, what is stored twice, and what the letters in the shapes mean."""
+    """The page: the model, its files one by one, a step, what is stored twice, what the letters in shapes mean."""
     facts = list(_facts(inspection))
     width = max(len(label) for label, _ in facts)
     parts: list[RenderableType] = [_Hanging(Text(f"{label:<{width}}  ", "dim"), Text(text)) for label, text in facts]
     for graph in inspection.graphs:
         parts += ["", *_graph(graph)]
+    step, cache = step_of(inspection), cache_of(inspection)
+    if step and cache:
+        parts += ["", *_step(step, cache)]
     if inspection.repeats:
         parts += ["", *_repeats(inspection)]
     legend = _legend(inspection)
@@ -75,6 +81,11 @@ def _facts(inspection: Inspection) -> Iterator[tuple[str, str]]:
         layouts = {"optimum": "an export by Optimum", "quartet": "a quartet without its quartet.json"}
         yield "what", layouts.get(inspection.layout, "ONNX files that quartet does not know")
     yield "weights", _weight_fact(inspection)
+    if inspection.weight_bytes:
+        yield "of these", _part_fact(inspection)
+    if cache := cache_of(inspection):
+        yield "cache", _cache_fact(cache)
+    yield "runs on", _runtime_fact(inspection)
 
 
 def _model_facts(manifest: Manifest) -> Iterator[tuple[str, str]]:
@@ -134,6 +145,37 @@ def _weight_fact(inspection: Inspection) -> str:
     if not inspection.wasted_bytes:
         return f"{total}, every one stored once"
     return f"{total}, {megabytes(inspection.wasted_bytes)} of them stored already"
+
+
+def _part_fact(inspection: Inspection) -> str:
+    total = inspection.weight_bytes
+    return ", ".join(f"{part} {megabytes(n)} ({100 * n / total:.0f} %)" for part, n in inspection.parts.items())
+
+
+def _cache_fact(cache: Cache) -> str:
+    per_token, per_source = megabytes(cache.per_token), megabytes(cache.per_source_token)
+    return f"{per_token} for each token fed, {per_source} for each source token, per row"
+
+
+def _runtime_fact(inspection: Inspection) -> str:
+    oldest = runtime_of(inspection)
+    if oldest is None:
+        return "ONNX Runtime; from which release on was not measured for these operators"
+    padded = max((graph.pads_from for graph in inspection.graphs if graph.pads_from), default=oldest)
+    batches = f", batches with padding from {release(padded)} on" if padded > oldest else ""
+    return f"ONNX Runtime {release(oldest)} and newer (onnxruntime-android too){batches}"
+
+
+def runtime_of(inspection: Inspection) -> Release | None:
+    """The oldest release that runs all files; None where one of them is not known."""
+    found = [graph.oldest_runtime for graph in inspection.graphs]
+    known = [oldest for oldest in found if oldest is not None]
+    return max(known) if known and len(known) == len(found) else None
+
+
+def release(number: Release | None) -> str:
+    """`1.22`."""
+    return ".".join(map(str, number)) if number else "not known"
 
 
 def megabytes(count: int) -> str:
@@ -204,6 +246,41 @@ def _legend(inspection: Inspection) -> RenderableType | None:
     used = {DIMENSIONS[word]: word for word in sorted(words) if word in DIMENSIONS}
     entries = [f"{letter} {meaning}" for meaning, letter in _LETTERS.items() if meaning in used]
     return _Hanging(Text("In shapes: ", "dim"), Text(", ".join(entries), "dim")) if entries else None
+
+
+# ---- a step -----------------------------------------------------------------------------------------------------
+
+
+def _step(step: Step, cache: Cache) -> Iterator[RenderableType]:
+    """What happens from one token to the next, told with the model's own sizes."""
+    yield Text("One step", style="bold cyan")
+    yield _indented(2, f"The decoder's step after {TOKENS} tokens, of a source of {SOURCE_TOKENS} tokens, one row.")
+    for number, line in enumerate(_step_lines(step, cache), 1):
+        yield _Hanging(Text(f"  {number} ", "dim"), Text(line))
+
+
+def _step_lines(step: Step, cache: Cache) -> Iterator[str]:
+    vocabulary, fed = f"{step.vocabulary:,}", TOKENS + 1
+    yield f"The token fed is looked up: one row of {vocabulary} in the embedding, {step.width} numbers."
+    yield (
+        f"{_layers(step.layers)} of {step.decoder.file} work on it, {megabytes(step.decoder.weight_bytes)} of weights. "
+        f"In each, {step.heads} heads of {step.head_size} numbers compare it with the keys of all {fed} tokens fed, "
+        f"the new one's appended, and mix their values; they do the same with the {SOURCE_TOKENS} keys and values of "
+        "the source; then comes the feed-forward block."
+    )
+    yield (
+        f"The cache grows by {step.layers} x 2 x {step.heads} x {step.head_size} numbers, "
+        f"{megabytes(cache.per_token)}, to {megabytes(cache.after(fed, SOURCE_TOKENS))} with the source's; after 100 "
+        f"tokens it takes {megabytes(cache.after(100, SOURCE_TOKENS))}."
+    )
+    yield (
+        f"The LM head in {step.head.file} multiplies the vector of {step.width} with {vocabulary} rows: a score for "
+        "each token. The best one is fed next, until it is the end token."
+    )
+
+
+def _layers(count: int) -> str:
+    return "The one layer" if count == 1 else f"The {count} layers"
 
 
 # ---- stored twice -----------------------------------------------------------------------------------------------

@@ -5,11 +5,12 @@ as long as that graph is, and one graph is looked at after the other.
 """
 
 import hashlib
+import re
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import onnx_ir as ir
@@ -21,7 +22,15 @@ SMALLEST = 4096  # bytes; smaller tensors and vectors are not worth a line when 
 BLOCK_BYTES = 4 << 20
 SAMPLES = 8  # rows and columns compared at first
 
-_QUANTIZED_INPUT = {"MatMulNBits": 1, "GatherBlockQuantized": 0}
+_QUANTIZED_INPUT = {"MatMulNBits": 1, "GatherBlockQuantized": 0}  # where a quantised operator reads its codes
+
+Part = Literal["embedding", "attention", "feed-forward", "other"]
+PARTS: tuple[tuple[Part, str], ...] = (  # what a name tells, the first that fits
+    ("other", r"norm"),
+    ("attention", r"attn|[Aa]ttention"),
+    ("feed-forward", r"\bfc[12]\b|DenseReluDense|feed_forward|\bw[io](_\d)?\b|\bmlp\b"),
+    ("embedding", r"embed|shared|lm_head|proj_out|final_logits_bias"),
+)
 
 Bits = NDArray[np.unsignedinteger[Any]]
 Place = tuple[str, int | str]  # data file and offset, or graph file and name
@@ -37,6 +46,7 @@ class Stored:
     precision: str
     bytes: int
     place: Place
+    part: Part
     sample: Hashable  # equal for tensors that may have the same content, transposed or not; None: not worth comparing
 
 
@@ -99,7 +109,7 @@ def tensors(graph: ir.Graph) -> Iterator[tuple[str, ir.TensorProtocol]]:
 
 def stored(file: str, model: ir.Model) -> list[Stored]:
     """The weights of a graph, each place once."""
-    quantized = _quantized(model.graph)
+    quantized, readers = _quantized(model.graph), _readers(model.graph)
     found: dict[Place, Stored] = {}
     for name, tensor in tensors(model.graph):
         place: Place = (file, name)
@@ -107,7 +117,8 @@ def stored(file: str, model: ir.Model) -> list[Stored]:
             place = (str(tensor.location), tensor.offset or 0)
         shape = tuple(tensor.shape.numpy())
         precision = quantized.get(name, type_name(tensor.dtype))
-        entry = Stored(file, name, shape, precision, tensor.nbytes, place, _sample(tensor))
+        part = part_of(name, readers.get(name, ""))
+        entry = Stored(file, name, shape, precision, tensor.nbytes, place, part, _sample(tensor))
         found.setdefault(place, entry)
     return list(found.values())
 
@@ -115,6 +126,20 @@ def stored(file: str, model: ir.Model) -> list[Stored]:
 def type_name(dtype: ir.DataType | None) -> str:
     """`float32`, `int64` and so on."""
     return "?" if dtype is None else "string" if dtype == ir.DataType.STRING else dtype.numpy().name
+
+
+def part_of(name: str, reader: str) -> Part:
+    """What a weight belongs to, by its name, or by that of the node that reads it where an exporter gave it none."""
+    for text in (name, reader):
+        for part, pattern in PARTS:
+            if re.search(pattern, text):
+                return part
+    return "other"
+
+
+def _readers(graph: ir.Graph) -> dict[str, str]:
+    """The name of a node that reads a value, by the value's name."""
+    return {value.name: node.name or "" for node in graph.all_nodes() for value in node.inputs if value and value.name}
 
 
 def _quantized(graph: ir.Graph) -> dict[str, str]:
@@ -126,6 +151,20 @@ def _quantized(graph: ir.Graph) -> dict[str, str]:
         if value is not None and value.name is not None:
             bits, block = node.attributes.get_int("bits", 4), node.attributes.get_int("block_size", 128)
             found[value.name] = f"int{bits} in blocks of {block}"
+    return _gathered(graph) | found
+
+
+def _gathered(graph: ir.Graph) -> dict[str, str]:
+    """Tables of codes [rows, blocks, bytes] whose rows are gathered and unpacked by plain operators."""
+    found: dict[str, str] = {}
+    for node in graph.all_nodes():
+        table = node.inputs[0] if node.op_type == "Gather" else None
+        if table is not None and table.name and table.dtype == ir.DataType.UINT8 and len(table.shape or ()) == 3:
+            # a byte that holds two codes is made a place in a table of pairs
+            halved = any(use.node.attributes.get_int("to", 0) == ir.DataType.INT32 for use in node.outputs[0].uses())
+            assert table.shape is not None
+            size = table.shape.numpy()[2]
+            found[table.name] = f"int4 in blocks of {2 * size}" if halved else f"int8 in blocks of {size}"
     return found
 
 

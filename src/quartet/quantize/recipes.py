@@ -39,23 +39,18 @@ class Recipe:
 
     def scheme(self, file: str, columns: int) -> Scheme | None:
         """How a matrix [rows, columns] of the file is stored; None: in float32."""
-        return _fitting(self.schemes.get(file), columns, gathered=file == EMBED_AND_LM_HEAD)
+        return _fitting(self.schemes.get(file), columns)
 
     def embedding_scheme(self, columns: int, tied: bool) -> Scheme | None:
         """Likewise of the embedding, which may be the LM head too."""
         if tied or self.untied_embedding is None:
             return self.scheme(EMBED_AND_LM_HEAD, columns)
-        return _fitting(self.untied_embedding, columns, gathered=True)
+        return _fitting(self.untied_embedding, columns)
 
 
-def _fitting(scheme: Scheme | None, columns: int, gathered: bool) -> Scheme | None:
-    """The scheme with blocks that divide the columns, as the embedding's kernel wants it; None where none does.
-
-    Where zero points have 4 bits that kernel wants an even number of blocks too: ONNX Runtime 1.23 and 1.24 mix up
-    those of an odd number.
-    """
-    paired = scheme is not None and gathered and not scheme.symmetric and scheme.code_bits == 4
-    while scheme and columns % (scheme.block_size * (2 if paired else 1)):
+def _fitting(scheme: Scheme | None, columns: int) -> Scheme | None:
+    """The scheme with blocks that divide the columns, so that rows need no padding; None where none does."""
+    while scheme and columns % scheme.block_size:
         half = scheme.block_size // 2
         scheme = replace(scheme, block_size=half) if half >= SMALLEST_BLOCK else None
     return scheme

@@ -100,6 +100,8 @@ def open_sessions(folder: Path, threads: int | None = None, verify: bool = False
     if threads is not None and threads < 1:
         raise OptionError(f"threads is {threads}; 1 or more is expected")
     manifest = Manifest.load(folder)
+    if manifest.layout != "quartet":
+        raise ManifestError(f"{folder} has the layout {manifest.layout}, for other programs; convert without --layout")
     check_files(folder, manifest, verify)
     if manifest.embedding is None or manifest.lm_head is None or manifest.format_version in ONE_TOKEN_FORMATS:
         raise ManifestError(f"{folder} was made by an older quartet; convert the model again")

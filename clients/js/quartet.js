@@ -1,0 +1,184 @@
+/**
+ * Translate with a folder that `quartet convert` made. What goes into the four files, what comes out and in which order
+ * is told in docs/run-anywhere.md; the functions here are its steps.
+ *
+ * Nothing here knows where it runs: `node.js` and `web.js` bring ONNX Runtime and the files.
+ *
+ * Shapes: n tokens looked up, s source tokens, p tokens fed before, d width, h heads, k head size, v vocabulary.
+ */
+
+import { Tokenizer } from "@huggingface/tokenizers";
+
+export const FILES = ["embed_and_lm_head", "encoder", "cache_initializer", "decoder"];
+export const TOKENIZER = "tokenizer.json";
+const SPACE = "▁"; // how SentencePiece writes a space
+const CLEAN_UPS = [" .", " ?", " !", " ,", " ' ", " n't", " 'm", " 's", " 've", " 're"];
+
+/**
+ * Load a model.
+ *
+ * @param ort the module of ONNX Runtime: onnxruntime-node or onnxruntime-web
+ * @param source where the files are: `text(name)` gives the text of a small file, `session(name)` an InferenceSession
+ */
+export async function openModel(ort, source) {
+  const manifest = JSON.parse(await source.text("quartet.json"));
+  checkManifest(manifest);
+  const hasTokenizer = manifest.tokenizer && TOKENIZER in manifest.files;
+  const tokenizer = hasTokenizer ? readTokenizer(JSON.parse(await source.text(TOKENIZER)), manifest) : null;
+  const sessions = {};
+  for (const name of FILES) sessions[name] = await source.session(name);
+  return { ort, manifest, sessions, tokenizer };
+}
+
+function checkManifest({ format_version, layout }) {
+  if (!String(format_version).startsWith("1.")) throw new Error(`format ${format_version}: this reader knows format 1`);
+  if (layout !== "quartet") throw new Error(`layout ${layout}: convert the model without --layout`);
+}
+
+/** Translate a text, sentence by sentence where it is too long to be translated at once. Languages as in the model. */
+export async function translate(model, text, source, target, onText = () => {}) {
+  if (!model.tokenizer) throw new Error(`the model has no ${TOKENIZER}; generate() takes ids and needs none`);
+  let done = "";
+  for (const piece of split(model, text.toWellFormed())) {
+    const { sourceIds, prompt } = frame(model.manifest, encode(model, piece.text), source, target);
+    const tokens = [];
+    for await (const token of generate(model, sourceIds, prompt)) {
+      tokens.push(token);
+      await onText(done + piece.before + decode(model, tokens));
+    }
+    done += piece.before + decode(model, tokens) + piece.after;
+  }
+  return done;
+}
+
+/** Sentences with the white space around them; the whole text as one where it is short enough. */
+function split(model, text) {
+  const short = encode(model, text).length <= model.manifest.safe_length;
+  const sentences = new Intl.Segmenter("und", { granularity: "sentence" });
+  const segments = short ? [text] : Array.from(sentences.segment(text), ({ segment }) => segment);
+  return segments.filter((segment) => segment.trim()).map((segment) => {
+    const [before, after] = [segment.match(/^\s*/u)[0], segment.match(/\s*$/u)[0]];
+    return { before, text: segment.trim(), after };
+  });
+}
+
+/** What the encoder gets, and what the decoder is fed first: the manifest's prompts with ids in place of their words. */
+export function frame(manifest, text, source, target) {
+  const { eos, decoder_start } = manifest.tokens;
+  const words = { text, eos: [eos], decoder_start: [decoder_start] };
+  words.source = [language(manifest, source, "source")];
+  words.target = [language(manifest, target, "target")];
+  const ids = (pattern) => pattern.flatMap((word) => words[word]);
+  const sourceIds = ids(manifest.source_prompt);
+  const most = manifest.shapes.max_source_length;
+  if (sourceIds.length > most) throw new RangeError(`the text has ${sourceIds.length} tokens, the model takes ${most}`);
+  return { sourceIds, prompt: ids(manifest.target_prompt) };
+}
+
+function language(manifest, code, side) {
+  const known = manifest.languages.filter((entry) => entry[side]);
+  const codes = known.map((entry) => entry.code);
+  if (!codes.includes(code)) throw new RangeError(`no ${side} language ${code}; there are ${codes.join(", ")}`);
+  return known[codes.indexOf(code)].token_id;
+}
+
+// ---- the loop ------------------------------------------------------------------------------------------------------
+
+/** The tokens that follow the decoder's `prompt`, one by one, without the end token. Both arguments are lists of ids. */
+export async function* generate(model, source, prompt) {
+  const { manifest } = model;
+  const { max_length, forced_eos, suppress_tokens, bad_words_ids } = manifest.generation;
+  const never = [...suppress_tokens, ...bad_words_ids.filter((ids) => ids.length === 1).flat()];
+  const most = max_length - (forced_eos === null ? 0 : 1);
+  const state = await start(model, source);
+  for (const token of prompt.slice(0, -1)) await step(model, state, token);
+  let token = prompt.at(-1);
+  for (let length = prompt.length; length < most; length++) {
+    const logits = await score(model, await step(model, state, token));
+    for (const id of never) logits[id] = -Infinity;
+    token = best(logits);
+    if (token === manifest.tokens.eos) return;
+    yield token;
+  }
+}
+
+/** What the decoder knows before its first step, by its input names: mask, encoder part of the cache, an empty past. */
+async function start(model, source) {
+  const { ort, sessions, manifest } = model;
+  const { d_model, decoder_layers, decoder_heads, head_size, source_vocab_size } = manifest.shapes;
+  const ids = integers(ort, source);
+  const mask = integers(ort, source.map(() => 1));
+  const ownTable = source_vocab_size !== null; // in the encoder; `embed_matrix` is then not read
+  const embed_matrix = ownTable ? zeros(ort, [1, source.length, d_model]) : await embed(model, ids);
+  const encoded = await sessions.encoder.run({ input_ids: ids, attention_mask: mask, embed_matrix });
+  const cache = await sessions.cache_initializer.run({ encoder_hidden_states: encoded.last_hidden_state });
+  const state = { encoder_attention_mask: mask };
+  remember(state, cache);
+  for (let layer = 0; layer < decoder_layers; layer++)
+    for (const what of ["key", "value"])
+      state[`past_key_values.${layer}.decoder.${what}`] = zeros(ort, [1, decoder_heads, 0, head_size]);
+  return state;
+}
+
+/** Feed one token: `pre_logits` [1, 1, d]; the past in `state` grows by one. */
+async function step(model, state, token) {
+  const ids = integers(model.ort, [token]);
+  const inputs = { input_ids: ids, embed_matrix: await embed(model, ids), ...state };
+  const outputs = await model.sessions.decoder.run(inputs);
+  remember(state, outputs);
+  return outputs.pre_logits;
+}
+
+/** Every `present` becomes the `past_key_values` of the next step. */
+function remember(state, outputs) {
+  for (const [name, value] of Object.entries(outputs))
+    if (name.startsWith("present.")) state[name.replace("present", "past_key_values")] = value;
+}
+
+/** Ids [1, n] to vectors [1, n, d]; the LM head is idle. */
+async function embed({ ort, sessions, manifest }, input_ids) {
+  const idle = zeros(ort, [1, 1, manifest.shapes.d_model]);
+  const inputs = { use_lm_head: flag(ort, false), input_ids, pre_logits: idle };
+  return (await sessions.embed_and_lm_head.run(inputs, ["embed_matrix"])).embed_matrix;
+}
+
+/** The decoder's vector [1, 1, d] to scores [v]; the embedding is idle. */
+async function score({ ort, sessions }, pre_logits) {
+  const inputs = { use_lm_head: flag(ort, true), input_ids: integers(ort, [0, 0]), pre_logits };
+  return (await sessions.embed_and_lm_head.run(inputs, ["logits"])).logits.data;
+}
+
+function best(logits) {
+  let place = 0;
+  for (let i = 1; i < logits.length; i++) if (logits[i] > logits[place]) place = i;
+  return place;
+}
+
+const integers = (ort, row) => new ort.Tensor("int64", BigInt64Array.from(row, BigInt), [1, row.length]);
+const zeros = (ort, dims) => new ort.Tensor("float32", new Float32Array(dims.reduce((a, b) => a * b)), dims);
+const flag = (ort, value) => new ort.Tensor("bool", [value], [1]);
+
+// ---- text and ids --------------------------------------------------------------------------------------------------
+
+/** A tokenizer.json in which text never becomes a control token, and the pieces by id without those that are none. */
+function readTokenizer(json, manifest) {
+  const { unk_id, special_tokens } = manifest.tokenizer;
+  const languages = manifest.languages.map((entry) => entry.token_id);
+  const control = new Set([unk_id, ...Object.values(special_tokens), ...languages]);
+  const { vocab } = json.model;
+  const entries = Array.isArray(vocab) ? vocab.map(([piece], id) => [piece, id]) : Object.entries(vocab);
+  const pieces = new Map(entries.filter(([, id]) => !control.has(id)).map(([piece, id]) => [id, piece]));
+  return { pieces, text: new Tokenizer({ ...json, added_tokens: [] }, {}) };
+}
+
+/** Ids of the pieces of `text`, without language and end tokens. */
+export function encode({ tokenizer }, text) {
+  return tokenizer.text.encode(text, { add_special_tokens: false }).ids;
+}
+
+/** Text of `ids` without control tokens and outer white space. */
+export function decode({ tokenizer, manifest }, ids) {
+  const text = ids.map((id) => tokenizer.pieces.get(id) ?? "").join("").replaceAll(SPACE, " ").trim();
+  if (!manifest.tokenizer.clean_up_spaces) return text;
+  return CLEAN_UPS.reduce((cleaned, found) => cleaned.replaceAll(found, found.trim()), text);
+}

@@ -1,0 +1,105 @@
+"""clients/js in Node: the same folder, the same tokens and the same text as in Python."""
+
+import json
+
+import pytest
+
+import tiny
+import tiny_tokenizers
+from quartet import Translator
+from quartet.conversion import convert_folder
+from quartet.runtime.text import load_tokenizer
+
+pytestmark = pytest.mark.slow
+
+ENGLISH = [
+    "Where is the train station?",
+    "I don't know where she lives.",
+    "She said “多谢” and left.",
+    "</s> is not the end; neither is fra_Latn.",
+    "  Two  spaces,\ttabs and ﬁne ligatures １２３ !  ",
+]
+FRENCH = ["Je ne sais pas où elle habite.", "C'est très beau, n'est-ce pas ?"]
+
+
+@pytest.mark.parametrize(("source", "target", "texts"), [("eng", "fra", ENGLISH), ("fra", "eng", FRENCH)])
+def test_the_same_tokens_as_in_python(model, source, target, texts, node):
+    codes = (f"{source}_Latn", f"{target}_Latn")
+    printed = node("js/translate.js", "--ids", model, *codes, *texts)
+    assert printed.stderr == ""
+    found = [json.loads(line) for line in printed.stdout.splitlines()]
+    with Translator(model, threads=1) as translator:
+        tokenizer = load_tokenizer(model, translator.manifest.tokenizer)
+        language = {entry.code: entry.token_id for entry in translator.manifest.languages}
+        sources = [[language[codes[0]], *tokenizer.encode(text), 2] for text in texts]
+        assert [entry["source"] for entry in found] == sources
+        expected = translator.generate(sources, [2, language[codes[1]]])
+    assert [entry["tokens"] for entry in found] == expected
+
+
+@pytest.mark.parametrize("kind", ["m2m100", "marian"])
+def test_a_tokenizer_json_that_conversion_made(kind, tmp_path, node):
+    folder = tmp_path / "model"
+    manifest = convert_folder(tiny_tokenizers.make(tmp_path / "checkpoint", kind), folder, precision="fp32")
+    tokenizer = load_tokenizer(folder, manifest.tokenizer)
+    texts = ["Where is the train station?", "  It is cold,  isn't it? ", "Où est la gare, s'il vous plaît ?"]
+    code = (
+        'import { open } from "./node.js"; import { decode, encode } from "./quartet.js";'
+        "const [folder, texts] = process.argv.slice(1); const model = await open(folder);"
+        "for (const text of JSON.parse(texts)) { const ids = encode(model, text);"
+        "console.log(JSON.stringify([ids, decode(model, ids)])); }"
+    )
+    printed = node("--input-type=module", "-e", code, folder, json.dumps(texts))
+    assert printed.stderr == ""
+    expected = [[tokenizer.encode(text), tokenizer.decode(tokenizer.encode(text))] for text in texts]
+    assert [json.loads(line) for line in printed.stdout.splitlines()] == expected
+
+
+def test_the_same_text_as_in_python(model, node):
+    texts = [*ENGLISH[:2], "It is cold today. We are going home.  He has two sisters. Can you help me?\n"]
+    printed = node("js/translate.js", model, "eng_Latn", "fra_Latn", *texts)
+    with Translator(model, threads=1) as translator:
+        expected = [translator.translate(text, source="eng_Latn", target="fra_Latn").text for text in texts]
+    assert printed.stdout == "".join(f"{text}\n" for text in expected)
+
+
+@pytest.mark.parametrize("variant", ["m2m100-untied", "marian-base", "marian-separate-sizes"])
+def test_generation_without_a_tokeniser(variant, tmp_path, node):
+    manifest = convert_folder(tiny.make(tmp_path / "checkpoint", variant), tmp_path / "model")
+    language = tiny.forced_bos(variant)
+    prompt = [manifest.tokens.decoder_start, *([] if language is None else [language])]
+    sources = tiny.inputs(variant, 3)
+    code = (
+        'import { open } from "./node.js"; import { generate } from "./quartet.js";'
+        "const [folder, sources, prompt] = process.argv.slice(1); const model = await open(folder);"
+        "for (const source of JSON.parse(sources)) { const tokens = [];"
+        "for await (const token of generate(model, source, JSON.parse(prompt))) tokens.push(token);"
+        "console.log(JSON.stringify(tokens)); }"
+    )
+    printed = node("--input-type=module", "-e", code, tmp_path / "model", json.dumps(sources), json.dumps(prompt))
+    assert printed.stderr == ""
+    with Translator(tmp_path / "model", threads=1) as translator:
+        assert [json.loads(line) for line in printed.stdout.splitlines()] == translator.generate(sources, prompt)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("MODEL", "eng_Latn", "deu_Latn", "Hi."), "no target language deu_Latn; there are eng_Latn, fra_Latn"),
+        (("MODEL", "eng_Latn"), "usage: node translate.js"),
+        (("NOWHERE", "eng_Latn", "fra_Latn", "Hi."), "NOWHERE/quartet.json"),
+    ],
+)
+def test_a_mistake_is_one_line(arguments, message, model, node):
+    given = [str(model) if argument == "MODEL" else argument for argument in arguments]
+    printed = node("js/translate.js", *given)
+    assert (printed.returncode, printed.stdout) == (1, "")
+    assert printed.stderr.count("\n") == 1
+    assert message in printed.stderr
+
+
+def test_layouts_and_versions_that_it_does_not_know(model, tmp_path, node):
+    for change, message in ({"layout": "rtranslator"}, "layout rtranslator"), ({"format_version": "2.0"}, "format 2.0"):
+        manifest = json.loads((model / "quartet.json").read_text("utf-8")) | change
+        (tmp_path / "quartet.json").write_text(json.dumps(manifest), "utf-8")
+        assert message in node("js/translate.js", tmp_path, "eng_Latn", "fra_Latn", "Hi.").stderr
