@@ -170,7 +170,7 @@ def test_a_step_is_told_with_the_sizes_of_the_model(of_quartet: Inspection, of_o
     assert step_of(of_optimum) is None
 
 
-@pytest.mark.parametrize(("precision", "oldest"), [("fp32", (1, 17)), ("int8", (1, 22)), ("int4", (1, 19))])
+@pytest.mark.parametrize(("precision", "oldest"), [("fp32", (1, 17)), ("int8", (1, 22)), ("int4", (1, 22))])
 def test_the_oldest_release_of_the_runtime(precision: str, oldest: tuple[int, int], tmp_path: Path) -> None:
     from quartet.conversion import convert_folder
 

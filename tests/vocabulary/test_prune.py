@@ -16,6 +16,7 @@ from quartet.checkpoint import open_checkpoint
 from quartet.conversion import convert_folder
 from quartet.errors import CheckpointError, LanguageError, OptionError
 from quartet.families import find
+from quartet.quantize.recipes import QuantizationOptions
 from quartet.spec import EMBED_AND_LM_HEAD, ENCODER, MANIFEST_NAME, Generation, Manifest
 from quartet.vocabulary.prune import Pruned, prune
 from tiny_tokenizers import make
@@ -54,8 +55,9 @@ class Converted:
 
     def _convert(self, name: str, **options: Any) -> Path:
         out = self.folder.with_name(name)
-        if not out.exists():
-            convert_folder(self.folder, out, **options)
+        if not out.exists():  # GPTQ would run other sentences through another vocabulary
+            method = QuantizationOptions(method="mse") if options["precision"] == "int4" else QuantizationOptions()
+            convert_folder(self.folder, out, options=method, **options)
         return out
 
 

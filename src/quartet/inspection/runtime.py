@@ -14,7 +14,7 @@ OPSET = 20  # that was measured
 FIRST: Release = (1, 17)  # that reads this opset
 PLAIN = re.findall(
     r"\w+",
-    """Add BiasGelu Cast Concat ConstantOfShape Cos CumSum Equal Expand Gather Gemm If
+    """Add BiasGelu Cast Concat ConstantOfShape Cos CumSum Equal Expand Gather GatherElements Gemm If
     LayerNormalization Log MatMul Mul MultiHeadAttention Not QuickGelu ReduceMax Relu Reshape ScatterElements Shape Sin
     SkipLayerNormalization Slice Softmax Split Squeeze Sub TopK Transpose Unsqueeze""",
 )
