@@ -37,7 +37,7 @@ def reference(blocks: list[str]) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def demo(demo_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("docs") / "demo"
-    convert_folder(demo_checkpoint, folder)
+    convert_folder(demo_checkpoint, folder, precision="int8")
     return folder
 
 

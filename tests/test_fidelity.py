@@ -48,7 +48,7 @@ def check(translator, lines, prefix, batch_size):
 DIRECTIONS = {"en-fr": ("eng_Latn", "fra_Latn"), "fr-en": ("fra_Latn", "eng_Latn")}
 
 
-@pytest.mark.parametrize("batch_size", [1, 16])
+@pytest.mark.parametrize("batch_size", [pytest.param(1, marks=pytest.mark.slow), 16])
 @pytest.mark.parametrize("direction", DIRECTIONS)
 def test_demo_greedy(demo, direction, batch_size):
     entry = golden("demo")["directions"][direction]

@@ -54,7 +54,7 @@ def test_to_some_languages(tmp_path, run):
     (tmp_path / "en.txt").write_text("Thank you.\nGood morning.\n")
     (tmp_path / "fr.txt").write_text("Merci.\nBonjour.\n")
     texts = ("--text", tmp_path / "en.txt", "--text", tmp_path / "fr.txt")
-    result = run("convert", "demo", tmp_path / "small", "--languages", "English,fr", *texts)
+    result = run("convert", "demo", tmp_path / "small", "--precision", "int8", "--languages", "English,fr", *texts)
     assert result.code == 0
     rows = int(re.search(r"^(\d+) of 6208 rows of the vocabulary kept$", result.err, re.MULTILINE)[1])
     assert Manifest.load(tmp_path / "small").shapes.vocab_size == rows < 600
@@ -102,7 +102,7 @@ def test_gptq_without_a_tokeniser_says_so(tmp_path, run):
 
 
 def test_for_rtranslator(tmp_path, run):
-    result = run("convert", "demo", tmp_path / "phone", "--layout", "rtranslator")
+    result = run("convert", "demo", tmp_path / "phone", "--precision", "int8", "--layout", "rtranslator")
     assert (result.code, result.out) == (0, "")
     assert {"NLLB_decoder.onnx", "sentencepiece_bpe.model", "tokenizer.json"} < names(tmp_path / "phone")
     assert "rtranslator layout" in run("inspect", tmp_path / "phone").out

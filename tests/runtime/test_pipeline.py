@@ -397,7 +397,7 @@ def test_a_closed_translator_says_so(small):
         ("nowhere-to-be-found", {}, ModelNotFoundError, "no model 'nowhere-to-be-found'"),
         ("demo", {"precision": "int3"}, OptionError, "unknown precision 'int3'"),
         ("demo", {"revision": "v1"}, OptionError, "has no revision"),
-        ("demo", {"threads": 0}, OptionError, "threads is 0"),
+        ("demo", {"threads": 0, "precision": "fp32"}, OptionError, "threads is 0"),
     ],
 )
 def test_models_that_cannot_be_opened(model, options, error, message):

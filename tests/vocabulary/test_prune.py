@@ -190,7 +190,7 @@ SENTENCES = ["Where is the train station?", "Thank you.", "My brother is taller 
 def demo(demo_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
     """A folder with the demo's quartet, and its translations of the sentences."""
     folder = tmp_path_factory.mktemp("demo")
-    convert_folder(demo_checkpoint, folder / "whole")
+    convert_folder(demo_checkpoint, folder / "whole", precision="int8")
     with Translator(folder / "whole", threads=1) as whole:
         found = {text: whole.translate(text, "fr", "en").text for text in SENTENCES}
     return folder, found
@@ -202,7 +202,8 @@ def test_translations_are_the_same(demo, demo_checkpoint: Path, with_text: bool,
     (tmp_path / "en").write_text("\n".join(expected.keys()))
     (tmp_path / "fr").write_text("\n".join(expected.values()))
     texts = [tmp_path / "en", tmp_path / "fr"] if with_text else []
-    manifest = convert_folder(demo_checkpoint, tmp_path / "less", languages=["en", "fr"], texts=texts)
+    out, languages = tmp_path / "less", ["en", "fr"]
+    manifest = convert_folder(demo_checkpoint, out, precision="int8", languages=languages, texts=texts)
     with Translator(tmp_path / "less", threads=1) as less:
         assert {text: less.translate(text, "fr", "en").text for text in expected} == expected
         text = SENTENCES[0]
