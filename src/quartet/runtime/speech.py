@@ -255,6 +255,9 @@ def _timestamp_rules(model: Sessions, max_initial: float | None) -> TimestampRul
     )
 
 
+SHORTEST_WAIT = np.float32(2**-24)  # in place of a zero, which would win even for a token that is forbidden
+
+
 def _chooser(options: DecodingOptions) -> Choose:
     """How the next token of each row is chosen where there are no beams."""
     if options.temperature > 0:
@@ -263,7 +266,8 @@ def _chooser(options: DecodingOptions) -> Choose:
 
         def sample(scores: Scores) -> tuple[Ids, Floats]:
             # the largest of logits with Gumbel noise, -log of exponential noise, is a sample of their softmax
-            noise = np.log(random.standard_exponential(scores.logits.shape, np.float32))
+            waits = random.standard_exponential(scores.logits.shape, np.float32)
+            noise = np.log(np.maximum(waits, SHORTEST_WAIT))
             tokens = (scores.logits / temperature - noise).argmax(axis=1)
             return tokens, scores.remaining_log_probs(tokens)
 
