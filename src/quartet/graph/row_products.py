@@ -137,7 +137,8 @@ class _Rewriting:
             if output is old:
                 new.name, new.shape, new.type = old.name, old.shape, old.type
                 self.graph.outputs[i] = new
-        old.replace_all_uses_with(new)
+        for node, index in tuple(old.uses()):
+            node.replace_input_with(index, new)
 
 
 def _rows(node: ir.Node, stored: list[ir.Value], part: slice) -> Floats:
