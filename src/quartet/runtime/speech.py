@@ -294,7 +294,8 @@ def _read(model: Sessions, pre_logits: OrtValue, count: int) -> Scores:
     times = scores.logits[:, begin:]
     rows = np.flatnonzero(times.max(axis=1) + np.log(times.shape[1]) > scores.logits.max(axis=1) - FLATTEST)
     if len(rows):
-        scores.correct_range(rows, begin, pre_logits.numpy()[rows, 0] @ model.rows_from(begin).T)
+        exact = np.einsum("bd,kd->bk", pre_logits.numpy()[rows, 0], model.rows_from(begin))  # see `rescored`
+        scores.correct_range(rows, begin, exact)
     return scores
 
 
