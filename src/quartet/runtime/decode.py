@@ -161,7 +161,7 @@ def rescored(pre_logits: Floats, matrix: MatrixRows, ids: Ids) -> Floats:
 def select_rows(state: DecoderState, rows: Ids) -> None:
     """Keep, repeat or reorder rows [r] of the decoder's own cache. Each source has as many, one after the other."""
     cached = next(iter(state.past.values())).shape()[0]
-    if len(rows) != cached or not np.array_equal(rows, np.arange(cached)):
+    if not np.array_equal(rows, np.arange(cached)):
         state.past = {name: _take(value, rows) for name, value in state.past.items()}
 
 

@@ -70,7 +70,7 @@ class Scores:
         share = 1 - _shares(self.logits[rows, tokens], total) + _shares(logits, total)
         self.log_sum_exp[rows] = total + np.log(share).astype(np.float32)
         self.logits[rows, tokens] = logits
-        self.floor[rows] = np.maximum(self.floor[rows], logits.max(axis=1))  # any of them may be among the best now
+        self.floor[rows] = np.maximum(self.floor[rows], logits.max(axis=1))  # those outside of `top_ids` too
 
     def replace(self, rows: Ids, tokens: Ids, values: Floats | float) -> None:
         """Give the logits at (rows, tokens), which are broadcast against each other, other values."""
