@@ -304,6 +304,7 @@ def train(work: Path, out: Path, size: Size, recipe: Recipe, resume: Path | None
     torch.manual_seed(recipe.seed)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     pieces = Pieces(work / "sentencepiece.bpe.model")
+    feed = loader(work, pieces, recipe)  # its processes begin before anything is on the GPU
     model = new_model(size, recipe.dropout, pieces.processor.vocab_size() + len(language_codes()) + 2).to(device)
     done = load_shards(model, resume, "last") if resume else 0
     mean = {name: value.detach().clone() for name, value in model.named_parameters()}
@@ -320,7 +321,6 @@ def train(work: Path, out: Path, size: Size, recipe: Recipe, resume: Path | None
     log = (out / "log.tsv").open("a", encoding="utf-8")
     validation = validation_batches(work, pieces, recipe.most_ids)
     best, running, seen = math.inf, torch.zeros((), device=device), 0
-    feed = loader(work, pieces, recipe)
     for step in range(done + 1, recipe.steps + 1):
         progress = max(step / recipe.steps, (time.monotonic() - start) / 60 / recipe.minutes)
         rate = recipe.peak_rate * min((step - done) / recipe.warmup, (1 + math.cos(math.pi * min(progress, 1))) / 2)
@@ -334,7 +334,10 @@ def train(work: Path, out: Path, size: Size, recipe: Recipe, resume: Path | None
         optimizer.zero_grad(set_to_none=True)
         keep = min(recipe.average, step / (step + 10))
         torch._foreach_lerp_(list(mean.values()), [w.detach() for w in weights], 1 - keep)
-        running, seen = running.lerp(loss.detach(), 0.02), seen + batch.source.size + batch.target.size
+        running, seen = (
+            running.lerp(loss.detach(), max(0.02, 1 / (step - done))),
+            seen + batch.source.size + batch.target.size,
+        )
         last = step == recipe.steps or progress >= 1
         if step % recipe.every == 0 or last:
             held_out = validate(model, mean, validation, device)
@@ -353,7 +356,7 @@ def loader(work: Path, pieces: Pieces, recipe: Recipe) -> Iterator[Batch]:
     """The training batches, made in other processes where `workers` is not 0."""
     groups = read_part(work, "train")
     if not recipe.workers:
-        yield from training_batches(groups, pieces, recipe.most_ids, recipe.seed)
+        return training_batches(groups, pieces, recipe.most_ids, recipe.seed)
     import multiprocessing
 
     context = multiprocessing.get_context("fork")
@@ -362,8 +365,7 @@ def loader(work: Path, pieces: Pieces, recipe: Recipe) -> Iterator[Batch]:
         share = groups[worker :: recipe.workers]
         arguments = (queue, share, pieces, recipe.most_ids, recipe.seed * 1000 + worker)
         context.Process(target=_work, args=arguments, daemon=True).start()
-    while True:
-        yield queue.get()
+    return iter(queue.get, None)
 
 
 def _work(queue: Any, groups: list[Group], pieces: Pieces, most_ids: int, seed: int) -> None:
@@ -450,24 +452,46 @@ def export(work: Path, weights: Path, checkpoint: Path, size: Size) -> None:
     checkpoint.mkdir(parents=True, exist_ok=True)
     tensors = {name: value.detach().to(torch.float16) for name, value in model.named_parameters()}
     save_file(tensors, checkpoint / "model.safetensors", {"format": "pt"})
-    model.config.update({"torch_dtype": "float16", "use_cache": True, "decoder_start_token_id": EOS})
-    model.config.architectures = [type(model).__name__]
-    config = model.config.to_diff_dict() | {"tokenizer_class": "NllbTokenizer", "vocab_size": model.config.vocab_size}
+    settings = {"architectures": [type(model).__name__], "tokenizer_class": "NllbTokenizer"}
+    config = model.config.to_diff_dict() | settings | {"dtype": "float16", "use_cache": True}
     write_json(checkpoint / "config.json", config)
     generation = {"bos_token_id": BOS, "pad_token_id": PAD, "eos_token_id": EOS, "decoder_start_token_id": EOS}
     write_json(checkpoint / "generation_config.json", generation | {"max_length": 200})
-    tokenizer = transformers.NllbTokenizerFast(
-        vocab_file=str(work / "sentencepiece.bpe.model"), src_lang=CODES["en"], additional_special_tokens=codes
-    )
-    tokenizer.model_max_length = 250
-    tokenizer.save_pretrained(checkpoint)
+    write_tokenizer(work / "sentencepiece.bpe.model", checkpoint)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(checkpoint)
     ours = {lang: tokenizer.convert_tokens_to_ids(code) for lang, code in CODES.items()}
     if ours != pieces.language:
         sys.exit(f"language ids of the tokeniser, {ours}, are not those of the training, {pieces.language}")
 
 
+def write_tokenizer(model: Path, checkpoint: Path) -> None:
+    """NLLB's tokeniser files. `<mask>` is the last id, as in NLLB's own; a tokeniser new in transformers has it before
+    the languages."""
+    import transformers
+
+    (checkpoint / model.name).write_bytes(model.read_bytes())
+    codes = language_codes()
+    new = transformers.NllbTokenizerFast(vocab_file=str(model), src_lang=CODES["en"], additional_special_tokens=codes)
+    first = min(new.convert_tokens_to_ids([*codes, "<mask>"]))
+    ids = {token: first + i for i, token in enumerate([*codes, "<mask>"])}
+    tokenizer = json.loads(new.backend_tokenizer.to_str())
+    for token in tokenizer["added_tokens"]:
+        token["id"] = ids.get(token["content"], token["id"])
+    tokenizer["added_tokens"].sort(key=lambda token: token["id"])
+    for name, token in tokenizer["post_processor"]["special_tokens"].items():
+        token["ids"] = [ids.get(name, token["ids"][0])]
+    write_json(checkpoint / "tokenizer.json", tokenizer)
+    special = {"bos": "<s>", "eos": "</s>", "unk": "<unk>", "sep": "</s>", "cls": "<s>", "pad": "<pad>"}
+    names = {f"{name}_token": token for name, token in special.items()} | {"additional_special_tokens": codes}
+    mask = {"content": "<mask>", "lstrip": True, "normalized": True, "rstrip": False, "single_word": False}
+    write_json(checkpoint / "special_tokens_map.json", names | {"mask_token": mask})
+    settings = {"tokenizer_class": "NllbTokenizer", "src_lang": CODES["en"], "tgt_lang": None, "model_max_length": 250,
+                "legacy_behaviour": False, "mask_token": {"__type": "AddedToken", **mask}}  # fmt: skip
+    write_json(checkpoint / "tokenizer_config.json", names | settings)
+
+
 def write_json(path: Path, value: dict[str, Any]) -> None:
-    path.write_text(json.dumps(value, indent=1, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 # ---- evaluate ---------------------------------------------------------------------------------------------------
