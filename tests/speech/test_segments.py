@@ -136,8 +136,8 @@ def test_long_words_at_the_end_of_a_sentence_are_shortened():
 
 def test_phrases_get_their_words_and_times():
     phrases = [Phrase(0, 5, (at(0), 1, 2, at(5))), Phrase(5, 9, (at(5), 3, at(9)))]
-    words = [timing(" a", 0.5, 1.0, 1), timing(" b", 1.0, 1.5, 2), timing(" c", 5.5, 6.0, 3)]
-    found = phrases_with_words(phrases, words, 999, 0.5, 0.0)
+    words = [[timing(" a", 0.5, 1.0, 1), timing(" b", 1.0, 1.5, 2)], [timing(" c", 5.5, 6.0, 3)]]
+    found = phrases_with_words(phrases, words, 0.5, 0.0)
     assert [(p.start, p.end, [w.word for w in p.words]) for p in found] == [
         (0.5, 1.5, [" a", " b"]),
         (5.5, 6.0, [" c"]),
@@ -145,9 +145,7 @@ def test_phrases_get_their_words_and_times():
 
 
 def test_the_first_word_after_a_pause_is_shortened():
-    (found,) = phrases_with_words(
-        [Phrase(0, 9, (1, 2))], [timing(" a", 0, 8, 1), timing(" b", 8, 8.4, 2)], 999, 0.4, -3
-    )
+    (found,) = phrases_with_words([Phrase(0, 9, (1, 2))], [[timing(" a", 0, 8, 1), timing(" b", 8, 8.4, 2)]], 0.4, -3)
     assert found.words[0].start == pytest.approx(7.2)
 
 

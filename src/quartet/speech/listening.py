@@ -200,25 +200,31 @@ def _aligned(
 ) -> list[list[Phrase]]:
     """The phrases of each window with their words. speech_until: seconds, where speech before the windows ended."""
     prompter, eos = job.prompter, job.prompter.manifest.tokens.eos
-    texts = [[token for phrase in found.phrases for token in phrase.tokens if token < eos] for found in cuts]
+    texts = [[[token for token in phrase.tokens if token < eos] for phrase in found.phrases] for found in cuts]
     heads = [[*prompter.start(outcome.language), prompter.speech.no_timestamps] for outcome in outcomes]
-    rows = [[*head, *text, eos] for head, text in zip(heads, texts, strict=True)]
+    rows = [[*head, *chain(*text), eos] for head, text in zip(heads, texts, strict=True)]
     result = []
     for window, outcome, found, head, text, alignment in zip(
         windows, outcomes, cuts, heads, texts, align(job.model, audio, rows), strict=True
     ):
         language = outcome.language.code if outcome.language else "en"
-        split = words.split_words(text, prompter.tokenizer.to_text, language)
+        split = [words.split_words(tokens, prompter.tokenizer.to_text, language) for tokens in text]
         positions = max(1, window.frames // 2)
         attention = alignment.attention[:, len(head) - 1 : -1, :positions]
         probabilities = alignment.probabilities[len(head) : -1]
-        timings = words.word_timings(split, attention, probabilities, prompter.speech.timestamp_seconds) if text else []
+        said = list(chain(*split))
+        timings = words.word_timings(said, attention, probabilities, prompter.speech.timestamp_seconds) if said else []
         usual = words.usual_duration(timings)
-        timings = words.shorten_at_sentence_ends(timings, 2 * usual)
+        left = iter(words.shorten_at_sentence_ends(timings, 2 * usual))
         options = prompter.options
-        timings = words.merge_punctuation(timings, options.prepend_punctuations, options.append_punctuations)
+        of_each = [
+            words.merge_punctuation(
+                list(islice(left, len(one))), options.prepend_punctuations, options.append_punctuations
+            )
+            for one in split
+        ]
         before = speech_until - window.seconds
-        result.append(words.phrases_with_words(found.phrases, timings, eos, usual, before))
+        result.append(words.phrases_with_words(found.phrases, of_each, usual, before))
     return result
 
 

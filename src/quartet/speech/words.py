@@ -182,21 +182,16 @@ def shorten_at_sentence_ends(timings: Sequence[Timing], longest: float) -> list[
 
 
 def phrases_with_words(
-    phrases: Sequence[Phrase], timings: Sequence[Timing], eos: int, usual: float, last_speech: float
+    phrases: Sequence[Phrase], timings: Sequence[Sequence[Timing]], usual: float, last_speech: float
 ) -> list[Phrase]:
-    """Give the words of a window to its phrases, whose times become those of their words.
+    """Give each phrase of a window its words, whose times it takes.
 
-    usual: a usual word's length; last_speech: where speech ended before this window; both in seconds, the latter from
-    its beginning (so it is negative).
+    timings: of each phrase. usual: a usual word's length; last_speech: where speech ended before this window; both in
+    seconds, the latter from its beginning (so it is negative).
     """
-    left = list(timings)
     result = []
-    for phrase in phrases:
-        wanted = sum(token < eos for token in phrase.tokens)
-        words: list[Timing] = []
-        while left and sum(len(word.tokens) for word in words) < wanted:
-            words.append(left.pop(0))
-        result.append(_with_words(phrase, words, usual, last_speech) if words else phrase)
+    for phrase, words in zip(phrases, timings, strict=True):
+        result.append(_with_words(phrase, list(words), usual, last_speech) if words else phrase)
         last_speech = result[-1].end if words else last_speech
     return result
 
