@@ -45,12 +45,14 @@ def test_times_without_silences_are_those_of_the_recording(whisper_base, shared)
     silence = np.zeros(20 * RATE, np.float32)
     recording = np.concatenate([silence, speech, silence, speech])
     with Transcriber(whisper_base, precision="int8", threads=2) as transcriber:
-        segments, info = transcriber.transcribe(recording, "en", beam_size=1, vad_filter=True)
-        starts = [segment.start for segment in segments if "fellow" in segment.text]
+        # where a phrase begins is the model's choice (it may join two across the cut, and at int8 that differs between
+        # CPUs); where a word begins is not
+        segments, info = transcriber.transcribe(recording, "en", beam_size=1, vad_filter=True, word_timestamps=True)
+        starts = [word.start for segment in segments for word in segment.words if "fellow" in word.word]
         assert info.duration_after_vad < 26
         assert len(starts) == 2
-        assert abs(starts[0] - 20) < 1
-        assert abs(starts[1] - 51) < 1
+        assert abs(starts[0] - 21.1) < 1
+        assert abs(starts[1] - 52.1) < 1
         # both in one window of 22 seconds, which the model may take for one phrase
         segments, info = transcriber.transcribe(recording, "en", beam_size=1, batch_size=2)
         found = list(segments)
