@@ -51,7 +51,7 @@ def _one_window(b: Builder, audio: ir.Value, count: int, edge: int) -> ir.Value:
 def _waves(size: int) -> np.ndarray:
     """[size, 2 * (size // 2 + 1)]: the window times the cosine of each frequency, then times the sine."""
     angles = 2 * np.pi / size * (np.arange(size)[:, None] * np.arange(size // 2 + 1) % size)
-    return hann()[:, None] * np.concatenate([np.cos(angles), np.sin(angles)], axis=1)
+    return np.asarray(hann()[:, None] * np.concatenate([np.cos(angles), np.sin(angles)], axis=1))
 
 
 def _scaled(b: Builder, mel: ir.Value) -> ir.Value:

@@ -47,7 +47,8 @@ def token_bytes(tokenizer: Path, count: int) -> list[bytes]:
     """
     try:
         data = json.loads(tokenizer.read_text(encoding="utf-8"))
-        known = {int(i): bytes(_bytes_of_letters()[letter] for letter in text) for text, i in data["model"]["vocab"].items()}
+        letters, vocab = _bytes_of_letters(), data["model"]["vocab"]
+        known = {int(i): bytes(letters[letter] for letter in text) for text, i in vocab.items()}
         control = {int(token["id"]) for token in data.get("added_tokens", [])}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise CheckpointError(f"{tokenizer} is no tokeniser of byte pairs, as Whisper's is") from None
