@@ -10,8 +10,8 @@ import onnx_ir as ir
 
 from quartet.graph.builder import Builder
 from quartet.quantize.recipes import Recipe
-from quartet.speech.mel import FLOOR, RANGE, hann, mel_filters
 from quartet.spec import Speech
+from quartet.speech.mel import FLOOR, RANGE, hann, mel_filters
 
 INITIALIZER = "initializer"
 DOUBLE = int(ir.DataType.DOUBLE)

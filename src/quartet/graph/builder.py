@@ -172,7 +172,7 @@ class Builder:
         return tuple(values)
 
     def subgraph(self, name: str) -> "Builder":
-        """A builder for the branch of an `If` or the body of a `Loop`: it shares initializers and weights with this one."""
+        """A builder for the branch of an `If` or the body of a `Loop`: it shares initializers and weights with this."""
         branch = Builder(name, self.recipe)
         branch.initializers, branch.weights = self.initializers, self.weights
         return branch
