@@ -188,6 +188,43 @@ def test_every_weight_is_in_the_file_once_as_it_was(both: list[Path]) -> None:
     assert left < 10_000  # constants of the graphs
 
 
+def variables(path: Path) -> str:
+    """Inputs and outputs of a file in one line; keys and values of all layers are left out."""
+    graph = ir.load(path).graph
+    sides = [[v for v in values if ".1." not in (v.name or "")] for values in (graph.inputs, graph.outputs)]
+    return " -> ".join(" ".join(f"{v.name}{v.shape}".replace(",", " ") for v in side) for side in sides)
+
+
+PAST = "past_key_values.0.{0}.key[b 4 {1} 8] past_key_values.0.{0}.value[b 4 {1} 8]"
+PRESENT = "present.0.{0}.key[b 4 {1} 8] present.0.{0}.value[b 4 {1} 8]"
+CACHE = f"{PAST.format('decoder', 'p')} {PAST.format('encoder', 's')}"
+GROWN = PRESENT.format("decoder", "p + 1")
+
+
+def test_how_madlad_is_cut(tmp_path: Path) -> None:
+    _, single = both_of(tiny.make(tmp_path / "checkpoint", "madlad"), "fp32")
+    assert {p.name for p in single.iterdir()} == {f"NLLB_{file}.onnx" for file in FILES} | {MANIFEST_NAME}
+    assert variables(single / "NLLB_embed_and_lm_head.onnx") == "input_ids[b n] -> embed_matrix[b n 32]"
+    fed = "input_ids[b 1] encoder_attention_mask[b s] encoder_hidden_states[b s 32] embed_matrix[b 1 32]"
+    assert variables(single / "NLLB_decoder.onnx") == f"{fed} {CACHE} -> logits[b 1 99] {GROWN}"
+
+
+def test_how_whisper_is_cut(tmp_path: Path) -> None:
+    _, single = both_of(tiny_speech_text.make(tmp_path / "checkpoint"), "fp32")
+    parts = ("initializer", "encoder", "cache_initializer", "cache_initializer_batch", "decoder", "detokenizer")
+    graphs = {f"Whisper_{part}.onnx" for part in parts}
+    assert {p.name for p in single.iterdir()} == graphs | {MANIFEST_NAME, "tokenizer.json"}
+    cache = f"encoder_hidden_states[b s 32] -> {PRESENT.format('encoder', 's')}"
+    assert [variables(single / f"Whisper_{part}.onnx") for part in parts] == [
+        "audio_pcm[1 samples] -> input_features[1 8 100]",
+        "input_features[b 8 frames] -> last_hidden_state[b s 32]",
+        cache,
+        cache,
+        f"input_ids[b 1] {CACHE} -> logits[b 1 102] {GROWN}",
+        "sequences[1 1 n] -> text[1 1]",
+    ]
+
+
 # ---- what is refused ---------------------------------------------------------------------------------------------
 
 
