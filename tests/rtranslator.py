@@ -26,7 +26,7 @@ def session(path: Path) -> ort.InferenceSession:
     options.enable_mem_pattern = False
     options.enable_cpu_mem_arena = False
     options.intra_op_num_threads = 1
-    return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
 def named(session: ort.InferenceSession, inputs: Tensors) -> Tensors:
