@@ -22,7 +22,7 @@ FILES = ("embed_and_lm_head", "encoder", "cache_initializer", "decoder")
 SAID = "I do not know where the train station is"
 VARIANTS = (
     *("m2m100-base", "m2m100-gelu", "m2m100-swish", "m2m100-untied", "marian-base", "marian-separate-sizes"),
-    *("t5-v1.0", "t5-v1.1", "t5-v1.1-tied", "madlad"),
+    *("t5-v1.0", "t5-v1.1", "t5-v1.1-tied", "t5-gelu", "madlad"),
 )
 ROOT = Path(__file__).parents[1]
 sys.path += [str(ROOT / "tests"), str(ROOT / "src")]

@@ -208,6 +208,7 @@ def test_the_app_has_the_head_in_the_decoder(tmp_path: Path) -> None:
     assert [v.name for g in found.graphs for v in (*g.inputs, *g.outputs) if v.meaning == UNKNOWN] == []
     page = " ".join(printed(found).split())
     assert "use_lm_head" not in page
+    assert "ONNX Runtime 1.22 and newer (onnxruntime-android too) NLLB" in page
     assert "last_hidden_state of the encoder. It is not read." in page
     assert "The LM head in NLLB_decoder.onnx multiplies the vector of 32 with 99 rows" in page
 
@@ -220,6 +221,7 @@ def test_the_app_hears_and_writes_with_files_of_their_own(tmp_path: Path) -> Non
     assert [v.name for g in found.graphs for v in (*g.inputs, *g.outputs) if v.meaning == UNKNOWN] == []
     assert all(graph.role for graph in found.graphs)
     assert cache_of(found) == Cache(512, 512)
+    assert runtime_of(found) == (1, 22)
     assert "The LM head in Whisper_decoder.onnx multiplies the vector of 32 with 102 rows" in " ".join(
         printed(found).split()
     )
