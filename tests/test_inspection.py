@@ -4,7 +4,6 @@ import dataclasses
 import io
 import json
 import re
-import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +13,13 @@ from rich.console import Console
 
 import tiny
 import tiny_speech_text
+from optimum_exports import unpacked
 from quartet.errors import CheckpointError, ManifestError, ModelNotFoundError, QuartetError
 from quartet.inspection import Graph, Inspection, inspect_folder, render, render_both
 from quartet.inspection.account import Cache, cache_of, step_of
 from quartet.inspection.meanings import UNKNOWN, kind_of
 from quartet.inspection.page import megabytes, runtime_of
 from quartet.inspection.weights import part_of
-
-FIXTURES = Path(__file__).parent / "fixtures"
 
 
 @pytest.fixture(scope="module", params=["marian-base", "m2m100-base"])
@@ -41,9 +39,7 @@ def quartet(variant: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def optimum(variant: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("optimum")
-    with tarfile.open(FIXTURES / f"optimum-{variant}.tar.xz") as archive:
-        archive.extractall(folder, filter="data")
-    return folder
+    return unpacked(variant, folder)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ The archives are made by `tests/fixtures/make_optimum_export.py`.
 import gzip
 import json
 import shutil
-import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ import pytest
 
 import tiny
 import tiny_speech
+from optimum_exports import unpacked, with_external_data
 from quartet import Translator, families
 from quartet.checkpoint import open_checkpoint, read
 from quartet.checkpoint.onnx_file import read_graph
@@ -26,7 +26,6 @@ from quartet.quantize.recipes import Recipe
 from quartet.runtime.sessions import open_sessions
 from quartet.runtime.speech import DecodingOptions, decode_windows, encode_audio
 
-FIXTURES = Path(__file__).parents[1] / "fixtures"
 GOLDEN = Path(__file__).parents[1] / "golden"
 FLOAT32 = [  # archive, variant, and the decoders that are taken of it
     ("marian-base", "marian-base", "two"),
@@ -48,15 +47,6 @@ INT8 = [
     ("whisper-int8", "whisper", "two"),
     ("whisper-int8", "whisper", "merged"),
 ]
-
-
-def unpacked(name: str, folder: Path, decoders: str = "") -> Path:
-    with tarfile.open(FIXTURES / f"optimum-{name}.tar.xz") as archive:
-        archive.extractall(folder, filter="data")
-    for file in folder.glob("decoder*.onnx"):
-        if decoders and ("merged" in file.name) != (decoders == "merged"):
-            file.unlink()
-    return folder
 
 
 def made(folder: Path, variant: str) -> Path:
@@ -156,13 +146,6 @@ def test_opus_mt(opus_mt: Path, opus_mt_export: Path, tmp_path: Path) -> None:
         tokens = ours.generate(sources)
         assert tokens == theirs.generate(sources)
     assert tokens == [[i for i in line["ids"] if i != eos] for line in lines]
-
-
-def with_external_data(path: Path) -> Path:
-    """The file with its weights in another one, as in exports of more than 2 GB; returns that one."""
-    model = onnx.load(path)
-    onnx.save(model, path, save_as_external_data=True, location=f"{path.name}_data", size_threshold=0)
-    return path.with_name(f"{path.name}_data")
 
 
 def test_external_data(export: Path) -> None:
