@@ -2,8 +2,9 @@
 
     python benchmarks/oldest_onnxruntime.py 1.17.3 1.20.1 1.21.1 1.22.1
 
-Every release has to give the tokens of the installed one, for single rows and for a padded batch. `--play` is the
-child, which needs numpy and onnxruntime alone; it has optimiser, memory pattern and arena off, as phones have.
+Every release has to give the tokens of the installed one, for single rows and for a padded batch, and for MADLAD-400
+and Whisper in RTranslator's layout, driven as that app drives them. `--play` is the child, which needs numpy and
+onnxruntime alone; it has optimiser, memory pattern and arena off, as phones have.
 """
 
 import argparse
@@ -19,16 +20,35 @@ import onnxruntime as ort
 STEPS = 16
 FILES = ("embed_and_lm_head", "encoder", "cache_initializer", "decoder")
 SAID = "I do not know where the train station is"
-VARIANTS = ("m2m100-base", "m2m100-gelu", "m2m100-swish", "m2m100-untied", "marian-base", "marian-separate-sizes")
+VARIANTS = (
+    *("m2m100-base", "m2m100-gelu", "m2m100-swish", "m2m100-untied", "marian-base", "marian-separate-sizes"),
+    *("t5-v1.0", "t5-v1.1", "t5-v1.1-tied", "t5-gelu", "madlad"),
+)
+ROOT = Path(__file__).parents[1]
+sys.path += [str(ROOT / "tests"), str(ROOT / "src")]
 
 
-def play(folder: Path) -> dict[str, list[list[int]]]:
-    """Tokens of each row on its own, and of all rows as one padded batch."""
+def play(folder: Path) -> dict[str, list]:
+    """Tokens of each row on its own, and of all rows as one padded batch; for an app what it says."""
     rows, prompt = json.loads((folder / "rows.json").read_text("utf-8"))
+    if folder.name.startswith("app-"):
+        return {"app": [play_app(folder, row, prompt) for row in rows]}
     sessions = {name: open_session(folder / f"{name}.onnx") for name in FILES}
     manifest = json.loads((folder / "quartet.json").read_text("utf-8"))
     single = [decode(sessions, manifest, [row], prompt)[0] for row in rows]
     return {"single": single, "batch": decode(sessions, manifest, rows, prompt)}
+
+
+def play_app(folder: Path, row: list, prompt: list) -> list:
+    """What RTranslator makes of ids, or of samples in two languages: tokens, and the text of the first."""
+    import rtranslator  # noqa: PLC0415  has to be found first
+
+    if "whisper" not in folder.name:
+        return rtranslator.translate_with_own_head(folder, row, STEPS, end=2)
+    samples = np.array(row, np.float32)
+    heard = rtranslator.recognize(folder, samples, prompt, STEPS, end=40)
+    alone = rtranslator.recognize(folder, samples, prompt[:1], STEPS, end=40)
+    return [one.tokens for one in (*heard, *alone)] + [rtranslator.text(folder, list(range(40)))]
 
 
 def open_session(path: Path) -> ort.InferenceSession:
@@ -84,8 +104,8 @@ def cache(session: ort.InferenceSession, inputs: dict) -> tuple[dict, dict]:
 
 def make_models(work: Path) -> list[Path]:
     """Every precision of the demo model and of small ones, with rows to decode."""
-    sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-    import tiny  # noqa: PLC0415  only the parent has it
+    import tiny  # noqa: PLC0415  only the parent has what it needs
+    import tiny_speech_text  # noqa: PLC0415
     from quartet.conversion import convert_folder  # noqa: PLC0415
     from quartet.models import DEMO_FOLDER  # noqa: PLC0415
     from quartet.runtime.text import load_tokenizer  # noqa: PLC0415
@@ -105,6 +125,17 @@ def make_models(work: Path) -> list[Path]:
             else:
                 rows, language = tiny.inputs(name), tiny.forced_bos(name)
                 prompt = [manifest.tokens.decoder_start, *([] if language is None else [language])]
+            (folder / "rows.json").write_text(json.dumps([rows, prompt]), "utf-8")
+            folders.append(folder)
+    noise = np.random.Generator(np.random.PCG64(3)).random((2, 12_000)) * np.sin(np.arange(12_000) / 300)
+    apps = {
+        "madlad": (checkpoints["madlad"], tiny.inputs("madlad"), [0]),
+        "whisper": (tiny_speech_text.make(work / "whisper"), noise.tolist(), [[41, 42, 46, 50], [41, 43, 46, 50]]),
+    }
+    for name, (checkpoint, rows, prompt) in apps.items():
+        for precision in ("fp32", "int8", "int4"):
+            folder = work / f"app-{name}-{precision}"
+            convert_folder(checkpoint, folder, precision=precision, layout="rtranslator")
             (folder / "rows.json").write_text(json.dumps([rows, prompt]), "utf-8")
             folders.append(folder)
     return folders

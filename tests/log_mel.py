@@ -18,9 +18,9 @@ def read_wav(path: Path) -> np.ndarray:
         return np.frombuffer(file.readframes(file.getnframes()), "<i2").astype(np.float32) / 32768
 
 
-def log_mel(samples: np.ndarray, mels: int = 80) -> np.ndarray:
-    """Frames [1, mels, 3000] of a recording padded with silence to 30 seconds."""
-    padded = np.pad(samples, (0, SECONDS * RATE - len(samples)))
+def log_mel(samples: np.ndarray, mels: int = 80, seconds: int = SECONDS) -> np.ndarray:
+    """Frames [1, mels, 3000] of a recording padded with silence to 30 seconds, or of another window."""
+    padded = np.pad(samples, (0, seconds * RATE - len(samples)))
     padded = np.pad(padded, 200, mode="reflect")
     windows = np.lib.stride_tricks.sliding_window_view(padded, 400)[::160][:-1]
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(400) / 400)

@@ -4,7 +4,6 @@ import dataclasses
 import io
 import json
 import re
-import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +12,14 @@ import pytest
 from rich.console import Console
 
 import tiny
+import tiny_speech_text
+from optimum_exports import unpacked
 from quartet.errors import CheckpointError, ManifestError, ModelNotFoundError, QuartetError
 from quartet.inspection import Graph, Inspection, inspect_folder, render, render_both
 from quartet.inspection.account import Cache, cache_of, step_of
 from quartet.inspection.meanings import UNKNOWN, kind_of
 from quartet.inspection.page import megabytes, runtime_of
 from quartet.inspection.weights import part_of
-
-FIXTURES = Path(__file__).parent / "fixtures"
 
 
 @pytest.fixture(scope="module", params=["marian-base", "m2m100-base"])
@@ -40,9 +39,7 @@ def quartet(variant: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def optimum(variant: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("optimum")
-    with tarfile.open(FIXTURES / f"optimum-{variant}.tar.xz") as archive:
-        archive.extractall(folder, filter="data")
-    return folder
+    return unpacked(variant, folder)
 
 
 @pytest.fixture(scope="module")
@@ -188,6 +185,44 @@ def test_no_release_is_claimed_that_was_not_measured(of_optimum: Inspection) -> 
     assert "not measured" in printed(of_optimum)
 
 
+# ---- RTranslator's layout ---------------------------------------------------------------------------------------
+
+
+def for_the_app(checkpoint: Path) -> Inspection:
+    from quartet.conversion import convert_folder
+
+    convert_folder(checkpoint, checkpoint.parent / "app", layout="rtranslator")
+    return inspect_folder(checkpoint.parent / "app")
+
+
+def test_the_app_has_the_head_in_the_decoder(tmp_path: Path) -> None:
+    found = for_the_app(tiny.make(tmp_path / "madlad", "madlad"))
+    roles = {file.removeprefix("NLLB_").removesuffix(".onnx"): graph.role for file, graph in graphs(found).items()}
+    assert [*roles] == ["embed_and_lm_head", "encoder", "cache_initializer", "decoder"]
+    assert roles["embed_and_lm_head"] == "token ids to vectors, before the encoder and the decoder"
+    assert roles["decoder"].endswith("gives scores and the cache grown by one")
+    assert [v.name for g in found.graphs for v in (*g.inputs, *g.outputs) if v.meaning == UNKNOWN] == []
+    page = " ".join(printed(found).split())
+    assert "use_lm_head" not in page
+    assert "ONNX Runtime 1.22 and newer (onnxruntime-android too) NLLB" in page
+    assert "last_hidden_state of the encoder. It is not read." in page
+    assert "The LM head in NLLB_decoder.onnx multiplies the vector of 32 with 99 rows" in page
+
+
+def test_the_app_hears_and_writes_with_files_of_their_own(tmp_path: Path) -> None:
+    found = for_the_app(tiny_speech_text.make(tmp_path / "whisper"))
+    assert [graph.file.removeprefix("Whisper_").removesuffix(".onnx") for graph in found.graphs] == [
+        *("initializer", "encoder", "cache_initializer", "cache_initializer_batch", "decoder", "detokenizer")
+    ]
+    assert [v.name for g in found.graphs for v in (*g.inputs, *g.outputs) if v.meaning == UNKNOWN] == []
+    assert all(graph.role for graph in found.graphs)
+    assert cache_of(found) == Cache(512, 512)
+    assert runtime_of(found) == (1, 22)
+    assert "The LM head in Whisper_decoder.onnx multiplies the vector of 32 with 102 rows" in " ".join(
+        printed(found).split()
+    )
+
+
 # ---- two folders ------------------------------------------------------------------------------------------------
 
 
@@ -263,6 +298,7 @@ def test_an_export_is_also_found_in_a_folder_named_onnx(optimum: Path, tmp_path:
         ("decoder", "decoder"),
         ("NLLB_decoder", "decoder"),
         ("Whisper_cache_initializer_batch", "cache_initializer"),
+        ("Whisper_initializer", "initializer"),
         ("decoder_model_merged_quantized", "decoder_model_merged"),
         ("encoder_model_q4f16", "encoder_model"),
         ("text_encoder", None),

@@ -1,17 +1,23 @@
 """RTranslator's layout: its names, shapes and single files, driven call by call as that app's Java code drives them."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import onnx_ir as ir
-import onnxruntime as ort
 import pytest
 
+import rtranslator
 import tiny
+import tiny_speech
+import tiny_speech_text
+from log_mel import log_mel
 from quartet.conversion import convert_folder
-from quartet.errors import ManifestError, OptionError, UnsupportedModelError
+from quartet.errors import CheckpointError, ManifestError, OptionError, UnsupportedModelError
+from quartet.graph.detokenizer import detokenizer, token_bytes
 from quartet.graph.verify import stored_weights
 from quartet.layouts import check_sizes
+from quartet.runtime.decode import decode_one_token, encode_features, read_scores, start
 from quartet.runtime.generate import SearchOptions, generate_batch
 from quartet.runtime.sessions import open_sessions
 from quartet.runtime.text import load_tokenizer
@@ -29,61 +35,14 @@ def both(request: pytest.FixtureRequest, demo_checkpoint: Path, tmp_path_factory
     return [folder / "quartet", folder / "rtranslator"]
 
 
-# ---- the app -----------------------------------------------------------------------------------------------------
+def both_of(checkpoint: Path, precision: str) -> list[Path]:
+    """Another model in both layouts."""
+    for layout in ("quartet", "rtranslator"):
+        convert_folder(checkpoint, checkpoint.parent / layout, precision=precision, layout=layout)
+    return [checkpoint.parent / "quartet", checkpoint.parent / "rtranslator"]
 
 
-def app_session(path: Path) -> ort.InferenceSession:
-    """A session as RTranslator opens it: graph optimisation, memory pattern and arena switched off."""
-    options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.enable_mem_pattern = False
-    options.enable_cpu_mem_arena = False
-    options.intra_op_num_threads = 1
-    return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-
-
-def app_translate(folder: Path, source: list[int], language: int, most: int) -> list[int]:
-    """The app's greedy loop: one call after the other, one output of `embed_and_lm_head` at a time."""
-    shapes = Manifest.load(folder).shapes
-    encoder, decoder, initializer, embed_and_lm_head = (
-        app_session(folder / f"NLLB_{name}.onnx")
-        for name in ("encoder", "decoder", "cache_initializer", "embed_and_lm_head")
-    )
-    no_logits, no_ids = np.zeros((1, 1, shapes.d_model), np.float32), np.zeros((1, 2), np.int64)
-
-    def embed(ids: np.ndarray) -> np.ndarray:
-        inputs = {"input_ids": ids, "pre_logits": no_logits, "use_lm_head": np.array([False])}
-        return embed_and_lm_head.run(["embed_matrix"], inputs)[0]
-
-    ids = np.array([source], np.int64)
-    mask = np.ones_like(ids)
-    (hidden,) = encoder.run(None, {"input_ids": ids, "attention_mask": mask, "embed_matrix": embed(ids)})
-    fixed = named(initializer, {"encoder_hidden_states": hidden})
-    empty = np.zeros((1, shapes.decoder_heads, 0, shapes.head_size), np.float32)
-    grown = {f"present.{i}.decoder.{w}": empty for i in range(shapes.decoder_layers) for w in ("key", "value")}
-    token, tokens = 2, []
-    while len(tokens) < most:
-        step = np.array([[token]], np.int64)
-        inputs = {"input_ids": step, "encoder_attention_mask": mask, "embed_matrix": embed(step)}
-        inputs |= {name.replace("present", "past_key_values"): value for name, value in (fixed | grown).items()}
-        grown = named(decoder, inputs)
-        pre_logits = grown.pop("pre_logits")
-        scoring = {"input_ids": no_ids, "pre_logits": pre_logits, "use_lm_head": np.array([True])}
-        (logits,) = embed_and_lm_head.run(["logits"], scoring)
-        assert logits.shape == (1, 1, shapes.vocab_size)
-        best = int(logits[0, 0].argmax())
-        if inputs["past_key_values.0.decoder.key"].shape[2] == 0:
-            token = language  # what the first step says is not looked at
-            continue
-        if best == 2:
-            break
-        tokens.append(best)
-        token = best
-    return tokens
-
-
-def named(session: ort.InferenceSession, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return dict(zip([output.name for output in session.get_outputs()], session.run(None, inputs), strict=True))
+# ---- the app says what quartet says ------------------------------------------------------------------------------
 
 
 def ours(folder: Path, source: list[int], prompt: list[int], most: int) -> list[int]:
@@ -91,7 +50,7 @@ def ours(folder: Path, source: list[int], prompt: list[int], most: int) -> list[
     return list(hypotheses[0].tokens)[:most]
 
 
-def test_the_app_says_what_quartet_says(both: list[Path]) -> None:
+def test_nllb(both: list[Path]) -> None:
     folder, single = both
     manifest = Manifest.load(folder)
     assert manifest.tokenizer is not None
@@ -100,21 +59,98 @@ def test_the_app_says_what_quartet_says(both: list[Path]) -> None:
     said = []
     for text in TEXTS:
         source = [language["eng_Latn"], *tokenizer.encode(text), 2]
-        said.append(app_translate(single, source, language["fra_Latn"], 40))
+        said.append(rtranslator.translate(single, source, language["fra_Latn"], 40))
         assert said[-1] == ours(folder, source, [2, language["fra_Latn"]], 40)
     assert tokenizer.decode(said[0]) == "Où est la gare ?"
 
 
 @pytest.mark.parametrize("variant", ["m2m100-base", "m2m100-untied", "m2m100-heads-differ"])
-def test_other_shapes(variant: str, tmp_path: Path) -> None:
-    checkpoint = tiny.make(tmp_path / "checkpoint", variant)
-    for layout in ("quartet", "rtranslator"):
-        convert_folder(checkpoint, tmp_path / layout, layout=layout)
+def test_other_shapes_of_nllb(variant: str, tmp_path: Path) -> None:
+    folder, single = both_of(tiny.make(tmp_path / "checkpoint", variant), "int4")
     language = tiny.forced_bos(variant)
     assert language is not None
     for source in tiny.inputs(variant, 2):
-        said = app_translate(tmp_path / "rtranslator", source, language, 8)
-        assert said == ours(tmp_path / "quartet", source, [2, language], 8)
+        said = rtranslator.translate(single, source, language, 8)
+        assert said == ours(folder, source, [2, language], 8)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8", "int4"])
+@pytest.mark.parametrize("variant", ["madlad", "t5-v1.0", "t5-v1.1-tied"])
+def test_madlad(variant: str, precision: str, tmp_path: Path) -> None:
+    """And T5, whose head may be the embedding: then the decoder's file holds that matrix too."""
+    folder, single = both_of(tiny.make(tmp_path / "checkpoint", variant), precision)
+    tokens = Manifest.load(folder).tokens
+    assert tokens.decoder_start == 0
+    said = [rtranslator.translate_with_own_head(single, source, 8, tokens.eos) for source in tiny.inputs(variant, 3)]
+    assert said == [ours(folder, source, [0], 8) for source in tiny.inputs(variant, 3)]
+    assert len({tuple(tokens) for tokens in said}) == 3
+
+
+def unruled(folder: Path, features: np.ndarray, prompt: list[int], most: int) -> list[int]:
+    """Our runtime's greedy search as the app's: no rules, and what the prompt seems to be followed by counts too."""
+    model = open_sessions(folder, 1)
+    state, tokens = start(model, encode_features(model, features), 1), []
+    for step in range(most):
+        fed = prompt[step] if step < len(prompt) else tokens[-1]
+        scores = read_scores(model, decode_one_token(model, state, np.array([fed])))
+        tokens.append(int(scores.logits[0].argmax()))
+        if tokens[-1] == tiny_speech.END:
+            break
+    return tokens
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8", "int4"])
+def test_whisper(precision: str, tmp_path: Path) -> None:
+    folder, single = both_of(tiny_speech_text.make(tmp_path / "checkpoint"), precision)
+    speech, end = tiny_speech, tiny_speech.END
+    prompts = [[speech.START, language, speech.TRANSCRIBE, speech.NO_TIMESTAMPS] for language in (speech.ENGLISH, 43)]
+    for samples in noises():
+        heard = rtranslator.features(single, samples)
+        alone = [rtranslator.recognize(single, samples, [prompt], 16, end)[0] for prompt in prompts]
+        assert [one.tokens for one in alone] == [unruled(folder, heard, prompt, 16) for prompt in prompts]
+        together = rtranslator.recognize(single, samples, prompts, 16, end)
+        assert [one.tokens for one in together] == [one.tokens for one in alone]
+        assert [one.score for one in together] == pytest.approx([one.score for one in alone], abs=1e-4)
+        letters = " " + tiny_speech_text.LETTERS
+        assert [one.text for one in alone] == ["".join(letters[t] for t in one.tokens if t < end) for one in alone]
+
+
+def noises() -> list[np.ndarray]:
+    """Sounds shorter than a window, as long and longer."""
+    random = np.random.Generator(np.random.PCG64(7))
+    lengths = (1, 700, 9_000, 16_000, 20_000)
+    return [(random.random(n) * np.sin(np.arange(n) / 300) * n / 40_000).astype(np.float32) for n in lengths]
+
+
+@pytest.mark.parametrize("variant", ["base", "128-mels"])
+def test_samples_to_frames(variant: str, tmp_path: Path) -> None:
+    _, single = both_of(tiny_speech.make(tmp_path / "checkpoint", variant), "fp32")
+    mels = tiny_speech.VARIANTS[variant].mel_bins
+    assert not (single / "Whisper_detokenizer.onnx").exists()  # the checkpoint has no tokeniser
+    for samples in (*noises(), np.zeros(16_000, np.float32)):
+        found = rtranslator.features(single, samples)
+        assert np.abs(found - log_mel(samples[:16_000], mels, seconds=1)).max() < 1e-4
+
+
+def test_tokens_to_text(tmp_path: Path) -> None:
+    """Tokens of a few bytes, of parts of letters, and of none."""
+    texts = ["Ġw", "here", "Ã", "©", "ðŁ", "ĺ", "Ģ", "Ċ"]
+    data = {"model": {"vocab": {t: i for i, t in enumerate(texts)}}, "added_tokens": [{"id": 8, "content": "<|end|>"}]}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(data), "utf-8")
+    tokens = token_bytes(tmp_path / "tokenizer.json", 10)
+    assert tokens == [b" w", b"here", b"\xc3", b"\xa9", b"\xf0\x9f", b"\x98", b"\x80", b"\n", b"", b""]
+    ir.save(detokenizer(tokens).model(), tmp_path / "Whisper_detokenizer.onnx")
+    for ids, text in ([0, 1], " where"), ([2, 3, 8], "é"), ([4, 5, 6, 7], "😀\n"), ([8, 9], ""), ([], ""):
+        assert rtranslator.text(tmp_path, ids) == text
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{}", '{"model": {"vocab": {"語": 0}}}', '{"model": {"vocab": {"a": "b"}}}']
+)
+def test_a_tokeniser_that_is_none_of_bytes(content: str, tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").write_text(content, "utf-8")
+    with pytest.raises(CheckpointError, match=r"tokenizer\.json is no tokeniser of byte pairs, as Whisper's is"):
+        token_bytes(tmp_path / "tokenizer.json", 4)
 
 
 # ---- the files ---------------------------------------------------------------------------------------------------
@@ -150,6 +186,43 @@ def test_every_weight_is_in_the_file_once_as_it_was(both: list[Path]) -> None:
         assert tensor.tobytes() == data
     left = sum(v.const_value.nbytes for values in inside.values() for v in values.values() if v.const_value)
     assert left < 10_000  # constants of the graphs
+
+
+def variables(path: Path) -> str:
+    """Inputs and outputs of a file in one line; keys and values of all layers are left out."""
+    graph = ir.load(path).graph
+    sides = [[v for v in values if ".1." not in (v.name or "")] for values in (graph.inputs, graph.outputs)]
+    return " -> ".join(" ".join(f"{v.name}{v.shape}".replace(",", " ") for v in side) for side in sides)
+
+
+PAST = "past_key_values.0.{0}.key[b 4 {1} 8] past_key_values.0.{0}.value[b 4 {1} 8]"
+PRESENT = "present.0.{0}.key[b 4 {1} 8] present.0.{0}.value[b 4 {1} 8]"
+CACHE = f"{PAST.format('decoder', 'p')} {PAST.format('encoder', 's')}"
+GROWN = PRESENT.format("decoder", "p + 1")
+
+
+def test_how_madlad_is_cut(tmp_path: Path) -> None:
+    _, single = both_of(tiny.make(tmp_path / "checkpoint", "madlad"), "fp32")
+    assert {p.name for p in single.iterdir()} == {f"NLLB_{file}.onnx" for file in FILES} | {MANIFEST_NAME}
+    assert variables(single / "NLLB_embed_and_lm_head.onnx") == "input_ids[b n] -> embed_matrix[b n 32]"
+    fed = "input_ids[b 1] encoder_attention_mask[b s] encoder_hidden_states[b s 32] embed_matrix[b 1 32]"
+    assert variables(single / "NLLB_decoder.onnx") == f"{fed} {CACHE} -> logits[b 1 99] {GROWN}"
+
+
+def test_how_whisper_is_cut(tmp_path: Path) -> None:
+    _, single = both_of(tiny_speech_text.make(tmp_path / "checkpoint"), "fp32")
+    parts = ("initializer", "encoder", "cache_initializer", "cache_initializer_batch", "decoder", "detokenizer")
+    graphs = {f"Whisper_{part}.onnx" for part in parts}
+    assert {p.name for p in single.iterdir()} == graphs | {MANIFEST_NAME, "tokenizer.json"}
+    cache = f"encoder_hidden_states[b s 32] -> {PRESENT.format('encoder', 's')}"
+    assert [variables(single / f"Whisper_{part}.onnx") for part in parts] == [
+        "audio_pcm[1 samples] -> input_features[1 8 100]",
+        "input_features[b 8 frames] -> last_hidden_state[b s 32]",
+        cache,
+        cache,
+        f"input_ids[b 1] {CACHE} -> logits[b 1 102] {GROWN}",
+        "sequences[1 1 n] -> text[1 1]",
+    ]
 
 
 # ---- what is refused ---------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+import rtranslator
 from checkpoint_files import write_torch_zip
 from log_mel import log_mel, read_wav
 from quartet.checkpoint import open_checkpoint, read
@@ -110,3 +111,16 @@ def test_a_tokeniser_made_of_vocab_and_merges_cuts_text_alike(whisper_base, shar
     assert tokenizers.non_speech(tmp_path) == tokenizers.non_speech(whisper_base)
     listed = json.loads((whisper_base / "generation_config.json").read_text())["suppress_tokens"]
     assert set(tokenizers.non_speech(whisper_base)) == {token for token in listed if token < 50257}
+
+
+def test_rtranslator_hears_the_words(whisper_base, shared, tmp_path):
+    """As the app does it for two people: the same sound in both languages, and the likelier one is kept."""
+    convert_folder(whisper_base, tmp_path / "app", precision="int8", layout="rtranslator")
+    prompts = [[50258, language, 50359, 50363] for language in (50259, 50265)]
+    samples = read_wav(shared / "data" / "audio" / "jfk.wav")
+    assert np.abs(rtranslator.features(tmp_path / "app", samples) - log_mel(samples)).max() < 1e-4
+    english, french = rtranslator.recognize(tmp_path / "app", samples, prompts, 60, 50257)
+    assert words(english.text) == WORDS
+    assert english.score > french.score
+    (alone,) = rtranslator.recognize(tmp_path / "app", samples, prompts[:1], 60, 50257)
+    assert alone.tokens == english.tokens

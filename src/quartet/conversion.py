@@ -157,7 +157,8 @@ def _convert(
         prune(checkpoint.tokenizer_folder, spec, description, languages, tuple(map(Path, texts))) if languages else None
     )
     graphs = files.build(spec, recipe)
-    layouts.check_sizes(layout, {file: _weight_bytes(builder) for file, builder in graphs.items()})
+    singles = layouts.graphs(layout, spec, recipe)
+    layouts.check_sizes(layout, {file: _weight_bytes(builder) for file, builder in singles.items()})
     tensors = match_tensors(checkpoint, family, spec, graphs)
     if pruned:
         spec, description, tensors = pruned.spec, pruned.description, pruned.select(tensors)
@@ -186,7 +187,7 @@ def _convert(
             manifest.save(staging)
         verify.verify(staging, manifest.files)
         if layout != manifest.layout:
-            manifest = layouts.arrange(staging, manifest, layout)
+            manifest = layouts.arrange(staging, manifest, layout, spec, recipe, graphs.values())
             manifest.save(staging)
     return manifest
 

@@ -1,35 +1,36 @@
 """The layouts that a finished quartet can be put into: its own, and that of the Android app RTranslator.
 
-RTranslator opens single files by fixed names. Tensors, steps and shapes are those of the contract
-(docs/run-anywhere.md), so its layout is the same four graphs, each with its weights inside. A further family is a
-further entry of `RTRANSLATOR`.
+RTranslator opens single files by fixed names, each with its weights inside. Tensors, steps and shapes are those of the
+contract (docs/run-anywhere.md), or of `graph.rtranslator` where the app cuts a family's graphs otherwise. A further
+family is a further entry of `RTRANSLATOR`.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, get_args
 
 from quartet.errors import OptionError, UnsupportedModelError
+from quartet.graph import rtranslator
+from quartet.graph.audio import INITIALIZER, initializer
+from quartet.graph.builder import Builder
+from quartet.graph.detokenizer import DETOKENIZER, detokenizer, token_bytes
 from quartet.graph.single import LIMIT, write_single
-from quartet.graph.writer import data_name
-from quartet.spec import FILES, LM_HEAD, FileEntry, Manifest
+from quartet.graph.writer import data_name, write_sharing
+from quartet.quantize.recipes import Recipe
+from quartet.spec import FILES, LM_HEAD, FileEntry, Manifest, ModelSpec
 
 LayoutName = Literal["quartet", "rtranslator"]
 LAYOUTS: tuple[LayoutName, ...] = get_args(LayoutName)
 
 SINGLE_ROWS = {"sources": "b"}  # our decoder may hold each source once for several rows; the contract counts rows
 
-
-@dataclass(frozen=True)
-class Names:
-    """How RTranslator calls the files of a family."""
-
-    files: dict[str, str]  # name of ours -> name of theirs
-    sentencepiece: str
-
-
-RTRANSLATOR = {"m2m100": Names({file: f"NLLB_{file}.onnx" for file in FILES}, "sentencepiece_bpe.model")}
+RTRANSLATOR: dict[str, Callable[[ModelSpec, Recipe], dict[str, Builder]]] = {
+    "m2m100": rtranslator.translator,
+    "t5": rtranslator.translator_with_own_head,
+    "whisper": rtranslator.recognizer,
+}
+SENTENCEPIECE = "sentencepiece_bpe.model"  # as the app calls the tokeniser of all its translators
 
 
 def check_layout(layout: str, family: str, pruned: bool) -> LayoutName:
@@ -55,25 +56,41 @@ def check_sizes(layout: LayoutName, sizes: Mapping[str, int]) -> None:
             )
 
 
-def arrange(folder: Path, manifest: Manifest, layout: LayoutName) -> Manifest:
-    """Put the finished quartet in `folder` into a layout; returns its new manifest."""
-    return _as_rtranslator(folder, manifest) if layout == "rtranslator" else manifest
+def graphs(layout: LayoutName, spec: ModelSpec, recipe: Recipe) -> dict[str, Builder]:
+    """The graphs with weights of a layout that is not our own, by the names of their files."""
+    return RTRANSLATOR[spec.family](spec, recipe) if layout == "rtranslator" else {}
 
 
-def _as_rtranslator(folder: Path, manifest: Manifest) -> Manifest:
-    names = RTRANSLATOR[manifest.family]
+def arrange(
+    folder: Path, manifest: Manifest, layout: LayoutName, spec: ModelSpec, recipe: Recipe, owners: Iterable[Builder]
+) -> Manifest:
+    """Put the finished quartet in `folder`, written from `owners`, into a layout; returns its new manifest."""
+    if layout == manifest.layout:
+        return manifest
     written: dict[str, FileEntry] = {}
-    for ours, theirs in names.files.items():
-        written[theirs] = write_single(folder / f"{ours}.onnx", folder / theirs, SINGLE_ROWS)
-    graphs = {name for file in (*FILES, LM_HEAD) for name in (f"{file}.onnx", data_name(file))}
-    for name in graphs & manifest.files.keys():
+    scratch = folder / "shared.onnx"
+    for name, graph in (graphs(layout, spec, recipe) | _around(folder, manifest)).items():
+        write_sharing(graph, owners, scratch)
+        written[name] = write_single(scratch, folder / name, SINGLE_ROWS)
+    scratch.unlink()
+    ours = {name for file in (*FILES, LM_HEAD) for name in (f"{file}.onnx", data_name(file))}
+    for name in ours & manifest.files.keys():
         (folder / name).unlink()
-    kept = {name: entry for name, entry in manifest.files.items() if name not in graphs}
+    kept = {name: entry for name, entry in manifest.files.items() if name not in ours}
     tokenizer = manifest.tokenizer
     if tokenizer is not None and tokenizer.kind != "tokenizers":
-        (folder / tokenizer.source_model).rename(folder / names.sentencepiece)
-        kept[names.sentencepiece] = kept.pop(tokenizer.source_model)
-        tokenizer = replace(tokenizer, source_model=names.sentencepiece)
-    return replace(
-        manifest, layout="rtranslator", files=written | kept, tokenizer=tokenizer, embedding=None, lm_head=None
-    )
+        (folder / tokenizer.source_model).rename(folder / SENTENCEPIECE)
+        kept[SENTENCEPIECE] = kept.pop(tokenizer.source_model)
+        tokenizer = replace(tokenizer, source_model=SENTENCEPIECE)
+    return replace(manifest, layout=layout, files=written | kept, tokenizer=tokenizer, embedding=None, lm_head=None)
+
+
+def _around(folder: Path, manifest: Manifest) -> dict[str, Builder]:
+    """The graphs before and after a speech model: from samples to what it hears, and from tokens to text."""
+    if manifest.speech is None:
+        return {}
+    around = {f"Whisper_{INITIALIZER}.onnx": initializer(manifest.speech)}
+    if manifest.tokenizer is not None:
+        tokens = token_bytes(folder / manifest.tokenizer.source_model, manifest.shapes.vocab_size)
+        around[f"Whisper_{DETOKENIZER}.onnx"] = detokenizer(tokens)
+    return around

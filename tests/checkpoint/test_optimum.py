@@ -6,7 +6,6 @@ The archives are made by `tests/fixtures/make_optimum_export.py`.
 import gzip
 import json
 import shutil
-import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,8 @@ import onnx
 import pytest
 
 import tiny
+import tiny_speech
+from optimum_exports import unpacked, with_external_data
 from quartet import Translator, families
 from quartet.checkpoint import open_checkpoint, read
 from quartet.checkpoint.onnx_file import read_graph
@@ -22,30 +23,41 @@ from quartet.conversion import convert_folder, match_tensors
 from quartet.errors import CheckpointError
 from quartet.graph import files
 from quartet.quantize.recipes import Recipe
+from quartet.runtime.sessions import open_sessions
+from quartet.runtime.speech import DecodingOptions, decode_windows, encode_audio
 
-FIXTURES = Path(__file__).parents[1] / "fixtures"
 GOLDEN = Path(__file__).parents[1] / "golden"
-FLOAT32 = {
-    "marian-base": ("marian-base", ("decoder_model_merged.onnx",)),
-    "m2m100-base": ("m2m100-base", ("decoder_model.onnx", "decoder_with_past_model.onnx")),
-    "t5-v1.0-two": ("t5-v1.0", ()),
-    "madlad-merged": ("madlad", ()),
-}
-INT8 = {"madlad-merged-int8": "madlad", "m2m100-base-two-int8": "m2m100-base"}
+FLOAT32 = [  # archive, variant, and the decoders that are taken of it
+    ("marian-base", "marian-base", "two"),
+    ("marian-base", "marian-base", "merged"),
+    ("m2m100-base", "m2m100-base", "two"),
+    ("m2m100-base", "m2m100-base", "merged"),
+    ("t5-v1.0-two", "t5-v1.0", "two"),
+    ("madlad-merged", "madlad", "merged"),
+    ("whisper", "whisper", "two"),
+    ("whisper", "whisper", "merged"),
+]
+INT8 = [
+    ("marian-base-int8", "marian-base", "two"),
+    ("marian-base-int8", "marian-base", "merged"),
+    ("m2m100-base-two-int8", "m2m100-base", "two"),
+    ("m2m100-base-merged-int8", "m2m100-base", "merged"),
+    ("t5-v1.0-two-int8", "t5-v1.0", "two"),
+    ("madlad-merged-int8", "madlad", "merged"),
+    ("whisper-int8", "whisper", "two"),
+    ("whisper-int8", "whisper", "merged"),
+]
 
 
-def unpacked(name: str, folder: Path, without: tuple[str, ...] = ()) -> Path:
-    with tarfile.open(FIXTURES / f"optimum-{name}.tar.xz") as archive:
-        archive.extractall(folder, filter="data")
-    for file in without:
-        (folder / file).unlink()
-    return folder
+def made(folder: Path, variant: str) -> Path:
+    """The checkpoint that was exported."""
+    return tiny_speech.make(folder, "base") if variant == "whisper" else tiny.make(folder, variant)
 
 
 @pytest.fixture
 def export(tmp_path: Path) -> Path:
     """Encoder and both decoders of an M2M100."""
-    return unpacked("m2m100-base", tmp_path / "export", ("decoder_model_merged.onnx",))
+    return unpacked("m2m100-base", tmp_path / "export", "two")
 
 
 def matched(folder: Path) -> dict[str, TensorEntry]:
@@ -64,32 +76,47 @@ def same(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> bool:
     return found.keys() == expected.keys() and all(np.array_equal(found[name], expected[name]) for name in found)
 
 
-@pytest.mark.parametrize("name", FLOAT32)
-def test_gives_the_files_that_the_checkpoint_gives(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "variant", "decoders"), FLOAT32)
+def test_gives_the_files_that_the_checkpoint_gives(name: str, variant: str, decoders: str, tmp_path: Path) -> None:
     """In float32 the same bytes, so the same tokens; from two decoders and from a merged one alone."""
-    variant, without = FLOAT32[name]
-    direct = convert_folder(tiny.make(tmp_path / "checkpoint", variant), tmp_path / "direct", precision="fp32")
-    found = convert_folder(unpacked(name, tmp_path / "export", without), tmp_path / "out", precision="fp32")
+    direct = convert_folder(made(tmp_path / "checkpoint", variant), tmp_path / "direct", precision="fp32")
+    found = convert_folder(unpacked(name, tmp_path / "export", decoders), tmp_path / "out", precision="fp32")
     assert found.files == direct.files
     assert found.shapes == direct.shapes
     assert found.tokens == direct.tokens
+    assert found.speech == direct.speech
 
 
-@pytest.mark.parametrize("name", INT8)
-def test_weights_of_8_bits_are_near_those_of_the_checkpoint(name: str, tmp_path: Path) -> None:
-    found = matched(unpacked(name, tmp_path / "export"))
-    expected = matched(tiny.make(tmp_path / "checkpoint", INT8[name]))
+@pytest.mark.parametrize(("name", "variant", "decoders"), INT8)
+def test_weights_of_8_bits_are_near_those_of_the_checkpoint(
+    name: str, variant: str, decoders: str, tmp_path: Path
+) -> None:
+    found = matched(unpacked(name, tmp_path / "export", decoders))
+    expected = matched(made(tmp_path / "checkpoint", variant))
     assert found.keys() == expected.keys()
     for tensor, entry in found.items():
         off, step = np.abs(read(entry) - read(expected[tensor])), entry.affine and max(entry.affine.scales)
         assert off.max() <= (step * 1.001 if step else 0), tensor
-        assert (step is None) == (tensor.endswith("bias") or "norm" in tensor), tensor
+        in_float = tensor.endswith("bias") or "norm" in tensor or tensor == "encoder.embed_positions.weight"
+        assert (step is None) == in_float, tensor
     wide = [len(entry.affine.scales) for entry in found.values() if entry.affine]
     assert (max(wide) > 1) == (name == "m2m100-base-two-int8")
 
 
-def test_an_export_of_8_bits_gives_a_model(tmp_path: Path) -> None:
-    convert_folder(unpacked("madlad-merged-int8", tmp_path / "export"), tmp_path / "out", precision="int8")
+@pytest.mark.parametrize("name", ["madlad-merged-int8", "marian-base-int8"])
+def test_an_export_of_8_bits_gives_a_model(name: str, tmp_path: Path) -> None:
+    convert_folder(unpacked(name, tmp_path / "export"), tmp_path / "out", precision="int8")
+
+
+def test_an_export_of_a_speech_model_of_8_bits_hears(tmp_path: Path) -> None:
+    """Optimum's quantiser leaves `generation_config.json` behind, which says what tokens so small a model has."""
+    unpacked("whisper-int8", tmp_path / "export", "merged")
+    shutil.copy(made(tmp_path / "checkpoint", "whisper") / "generation_config.json", tmp_path / "export")
+    convert_folder(tmp_path / "export", tmp_path / "out", precision="int8")
+    model = open_sessions(tmp_path / "out", 1)
+    audio = encode_audio(model, tiny_speech.features("base")[:1])
+    (heard,) = decode_windows(model, audio, [tiny_speech.VARIANTS["base"].prompt], DecodingOptions(max_new_tokens=8))
+    assert heard.tokens
 
 
 def test_rows_of_8_bits_are_read_in_slices(tmp_path: Path) -> None:
@@ -119,13 +146,6 @@ def test_opus_mt(opus_mt: Path, opus_mt_export: Path, tmp_path: Path) -> None:
         tokens = ours.generate(sources)
         assert tokens == theirs.generate(sources)
     assert tokens == [[i for i in line["ids"] if i != eos] for line in lines]
-
-
-def with_external_data(path: Path) -> Path:
-    """The file with its weights in another one, as in exports of more than 2 GB; returns that one."""
-    model = onnx.load(path)
-    onnx.save(model, path, save_as_external_data=True, location=f"{path.name}_data", size_threshold=0)
-    return path.with_name(f"{path.name}_data")
 
 
 def test_external_data(export: Path) -> None:
@@ -254,3 +274,12 @@ def test_a_graph_with_a_linear_map_too_few_says_so(export: Path) -> None:
     onnx.save(model, path)
     with pytest.raises(CheckpointError, match="3 linear maps are left for the feed-forward blocks of 2 layers"):
         open_checkpoint(export)
+
+
+def test_an_encoder_that_hears_with_one_convolution(tmp_path: Path) -> None:
+    path = unpacked("whisper", tmp_path / "export", "two") / "encoder_model.onnx"
+    model = onnx.load(path)
+    next(node for node in model.graph.node if node.op_type == "Conv").op_type = "Unheard"
+    onnx.save(model, path)
+    with pytest.raises(CheckpointError, match="1 convolutions are found where a model that hears has 2"):
+        open_checkpoint(path.parent)

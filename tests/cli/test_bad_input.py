@@ -18,6 +18,7 @@ import pytest
 import tiny
 from checkpoint_files import write_safetensors, write_torch_zip_raw
 from ctranslate2_models import variables, write_model, write_model_bin
+from optimum_exports import unpacked, with_external_data
 from quartet.conversion import convert_folder
 from quartet.spec import MANIFEST_NAME
 
@@ -63,6 +64,21 @@ class Malicious:
         return os.system, ("touch owned",)
 
 
+def bad_exports(root: Path) -> None:
+    """What Optimum wrote, and then something happened to it."""
+    for name in ("half_onnx", "other_onnx", "mixed_onnx", "no_onnx", "cut_onnx", "lacks_data_onnx", "cut_data_onnx"):
+        unpacked("m2m100-base", root / name, "two")
+    (root / "half_onnx" / "encoder_model.onnx").unlink()
+    (root / "mixed_onnx" / "encoder_model.onnx").rename(root / "mixed_onnx" / "encoder_model_quantized.onnx")
+    shutil.copy(unpacked("marian-base", root / "marian_onnx") / "encoder_model.onnx", root / "other_onnx")
+    (root / "no_onnx" / "decoder_model.onnx").write_bytes(b"<html>Not found</html>")
+    with (root / "cut_onnx" / "decoder_model.onnx").open("r+b") as file:
+        file.truncate(20_000)
+    with_external_data(root / "lacks_data_onnx" / "decoder_model.onnx").unlink()
+    with with_external_data(root / "cut_data_onnx" / "decoder_model.onnx").open("r+b") as file:
+        file.truncate(1000)
+
+
 @pytest.fixture(scope="module")
 def places(tmp_path_factory, checkpoint, model) -> dict[str, Path]:
     """Everything bad that the table names, and what is good."""
@@ -99,7 +115,7 @@ def places(tmp_path_factory, checkpoint, model) -> dict[str, Path]:
     (root / "newer" / MANIFEST_NAME).write_text(json.dumps(manifest | {"format_version": "2.3"}))
     (root / "no_manifest_json" / MANIFEST_NAME).write_text("{}")
     convert_folder(plain, root / "ids_only")
-    for name in ("cut_ct2", "older_ct2", "llm_ct2", "rotary_ct2", "wordless_ct2"):
+    for name in ("cut_ct2", "older_ct2", "llm_ct2", "rotary_ct2", "wordless_ct2", "later_ct2"):
         write_model(root / name)
     with (root / "cut_ct2" / MODEL_BIN).open("r+b") as file:
         file.truncate(1500)
@@ -108,7 +124,9 @@ def places(tmp_path_factory, checkpoint, model) -> dict[str, Path]:
     rotary = {"decoder/layer_0/self_attention/rotary_dim": np.int32(2)}
     write_model_bin(root / "rotary_ct2" / MODEL_BIN, variables() | rotary)
     (root / "wordless_ct2" / "shared_vocabulary.json").unlink()
+    write_model_bin(root / "later_ct2" / MODEL_BIN, variables(), revision=99)
     (root / "cut.argosmodel").write_bytes(b"PK")
+    bad_exports(root)
     (root / "latin1.txt").write_bytes("Good.\nCaf\u00e9.\n".encode("latin-1"))
     (root / "hello.txt").write_text("Hello.\n")
     return made | {path.name.removesuffix(".txt"): path for path in root.iterdir()}
@@ -231,6 +249,23 @@ TABLE = [
     ),
     ("convert {rotary_ct2} {out}", 1, "with rotary positions: quartet does not convert these"),
     ("convert {wordless_ct2} {out}", 1, r"{wordless_ct2} is incomplete: it has neither shared_vocabulary\.json"),
+    (
+        "convert {later_ct2} {out}",
+        1,
+        r"{later_ct2}/model\.bin has revision 99 of TransformerSpec; revisions \d+ to \d+ are",
+    ),
+    ("convert {half_onnx} {out}", 1, r"{half_onnx} is half an export: it has .*, but no encoder_model\.onnx"),
+    ("convert {mixed_onnx} {out}", 1, r"{mixed_onnx} mixes two exports: .*encoder_model_quantized\.onnx"),
+    (
+        "convert {other_onnx} {out}",
+        1,
+        r"{other_onnx}: .*tied; model\.encoder\.layer_norm\.weight: missing",
+    ),
+    ("convert {no_onnx} {out}", 1, r"{no_onnx}/decoder_model\.onnx is truncated or no ONNX file"),
+    ("convert {cut_onnx} {out}", 1, r"{cut_onnx}/decoder_model\.onnx is truncated or no ONNX file"),
+    ("convert {lacks_data_onnx} {out}", 1, r"{lacks_data_onnx}/decoder_model\.onnx_data is missing: it holds '"),
+    ("convert {cut_data_onnx} {out}", 1, r"decoder_model\.onnx_data is truncated: '.*' ends at byte \d+ of 1000"),
+    ("convert {plain} {out} --layout phone", 2, "unknown layout 'phone'; it is one of quartet, rtranslator"),
     ("convert {root}/cut.argosmodel {out}", 1, r"cut\.argosmodel is truncated, damaged, or no Argos package"),
     ("convert {plain} {model}", 1, "{model} holds a quartet already; use --force"),
     ("convert {plain} {occupied}", 1, "{occupied} holds other files"),

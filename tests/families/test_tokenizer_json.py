@@ -5,13 +5,14 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from sentencepiece import sentencepiece_model_pb2
+from sentencepiece import SentencePieceTrainer, sentencepiece_model_pb2
 from tokenizers import Tokenizer as JsonTokenizer
 
 import tiny_tokenizers
 from quartet.checkpoint import open_checkpoint
 from quartet.families import find, tokenizer_json
 from quartet.runtime.text import load_tokenizer
+from quartet.spec import TokenizerSpec
 
 TEXTS = [
     "Where is the train station?",
@@ -73,4 +74,46 @@ def test_there_is_none_for_rules_that_it_cannot_say(rule, found):
 def test_there_is_none_for_two_vocabularies_or_gaps_between_ids(found):
     folder, spec = found
     assert not tokenizer_json.write(folder, replace(spec, target_vocab="target_vocab.json"))
-    assert tokenizer_json._unigram({"a": 0, "b": 2}, {"a": -1.0, "b": -2.0}, 0) is None
+    assert tokenizer_json._unigram({"a": 0, "b": 2}, {"a": -1.0, "b": -2.0}, 0, False) is None
+
+
+@pytest.fixture(scope="module")
+def of_bytes(tmp_path_factory):
+    """A tokeniser like MADLAD-400's, with the letters of its tags: the languages are pieces, other letters bytes."""
+    folder = tmp_path_factory.mktemp("bytes")
+    with (folder / "spiece.model").open("wb") as file:
+        SentencePieceTrainer.train(
+            sentence_iterator=iter(
+                [text for text in tokenizer_json.SAMPLES if text.isascii()] * 9 + ["0 < 2 > / x f"] * 9
+            ),
+            model_writer=file,
+            vocab_size=340,
+            hard_vocab_limit=False,
+            character_coverage=1.0,
+            user_defined_symbols=["<2en>", "<2fr>"],
+            byte_fallback=True,
+            normalization_rule_name="identity",
+            num_threads=1,
+            minloglevel=2,
+        )
+    tags = {"<unk>": 0, "<s>": 1, "</s>": 2, "<2en>": 3, "<2fr>": 4}
+    spec = TokenizerSpec("sentencepiece", "spiece.model", unk_id=0, special_tokens=tags)
+    assert tokenizer_json.write(folder, spec)
+    return load_tokenizer(folder, spec), JsonTokenizer.from_file(str(folder / "tokenizer.json"))
+
+
+def test_letters_that_the_vocabulary_lacks_are_bytes(of_bytes):
+    ours, theirs = of_bytes
+    for text in ("é", "Où ?", "多谢 and left", "a🙂b 🙂🙂"):
+        encoded = theirs.encode(text, add_special_tokens=False)
+        assert encoded.ids == ours.encode(text)
+        assert any(piece.startswith("<0x") for piece in encoded.tokens)
+        assert theirs.decode(encoded.ids) == ours.decode(encoded.ids) == text
+
+
+def test_a_language_typed_as_text_is_text(of_bytes):
+    ours, theirs = of_bytes
+    for text in ("<2fr> left", "the <2en>", "<2fr>", "</s>", "<0x41>"):
+        ids = theirs.encode(text, add_special_tokens=False).ids
+        assert not {0, 1, 2, 3, 4} & {*ids, *ours.encode(text)}
+        assert theirs.decode(ids) == ours.decode(ours.encode(text)) == text

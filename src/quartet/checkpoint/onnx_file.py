@@ -113,6 +113,7 @@ def _without_bytes(data: mmap.mmap, span: tuple[int, int], location: str) -> byt
     fields = list(_fields(data, *span))
     dtype = next((data[field.value] for field in fields if field.number == _DATA_TYPE), 0)
     parts: list[bytes] = []
+    outside = b""  # comes last, and so counts more than a note that the bytes are inside
     for field in fields:
         held = field.number == _RAW_DATA or (field.number == _FLOAT_DATA and dtype == _FLOAT)
         if held and field.wire == _BYTES:
@@ -120,10 +121,10 @@ def _without_bytes(data: mmap.mmap, span: tuple[int, int], location: str) -> byt
             parts += [
                 _as_field(_EXTERNAL_DATA, _as_field(1, k.encode()) + _as_field(2, v.encode())) for k, v in place.items()
             ]
-            parts.append(bytes([_DATA_LOCATION << 3 | _VARINT, 1]))
+            outside = bytes([_DATA_LOCATION << 3 | _VARINT, 1])
         else:
             parts.append(data[field.start : field.end])
-    return b"".join(parts)
+    return b"".join(parts) + outside
 
 
 def _fields(data: mmap.mmap, start: int, end: int) -> Iterator[_Field]:

@@ -9,7 +9,8 @@ and outputs of the graph. What is looked for:
 - the other linear maps are feed-forward blocks, two or three for each layer, in the order of the layers, and at last
   the LM head;
 - norms are known by their gain, a vector that something is multiplied by, and come in the order of the layers;
-- the embedding is gathered by `input_ids`; T5's relative positions are gathered and added before a Softmax.
+- the embedding is gathered by `input_ids`; T5's relative positions are gathered and added before a Softmax;
+- an encoder that hears has two convolutions and then a table added, its positions; its decoder gathers those.
 """
 
 from collections import deque
@@ -29,6 +30,8 @@ FIRST_INPUT_ONLY = {  # of these the other inputs say how, not what
     "Cast", "DequantizeLinear", "Dropout", "DynamicQuantizeLinear", "Expand", "Flatten", "Identity", "Reshape", "Slice",
     "Split", "Squeeze", "Transpose", "Unsqueeze",
 }  # fmt: skip
+IN_8_BITS = {"MatMulInteger", "ConvInteger"}
+POSITIONS = "{}.embed_positions.weight"
 NO_DATA = {"Shape", "Size", "ConstantOfShape", "Range", "Constant"}  # nothing of the values in front goes through
 COMPARE_BYTES = 16 << 20
 
@@ -88,23 +91,34 @@ def encoder_weights(path: Path) -> Tensors:
     part = _part(path, list(read_graph(path)))
     found = _stack(part, "encoder", ("self_attn",))
     rest = _feed_forward(part, "encoder", found, has_head=False)
-    return found | rest | _norms(part, "encoder", found, 2) | _tables(part, "encoder")
+    convolutions = [node for node in part.nodes if node.op_type in ("Conv", "ConvInteger")]
+    tables = _front_end(part, convolutions) if convolutions else _tables(part, "encoder")
+    return found | rest | _norms(part, "encoder", found, 2) | tables
 
 
-def decoder_weights(path: Path) -> Tensors:
-    """Likewise of a decoder without past, or of the branch without past of a merged one."""
+def decoder_weights(path: Path, *, positions: bool) -> Tensors:
+    """Likewise of a decoder without past, or of the branch without past of a merged one.
+
+    positions: with the table of them; other models than those that hear compute theirs.
+    """
     nodes = list(read_graph(path))
     part = _part(path, _branch_without_past(nodes) or nodes)
     found = _stack(part, "decoder", ("self_attn", "encoder_attn"))
     rest = _feed_forward(part, "decoder", found, has_head=True)
-    return found | rest | _norms(part, "decoder", found, 3) | _tables(part, "decoder")
+    tables = _tables(part, "decoder", positions=positions)
+    return found | rest | _norms(part, "decoder", found, 3) | tables
+
+
+def hears(encoder: Tensors) -> bool:
+    """Whether an encoder has positions of its own, as only those do that hear."""
+    return POSITIONS.format("encoder") in encoder
 
 
 def joined(encoder: Tensors, decoder: Tensors) -> Tensors:
     """Encoder and decoder, where what is one tensor in the model is there once."""
     ours, theirs, head = "decoder.embed_tokens.weight", "encoder.embed_tokens.weight", "lm_head.weight"
     tensors = encoder | decoder
-    if equal(tensors[theirs], tensors[ours]):
+    if theirs in tensors and equal(tensors[theirs], tensors[ours]):
         del tensors[theirs]
     if _is_same(tensors[head], tensors[ours]):
         del tensors[head]
@@ -206,13 +220,46 @@ def _norm(part: Part, node: ir.Node) -> tuple[TensorEntry, TensorEntry | None] |
     return gain, bias
 
 
-def _tables(part: Part, side: str) -> Tensors:
-    """The embedding of the tokens, and T5's relative positions."""
+def _front_end(part: Part, convolutions: list[ir.Node]) -> Tensors:
+    """Whisper's two convolutions, and the positions that are added behind them."""
+    if len(convolutions) != 2:
+        raise part.fail(f"{len(convolutions)} convolutions are found where a model that hears has 2")
+    tensors: Tensors = {}
+    for i, node in enumerate(convolutions, 1):
+        tensors |= _convolution(part, node, f"encoder.conv{i}")
+    added = (_constant(part, value) for node in part.nodes if node.op_type == "Add" for value in node.inputs)
+    table = next((entry for entry in added if entry is not None and len(entry.shape) == 2), None)
+    if table is None:
+        raise part.fail("no table of positions is added behind the convolutions")
+    return tensors | {POSITIONS.format("encoder"): table}
+
+
+def _convolution(part: Part, node: ir.Node, name: str) -> Tensors:
+    """Weight [out, in, width] and bias [out] of a convolution, in float or in 8 bits."""
+    weight = _constant(part, node.inputs[1])
+    if weight is None:
+        raise part.fail(f"the weight of convolution {node.name!r} is not constant")
+    after = _users(_scaled(part, node))
+    if node.op_type == "ConvInteger":  # its bias is brought into shape and added
+        weight = replace(weight, affine=_affine(part, _scale_of(part, node), (*node.inputs, None, None)[3]))
+        shaped = (value.producer() for value in after[0].inputs if value is not None)
+        biases = [_constant(part, made.inputs[0]) for made in shaped if made is not None and made.op_type == "Reshape"]
+    else:
+        biases = [_constant(part, node.inputs[2])] if len(node.inputs) > 2 else []
+    bias = next((entry for entry in biases if entry is not None), None)
+    return {f"{name}.weight": weight} | ({} if bias is None else {f"{name}.bias": bias})
+
+
+def _tables(part: Part, side: str, *, positions: bool = False) -> Tensors:
+    """The embedding of the tokens, T5's relative positions, and those that are looked up where they are wanted."""
     gathers = {n: table for n in part.nodes if n.op_type == "Gather" and (table := _table(part, n)) is not None}
     embeddings = [table for node, table in gathers.items() if _is_input(node.inputs[1], "input_ids")]
     if not embeddings:
         raise part.fail("no embedding is gathered by input_ids")
     tensors = {f"{side}.embed_tokens.weight": embeddings[0]}
+    others = [table for node, table in gathers.items() if not _is_input(node.inputs[1], "input_ids")]
+    if positions and others:
+        return tensors | {POSITIONS.format(side): others[0]}
     softmax = next(node for node in part.nodes if node.op_type == "Softmax")
     for node in _behind(part, softmax.inputs[0]):
         if node in gathers:
@@ -291,7 +338,7 @@ def _is_set(node: ir.Node, switch: str) -> bool:
 def _scaled(part: Part, node: ir.Node) -> ir.Value:
     """The result of a product; in 8 bits what comes out once it is converted and multiplied by the scales."""
     value = node.outputs[0]
-    if node.op_type != "MatMulInteger":
+    if node.op_type not in IN_8_BITS:
         return value
     for op_type in ("Cast", "Mul"):
         after = _users(value)

@@ -1,4 +1,5 @@
-"""Exports by Optimum (`optimum-cli export onnx --task text2text-generation-with-past`) as a source of weights.
+"""Exports by Optimum (`optimum-cli export onnx --task text2text-generation-with-past`, or for Whisper
+`automatic-speech-recognition-with-past`) as a source of weights.
 
 The graphs are not kept: the weights in them are found by what they do (`onnx_weights`), and named as in our own graphs.
 This module is imported wherever a checkpoint is looked at, so it imports nothing that reads ONNX.
@@ -24,10 +25,11 @@ FILES = tuple(
 
 def index(folder: Path) -> Tensors:
     """All weights of an export, by our canonical names. Raises `CheckpointError` where a part is missing or unknown."""
-    from quartet.checkpoint.onnx_weights import decoder_weights, encoder_weights, joined  # noqa: PLC0415  slow to import
+    from quartet.checkpoint import onnx_weights  # noqa: PLC0415  slow to import
 
     encoder, decoder = _pair(folder)
-    return joined(encoder_weights(encoder), decoder_weights(decoder))
+    found = onnx_weights.encoder_weights(encoder)
+    return onnx_weights.joined(found, onnx_weights.decoder_weights(decoder, positions=onnx_weights.hears(found)))
 
 
 def _pair(folder: Path) -> tuple[Path, Path]:

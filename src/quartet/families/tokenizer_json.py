@@ -2,8 +2,9 @@
 
 The same pieces, ids and normalisation as `runtime.text` has, written as the library `tokenizers` reads them. It is
 checked before it is kept: where both cut one of `SAMPLES` otherwise, or the model asks for what the format cannot say,
-there is none. Two things stay different, in text that hardly occurs: pieces that `vocab.json` lacks count as unknown
-only after they were cut, and unknown letters in a row are one token each way but not always the same run.
+there is none. Some things stay different, in text that hardly occurs: pieces that `vocab.json` lacks count as unknown
+only after they were cut, unknown letters in a row are one token each way but not always the same run, and a language's
+token typed as text (`<2fr>`) is cut as any text, not letter by letter.
 """
 
 import base64
@@ -58,12 +59,13 @@ def _make(folder: Path, spec: TokenizerSpec) -> dict[str, Any] | None:
     model.ParseFromString((folder / spec.source_model).read_bytes())
     rules, trainer = model.normalizer_spec, model.trainer_spec
     usual = rules.add_dummy_prefix and rules.remove_extra_whitespaces and rules.escape_whitespaces
-    if not usual or trainer.byte_fallback or trainer.treat_whitespace_as_suffix:
+    of_bytes = bool(trainer.byte_fallback)  # letters that the vocabulary lacks, byte by byte
+    if not usual or trainer.treat_whitespace_as_suffix or (of_bytes and trainer.model_type != _UNIGRAM):
         return None
     ids = _ids(folder, spec, [piece.piece for piece in model.pieces])
     scores = {p.piece: p.score for p in model.pieces if p.type in (_NORMAL, _UNUSED)}
     if trainer.model_type == _UNIGRAM:
-        body = _unigram(ids, scores, spec.unk_id)
+        body = _unigram(ids, scores, spec.unk_id, of_bytes)
     elif trainer.model_type == _BPE:
         body = _bpe(ids, scores, spec.unk_id)
     else:
@@ -76,7 +78,7 @@ def _make(folder: Path, spec: TokenizerSpec) -> dict[str, Any] | None:
         "normalizer": _normalizer(rules.precompiled_charsmap),
         "pre_tokenizer": _METASPACE,
         "post_processor": None,
-        "decoder": _METASPACE,
+        "decoder": {"type": "Sequence", "decoders": [{"type": "ByteFallback"}, _METASPACE]} if of_bytes else _METASPACE,
         "model": body,
     }
 
@@ -101,13 +103,13 @@ def _ids(folder: Path, spec: TokenizerSpec, pieces: list[str]) -> dict[str, int]
     return {piece: i + spec.offset for i, piece in enumerate(pieces)} | spec.special_tokens
 
 
-def _unigram(ids: dict[str, int], scores: dict[str, float], unk_id: int) -> dict[str, Any] | None:
+def _unigram(ids: dict[str, int], scores: dict[str, float], unk_id: int, of_bytes: bool) -> dict[str, Any] | None:
     """Ids are places in the list here, so they have to be without gaps."""
     order = sorted(ids, key=lambda piece: ids[piece])
     if [ids[piece] for piece in order] != list(range(len(order))):
         return None
     vocab = [[piece, scores.get(piece, UNREACHABLE)] for piece in order]
-    return {"type": "Unigram", "unk_id": unk_id, "vocab": vocab, "byte_fallback": False}
+    return {"type": "Unigram", "unk_id": unk_id, "vocab": vocab, "byte_fallback": of_bytes}
 
 
 def _bpe(ids: dict[str, int], scores: dict[str, float], unk_id: int) -> dict[str, Any]:

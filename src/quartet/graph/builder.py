@@ -130,13 +130,19 @@ class Builder:
     def constant(self, name: str, array: np.ndarray | np.generic) -> ir.Value:
         """A small initializer that lives inside the graph file."""
         if name not in self.initializers:
-            tensor = ir.tensor(np.ascontiguousarray(array), name=name)
+            tensor = ir.tensor(np.asarray(array, order="C"), name=name)  # a number keeps its rank of zero
             self._initializer(name, tensor.dtype, array.shape).const_value = tensor
         return self.initializers[name]
 
     def integers(self, name: str, *values: int) -> ir.Value:
         """A small int64 vector."""
         return self.constant(name, np.array(values, np.int64))
+
+    def strings(self, name: str, values: Sequence[bytes], shape: Sequence[int]) -> ir.Value:
+        """A table of strings that lives inside the graph file."""
+        value = self._initializer(name, ir.DataType.STRING, shape)
+        value.const_value = ir.StringTensor(values, shape=ir.Shape(shape), name=name)
+        return value
 
     def op(
         self,
@@ -166,14 +172,14 @@ class Builder:
         return tuple(values)
 
     def subgraph(self, name: str) -> "Builder":
-        """A builder for the branch of an `If`: it shares initializers and weights with this one."""
+        """A builder for the branch of an `If` or the body of a `Loop`: it shares initializers and weights with this."""
         branch = Builder(name, self.recipe)
         branch.initializers, branch.weights = self.initializers, self.weights
         return branch
 
     def branch_graph(self) -> ir.Graph:
-        """The finished branch of an `If`."""
-        return ir.Graph([], self.outputs, nodes=self.nodes, name=self.name)
+        """The finished branch of an `If`, or body of a `Loop`."""
+        return ir.Graph(self.inputs, self.outputs, nodes=self.nodes, name=self.name)
 
     def model(self) -> ir.Model:
         """The finished model; initializers that are weights have no bytes yet."""

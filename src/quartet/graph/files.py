@@ -27,6 +27,7 @@ from quartet.graph.layers import (
     vector,
 )
 from quartet.graph.relative import step_bias, whole_bias
+from quartet.quantize.numerics import Scheme
 from quartet.quantize.recipes import Recipe
 from quartet.spec import (
     CACHE_INITIALIZER,
@@ -73,9 +74,7 @@ def embed_and_lm_head(spec: ModelSpec, recipe: Recipe) -> Builder:
     bias = b.weight(bias_) if bias_ else None
 
     embed = b.subgraph("embed")
-    rows = embedding(embed, matrix, input_ids, weight.scheme, "/embed/rows")
-    embedded = embed.op("Mul", [rows, embed.constant("/embed/scale", np.float32(spec.embed_scale))], "/embed")
-    embed.output(embedded, "embed/embed_matrix", FLOAT, ["b", "n", d])
+    embed.output(embedded(embed, spec, matrix, input_ids, weight.scheme), "embed/embed_matrix", FLOAT, ["b", "n", d])
     embed.output(_empty(embed, (0, 1, v), "/embed/no_logits"), "embed/logits", FLOAT, ["b", 1, v])
 
     project = b.subgraph("lm_head")
@@ -89,6 +88,14 @@ def embed_and_lm_head(spec: ModelSpec, recipe: Recipe) -> Builder:
     b.output(embed_matrix, "embed_matrix", FLOAT, ["b", "n", d])
     b.output(logits, "logits", FLOAT, ["b", 1, v])
     return b
+
+
+def embedded(
+    b: Builder, spec: ModelSpec, matrix: list[ir.Value], input_ids: ir.Value, scheme: Scheme | None
+) -> ir.Value:
+    """Rows of the matrix for `input_ids` [b, n], scaled: [b, n, d]."""
+    rows = embedding(b, matrix, input_ids, scheme, "/embed/rows")
+    return b.op("Mul", [rows, b.constant("/embed/scale", np.float32(spec.embed_scale))], "/embed")
 
 
 def _empty(b: Builder, shape: tuple[int, ...], name: str) -> ir.Value:
@@ -183,19 +190,45 @@ def decoder(spec: ModelSpec, recipe: Recipe) -> Builder:
     number of rows, one after the other, as in beam search.
     """
     b = Builder(DECODER, recipe)
-    d, stack = spec.d_model, spec.decoder
-    heads = heads_of(spec, stack)
-    input_ids = b.input("input_ids", INT64, ["b", "t"])
+    inputs = decoder_inputs(b, spec, "t")
+    vectors = b.input("embed_matrix", FLOAT, ["b", "t", spec.d_model])
+    hidden, presents, queries = decoded(b, spec, *inputs, vectors)
+    b.output(hidden, "pre_logits", FLOAT, ["b", "t", spec.d_model])
+    cache_outputs(b, spec, presents, "t")
+    if spec.front_end is not None:  # with the keys in the cache they say where in the audio a token was heard
+        for layer, query in enumerate(queries):
+            b.output(query, query_name(layer), FLOAT, ["b", "t", heads_of(spec, spec.decoder).inner])
+    return b
+
+
+def decoder_inputs(b: Builder, spec: ModelSpec, fed: int | str) -> tuple[ir.Value, ir.Value | None]:
+    """The ids [b, t] that are fed, and the source's mask [sources, s], as inputs; fed: t, or the number that it is."""
+    input_ids = b.input("input_ids", INT64, ["b", fed])
     padded = spec.front_end is None  # windows of audio are equally long in a batch
-    encoder_mask = b.input("encoder_attention_mask", INT64, ["sources", "s"]) if padded else None
-    embedded = b.input("embed_matrix", FLOAT, ["b", "t", d])
+    return input_ids, b.input("encoder_attention_mask", INT64, ["sources", "s"]) if padded else None
+
+
+def decoded(
+    b: Builder,
+    spec: ModelSpec,
+    input_ids: ir.Value,
+    encoder_mask: ir.Value | None,
+    vectors: ir.Value,
+) -> tuple[ir.Value, list[ir.Value], list[ir.Value]]:
+    """The decoder's layers over embeddings [b, t, d], with the cache as inputs.
+
+    Returns what goes into the LM head [b, t, d], keys and values of all layers with t tokens more, and the queries of
+    their cross-attention [b, t, h * k].
+    """
+    recipe, stack = b.recipe, spec.decoder
+    heads = heads_of(spec, stack)
     past, encoder_cache = [], []
     for layer in range(stack.layers):
         past.append(cache_inputs(b, layer, "decoder", ("b", heads.count, "p", heads.size)))
         encoder_cache.append(cache_inputs(b, layer, "encoder", ("sources", heads.count, "s", heads.size)))
     past_length = b.op("Shape", [past[0][0]], "/decoder/past_length", {"start": 2, "end": 3})
     positions = spec.decoder_positions or spec.positions
-    x = add_positions(b, embedded, input_ids, past_length, positions, "/decoder/embed_positions")
+    x = add_positions(b, vectors, input_ids, past_length, positions, "/decoder/embed_positions")
     bias = step_bias(b, spec, input_ids, past_length)
     mask = encoder_mask and b.op("Cast", [encoder_mask], "/decoder/encoder_mask", {"to": int(ir.DataType.INT32)})
     sources = b.op("Shape", [encoder_cache[0][0]], "/decoder/sources", {"start": 0, "end": 1})
@@ -213,14 +246,15 @@ def decoder(spec: ModelSpec, recipe: Recipe) -> Builder:
         states, source = (residual, mixed), (*encoder_cache[layer], mask)
         (residual, hidden), query = decoder_layer(b, spec, blocks, layer, states, source, per_source)
         queries.append(query)
-    b.output(hidden, "pre_logits", FLOAT, ["b", "t", d])
+    return hidden, presents, queries
+
+
+def cache_outputs(b: Builder, spec: ModelSpec, presents: list[ir.Value], fed: int | str) -> None:
+    """Keys and values of the tokens fed so far as outputs, under the names that they have."""
+    heads = heads_of(spec, spec.decoder)
     for present in presents:
         assert present.name is not None
-        b.output(present, present.name, FLOAT, ["b", heads.count, "p + t", heads.size])
-    if spec.front_end is not None:  # with the keys in the cache they say where in the audio a token was heard
-        for layer, query in enumerate(queries):
-            b.output(query, query_name(layer), FLOAT, ["b", "t", heads.inner])
-    return b
+        b.output(present, present.name, FLOAT, ["b", heads.count, f"p + {fed}", heads.size])
 
 
 def decoder_layer(

@@ -62,6 +62,16 @@ def write_borrowing(builder: Builder, location: str, places: Mapping[str, int], 
     return {path.name: file_entry(path)}
 
 
+def write_sharing(builder: Builder, owners: Iterable[Builder], path: Path) -> None:
+    """Write a graph all of whose weights lie, under the same names, in data files of other graphs, beside `path`."""
+    places = {name: (data_name(owner.name), at) for owner in owners for name, at in written_places(owner).items()}
+    model = builder.model()
+    for weight in builder.weights.values():
+        for initializer in weight.initializers:
+            _place(builder.initializers[initializer.name], *places[initializer.name])
+    ir.save(model, path)
+
+
 def stored_matrix(builder: Builder, weight: Weight, bias: Weight | None = None) -> StoredMatrix:
     """Where the rows of a matrix lie that was written, and a bias for each."""
     places = written_places(builder)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from quartet.inspection.folder import Graph, Inspection, Variable
 from quartet.inspection.meanings import kind_of
-from quartet.spec import DECODER, EMBED_AND_LM_HEAD
+from quartet.spec import CACHE_INITIALIZER, DECODER, EMBED_AND_LM_HEAD
 
 FLOAT_BYTES = 4  # of a number in the cache
 DECODERS = (DECODER, "decoder_with_past_model", "decoder_model_merged")
@@ -64,7 +64,8 @@ def step_of(inspection: Inspection) -> Step | None:
         return None
     head = next((graph for graph in (decoder, embed) if graph and _named(graph.outputs, "logits")), None)
     key = next((variable for variable in decoder.inputs if variable.name.endswith("decoder.key")), None)
-    vector = _named(decoder.inputs, "embed_matrix")
+    initializer = graphs.get(CACHE_INITIALIZER)
+    vector = _named(initializer.inputs, "encoder_hidden_states") if initializer else None
     scores = _named(head.outputs, "logits") if head else None
     if head is None or key is None or vector is None or scores is None:
         return None

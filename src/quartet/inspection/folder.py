@@ -9,7 +9,7 @@ from pathlib import Path
 import onnx_ir as ir
 
 from quartet.errors import ManifestError, ModelNotFoundError
-from quartet.inspection.meanings import ROLES, Layout, kind_of, layout_of, meaning
+from quartet.inspection.meanings import ROLES, Layout, cut_of, kind_of, layout_of, meaning, role_of
 from quartet.inspection.runtime import Release, oldest_runtime, pads_wrongly_before
 from quartet.inspection.weights import Part, Repeat, Stored, load, repeats, stored, type_name
 from quartet.spec import MANIFEST_NAME, Manifest
@@ -108,14 +108,15 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _graph(path: Path, model: ir.Model, weights: list[Stored]) -> Graph:
-    kind = kind_of(path.stem)
+    names = {value.name or "" for value in (*model.graph.inputs, *model.graph.outputs)}
+    kind = cut_of(kind_of(path.stem), names)
     precision: Counter[str] = Counter()
     for weight in weights:
         precision[weight.precision] += weight.bytes
     data_files = {str(weight.place[0]): None for weight in weights if isinstance(weight.place[1], int)}
     return Graph(
         file=path.name,
-        role=ROLES.get(kind or "", ""),
+        role=role_of(kind),
         inputs=_variables(kind, model.graph.inputs),
         outputs=_variables(kind, model.graph.outputs),
         nodes=sum(1 for _ in model.graph.all_nodes()),

@@ -1,23 +1,34 @@
-"""What the files and variables mean, by name: those of a quartet, and those of an export by Optimum.
+"""What the files and variables mean, by name: those of a quartet, of RTranslator, and of an export by Optimum.
 
 In the tables `{i}` is a layer. A name without `.key` or `.value` at its end stands for both.
 """
 
 import re
+from collections.abc import Collection
 from typing import Literal
 
+from quartet.graph.audio import INITIALIZER
+from quartet.graph.detokenizer import DETOKENIZER
 from quartet.spec import CACHE_INITIALIZER, DECODER, EMBED_AND_LM_HEAD, ENCODER, FILES, LM_HEAD
 
 ROLES = {  # in the order in which data passes the files
+    INITIALIZER: "samples of a recording to log-mel frames, for the encoder",
     EMBED_AND_LM_HEAD: "token ids to vectors, before the encoder and the decoder; vectors to scores, after the decoder",
     ENCODER: "reads the source, once per text",
     CACHE_INITIALIZER: "makes the encoder part of the cache, once per text",
     DECODER: "one step: takes one token and the cache, gives one vector and the cache grown by one",
     LM_HEAD: "for quartet's own runtime: vectors to scores with weights of embed_and_lm_head, and the best of them",
+    DETOKENIZER: "token ids to text, at the end",
     "encoder_model": "reads the source, once per text",
     "decoder_model": "the decoder without past: the first step, which makes the whole cache",
     "decoder_with_past_model": "the decoder with past: every step after the first, one token each",
     "decoder_model_merged": "both decoders behind one switch: stands for decoder_model and decoder_with_past_model",
+}
+
+EMBED, DECODER_WITH_HEAD = "embed", "decoder_with_head"  # what RTranslator has under the names of others
+_OTHERWISE_CUT = {
+    EMBED: "token ids to vectors, before the encoder and the decoder",
+    DECODER_WITH_HEAD: "one step: takes one token and the cache, gives scores and the cache grown by one",
 }
 
 # Whisper_decoder.onnx, decoder_model_quantized.onnx: a model's name before it, a kind of weights after it
@@ -70,6 +81,18 @@ _QUARTET: dict[str, dict[str, str]] = {
         "present.{i}.decoder": _GROWN,
         "queries.{i}.encoder": "Queries of cross-attention: with the keys of the source they say where it looks.",
     },
+    INITIALIZER: {
+        "audio_pcm": "Samples at 16 kHz, between -1 and 1; the window is filled up with silence.",
+        "input_features": "The log-mel spectrogram of the window.",
+    },
+    DETOKENIZER: {
+        "sequences": "Token ids; control tokens have no text.",
+        "text": "What they say.",
+    },
+    EMBED: {
+        "input_ids": "Token ids to look up.",
+        "embed_matrix": "A vector per token, for the encoder or the decoder.",
+    },
     LM_HEAD: {
         "pre_logits": "pre_logits of the decoder.",
         "logits": _LOGITS + " At 4 bits where the matrix has two planes: the best want to be scored again.",
@@ -78,6 +101,8 @@ _QUARTET: dict[str, dict[str, str]] = {
         "log_sum_exp": "What to subtract from a score for a log probability.",
     },
 }
+
+_QUARTET[DECODER_WITH_HEAD] = _QUARTET[DECODER] | {"encoder_hidden_states": _STATES + " It is not read."}
 
 _OPTIMUM: dict[str, dict[str, str]] = {
     "encoder_model": {
@@ -135,7 +160,20 @@ Layout = Literal["quartet", "optimum", "onnx"]
 
 def kind_of(stem: str) -> str | None:
     """Which of the files in `ROLES` a file name (without its ending) stands for; None for others."""
-    return next((kind for kind in ROLES if re.fullmatch(_BEFORE + kind + _AFTER, stem)), None)
+    fitting = (kind for kind in ROLES if re.fullmatch(_BEFORE + kind + _AFTER, stem))
+    return max(fitting, key=len, default=None)  # cache_initializer is no initializer
+
+
+def cut_of(kind: str | None, variables: Collection[str]) -> str | None:
+    """The kind, told from another cut of the same name by the inputs and outputs."""
+    if kind == EMBED_AND_LM_HEAD and "use_lm_head" not in variables:
+        return EMBED
+    return DECODER_WITH_HEAD if kind == DECODER and "logits" in variables else kind
+
+
+def role_of(kind: str | None) -> str:
+    """What a file of this kind or cut does; nothing for others."""
+    return (ROLES | _OTHERWISE_CUT).get(kind or "", "")
 
 
 def layout_of(kinds: set[str]) -> Layout:

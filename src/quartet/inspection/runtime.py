@@ -14,9 +14,10 @@ OPSET = 20  # that was measured
 FIRST: Release = (1, 17)  # that reads this opset
 PLAIN = re.findall(
     r"\w+",
-    """Add BiasGelu Cast Concat ConstantOfShape Cos CumSum Equal Expand Gather GatherElements Gemm If
-    LayerNormalization Log MatMul Mul MultiHeadAttention Not QuickGelu ReduceMax Relu Reshape ScatterElements Shape Sin
-    SkipLayerNormalization Slice Softmax Split Squeeze Sub TopK Transpose Unsqueeze""",
+    """Add BiasGelu Cast Clip Concat ConstantOfShape Conv Cos CumSum Div Equal Expand FastGelu Gather GatherElements
+    Gelu Gemm Identity If LayerNormalization Log Loop MatMul Max Mul MultiHeadAttention Not Pad QuickGelu Range
+    ReduceMax Relu Reshape ScatterElements Shape SimplifiedLayerNormalization Sin Size SkipLayerNormalization
+    SkipSimplifiedLayerNormalization Slice Softmax Split Squeeze StringConcat Sub TopK Transpose Unsqueeze""",
 )
 PRODUCT = "MatMulNBits"
 PRODUCT_BITS: dict[int, Release] = {4: (1, 19), 8: (1, 22)}  # 1.17 and 1.18 run 4 bits, with other results

@@ -83,7 +83,7 @@ def _pieces(folder: Path, spec: TokenizerSpec) -> tuple[Encode, Decode]:
     unknown, size, offset = model.unk_id(), len(model), spec.offset
     dropped = {spec.unk_id, *spec.special_tokens.values()}
     spelled = {
-        i - offset: model.piece_to_id(list(text))
+        i - offset: [piece for letter in text for piece in _letter(model, letter)]
         for text, i in spec.special_tokens.items()
         if model.piece_to_id(text) == i - offset != unknown
     }
@@ -99,6 +99,15 @@ def _pieces(folder: Path, spec: TokenizerSpec) -> tuple[Encode, Decode]:
         return "".join(model.id_to_piece(kept)).replace(SPACE, " ")
 
     return to_ids, to_text
+
+
+def _letter(model: SentencePieceProcessor, letter: str) -> list[int]:
+    """The piece of a letter, or where there is none, but pieces for bytes, those of its bytes."""
+    piece = model.piece_to_id(letter)
+    if piece != model.unk_id():
+        return [piece]
+    pieces = [model.piece_to_id(f"<0x{byte:02X}>") for byte in letter.encode("utf-8")]
+    return pieces if model.unk_id() not in pieces else [piece]
 
 
 def _vocabulary(folder: Path, spec: TokenizerSpec) -> tuple[Encode, Decode]:

@@ -53,14 +53,15 @@ def normalized(log_power: Floats, maximum: float) -> Floats:
 def _frames(samples: Samples, count: int, mels: int) -> Floats:
     """[mels, count]: the first `count` frames of samples of which the first frame sees the first 400."""
     windows = np.lib.stride_tricks.sliding_window_view(samples, WINDOW)[::STEP][:count]
-    spectrum = np.fft.rfft(windows * _hann())  # [count, 201] in double precision, as quiet bins need it
+    spectrum = np.fft.rfft(windows * hann())  # [count, 201] in double precision, as quiet bins need it
     power = (spectrum.real**2 + spectrum.imag**2).astype(np.float32)
     logs: Floats = np.log10(np.maximum(mel_filters(mels) @ power.T, np.float32(FLOOR)))
     return logs
 
 
 @lru_cache(maxsize=1)
-def _hann() -> NDArray[np.float64]:
+def hann() -> NDArray[np.float64]:
+    """The window [400], as for one more sample: the last one is not its first one again."""
     return np.asarray(0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW))
 
 
