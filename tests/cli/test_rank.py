@@ -96,6 +96,25 @@ def test_what_was_measured_is_not_measured_again(run, data, model, monkeypatch):
             run(*command)
 
 
+def test_an_interrupted_ranking_goes_on(run, data, checkpoint, monkeypatch):
+    from quartet.bench import ranking
+
+    real, begun = ranking.measure, []
+
+    def until_ctrl_c(entry, *rest):
+        begun.append(entry.name)
+        if len(begun) == 2:
+            raise KeyboardInterrupt
+        return real(entry, *rest)
+
+    monkeypatch.setattr(ranking, "measure", until_ctrl_c)
+    command = ["rank", "--models", checkpoint, "--precision", "fp32", "int8", "--data", data, "--threads", 1]
+    result = run(*command, "--timed", 2)
+    assert (result.code, result.err.splitlines()[-1]) == (130, "quartet: interrupted")
+    assert run(*command, "--timed", 2).code == 0
+    assert begun == ["checkpoint fp32", "checkpoint int8", "checkpoint int8"]
+
+
 def test_a_damaged_entry_of_the_cache_is_told_and_made_anew(run, data, model, session_home):
     command = ["rank", "--models", model, "--data", data, "--threads", 1, "--timed", 3]
     run(*command)
