@@ -61,8 +61,8 @@ COLUMNS = (
     _number("first token", "from the text's ids on", lambda row: row.cost.first_token * 1e3, 0, " ms"),
     _number("tokens/s", "new ones, one sentence at a time", lambda row: row.cost.tokens, 0),
     _number("sentences/s", "one at a time", lambda row: row.cost.sentences, 1),
-    _number("tokens/s in batches", "", lambda row: row.cost.batch_tokens, 0),
-    _number("sentences/s in batches", "", lambda row: row.cost.batch_sentences, 1),
+    _number("batch tokens/s", "the same in batches", lambda row: row.cost.batch_tokens, 0),
+    _number("batch sentences/s", "the same in batches", lambda row: row.cost.batch_sentences, 1),
     Column(
         "faults",
         "sentences with loops, nothing, another script, another language",

@@ -9,6 +9,8 @@ from quartet.bench import tables
 from quartet.bench.choice import Limits, parse_size
 from quartet.bench.data import open_test_set, parse_pair
 from quartet.bench.measure import Settings, all_cores
+from quartet.bench.page import as_page
+from quartet.bench.plots import PLOTS, save_png
 from quartet.bench.ranking import rank as rank_all
 from quartet.bench.rows import Ranking, of_pair
 from quartet.cli.console import progress_bar
@@ -80,11 +82,12 @@ def as_text(ranking: Ranking) -> str:
 
 
 def write_report(ranking: Ranking, folder: Path) -> None:
-    """Write tables and translations into a folder; raises `OutputError`."""
+    """Write the page, plots, tables and translations into a folder; raises `OutputError`."""
     files = {
         "ranking.md": tables.as_markdown(ranking),
         "ranking.csv": tables.as_csv(ranking),
         "ranking.json": tables.as_json(ranking),
+        "index.html": as_page(ranking),
     }
     for text in ranking.texts:
         files[f"texts/{text.pair}.sources.txt"] = _lines(text.sources)
@@ -96,6 +99,9 @@ def write_report(ranking: Ranking, folder: Path) -> None:
         path = folder / name
         _make_folder(path.parent)
         path.write_text(content, encoding="utf-8", newline="\n")
+    for text in ranking.texts:
+        for plot in PLOTS:
+            save_png(of_pair(ranking.rows, text.pair), plot, folder / f"{text.pair}.{plot.name}.png")
     log.info("written to %s: %s", folder, ", ".join(name for name in files if "/" not in name))
 
 
