@@ -188,6 +188,28 @@ def test_without_models_the_demo_is_ranked(run, monkeypatch):
     assert "downloaded" not in run("rank", "--sentences", 10, "--precision", "int8", "--threads", 1).err
 
 
+PEER = """
+PACKAGES = ("numpy",)
+VARIANTS = {"plain": 1.0}
+SPEAKS = "text"
+def load(folder, threads, variant):
+    def generate(job):
+        assert job.languages == ["eng_Latn", "fra_Latn"]
+        return 0.5, [[text.upper()] for (text,) in job.sources]
+    return 0.25, generate
+"""
+
+
+def test_a_peer_of_ones_own_that_reads_text(run, data, checkpoint, tmp_path):
+    (tmp_path / "shout.py").write_text(PEER)
+    command = ["rank", "--models", checkpoint, "--peers", tmp_path / "shout.py", "--data", data, "--threads", 1]
+    found = json.loads(run(*command, "--precision", "int8", "--timed", 2, "--json").out)
+    row = next(row for row in found["rows"] if row["engine"] == "shout")
+    assert row["hypotheses"] == ["GOOD MORNING.", "THANK YOU.", "I AM HUNGRY."]
+    assert (row["precision"], row["cost"]["load"], row["cost"]["sentences"]) == ("plain", 0.25, 2 / 0.5)
+    assert row["cost"]["batch_tokens"] > 6
+
+
 def test_keys_tell_settings_apart(data, model):
     from quartet.bench.data import open_test_set
     from quartet.bench.measure import Settings

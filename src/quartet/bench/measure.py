@@ -5,6 +5,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from quartet.bench.contest import Contender, Entry
 from quartet.bench.data import TestSet
@@ -12,6 +13,7 @@ from quartet.bench.worker import Job, Rows
 from quartet.errors import OptionError
 from quartet.progress import Progress, silent
 from quartet.runtime.plan import Plan, Planner
+from quartet.runtime.split import Piece
 from quartet.runtime.text import load_tokenizer
 from quartet.spec import Manifest
 
@@ -63,12 +65,23 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Work:
-    """A test set as a model reads it: the same ids for every contender that plays the model."""
+    """A test set as a model reads it: the same for every contender that plays the model."""
 
     plans: tuple[Plan, ...]
-    sources: tuple[Rows, ...]  # of each text's pieces
+    sources: tuple[Rows, ...]  # of each text's pieces; for contenders that speak text a row is a list of one string
     prefix: list[int]
     planner: Planner
+    speaks_text: bool = False
+
+    def text_of(self, row: Any) -> str:
+        """What a contender made of a piece."""
+        return str(row[0]) if self.speaks_text else self.planner.tokenizer.decode(row)
+
+    def tokens_in(self, rows: Any) -> int:
+        """How many tokens were made; where only the text is known, as quartet's tokeniser cuts it."""
+        if self.speaks_text:
+            return sum(self.planner.tokenizer.count(row[0]) for row in rows)
+        return sum(map(len, rows))
 
 
 def all_cores() -> int:
@@ -85,11 +98,18 @@ def planner_of(folder: Path) -> Planner:
     return Planner(manifest, load_tokenizer(folder, manifest.tokenizer))
 
 
-def work_of(planner: Planner, test_set: TestSet) -> Work:
-    """The test set in ids, long texts in pieces; raises `LanguageError` where the model lacks the pair."""
+def work_of(planner: Planner, test_set: TestSet, speaks_text: bool = False) -> Work:
+    """The test set in ids, long texts in pieces; raises `LanguageError` where the model lacks the pair.
+
+    speaks_text: leave the pieces as text, for a contender with a tokeniser of its own.
+    """
     plans = tuple(planner.plan(text, test_set.source, test_set.target, "auto") for text in test_set.sources)
-    sources = tuple([planner.source_ids(plan, piece) for piece in plan.pieces] for plan in plans)
-    return Work(plans, sources, planner.prefix_ids(plans[0]), planner)
+
+    def row(plan: Plan, piece: Piece) -> Any:
+        return [piece.text] if speaks_text else planner.source_ids(plan, piece)
+
+    sources = tuple([row(plan, piece) for piece in plan.pieces] for plan in plans)
+    return Work(plans, sources, planner.prefix_ids(plans[0]), planner, speaks_text)
 
 
 def measure(
@@ -113,8 +133,7 @@ def measure(
         found, seconds, memory = _in_batches(contender, rows, work, settings, progress)
     made = iter(found)
     hypotheses = tuple(
-        plan.join([work.planner.tokenizer.decode(next(made)) for _ in plan.pieces]) if plan.pieces else plan.text
-        for plan in work.plans
+        plan.join([work.text_of(next(made)) for _ in plan.pieces]) if plan.pieces else plan.text for plan in work.plans
     )
     cost = Cost(
         peak=memory.get("peak"),
@@ -122,9 +141,9 @@ def measure(
         disk=disk,
         load=contender.loaded.seconds,
         first_token=statistics.median(firsts),
-        tokens=single.tokens / single.seconds,
+        tokens=work.tokens_in(single.rows) / single.seconds,
         sentences=len(timed) / single.seconds,
-        batch_tokens=sum(map(len, found)) / seconds,
+        batch_tokens=work.tokens_in(found) / seconds,
         batch_sentences=len(work.plans) / seconds,
     )
     return Measurement(hypotheses, cost, contender.loaded.versions)
@@ -134,7 +153,7 @@ def _in_batches(
     contender: Contender, rows: Rows, work: Work, settings: Settings, progress: Progress
 ) -> tuple[Rows, float, dict[str, float]]:
     """New tokens of every row, the seconds of all, and the memory after them. The longest rows come first."""
-    order = sorted(range(len(rows)), key=lambda i: -len(rows[i]))
+    order = sorted(range(len(rows)), key=lambda i: -_size(rows[i]))
     found: Rows = [[] for _ in rows]
     seconds, memory = 0.0, contender.loaded.memory
     size = CHUNK * settings.batch_size
@@ -165,7 +184,11 @@ def _job(
 
 
 def _longest(rows: Rows, count: int) -> Rows:
-    return sorted(rows, key=len, reverse=True)[:count]
+    return sorted(rows, key=_size, reverse=True)[:count]
+
+
+def _size(row: Any) -> int:
+    return len(row[0]) if row and isinstance(row[0], str) else len(row)
 
 
 def _spread(rows: Sequence[Rows], count: int) -> list[Rows]:

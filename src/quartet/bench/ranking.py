@@ -207,7 +207,7 @@ def _measure_all(
     skipped: list[str],
 ) -> Iterator[_Measured]:
     try:
-        work = work_of(planner, test_set)
+        works = {speaks: work_of(planner, test_set, speaks) for speaks in (False, True)}
     except LanguageError as error:
         skipped.append(f"{candidates[0].model}, {_pair(test_set)}: {error}")
         return
@@ -219,6 +219,7 @@ def _measure_all(
                 continue
             try:
                 with bar(f"{candidate.entry.name}, {_pair(test_set)}") as progress:
+                    work = works[peer_of(candidate.entry.kind)[0].SPEAKS == "text"]
                     home = models.cache_folder()
                     found = measure(candidate.entry, work, settings, home, candidate.disk, progress)
             except MeasurementError as error:
