@@ -109,7 +109,7 @@ def _bundled(source: str, target: str) -> tuple[list[str], list[str]]:
 
 
 def _parallel(source: Path, target: Path) -> tuple[list[str], list[str]]:
-    sources, references = _lines(source), _lines(target)
+    sources, references = read_lines(source), read_lines(target)
     if len(sources) != len(references):
         counts = f"{source} has {len(sources)} lines, {target} has {len(references)}"
         raise OptionError(f"--data: {counts}; parallel files have as many lines")
@@ -117,22 +117,22 @@ def _parallel(source: Path, target: Path) -> tuple[list[str], list[str]]:
 
 
 def _two_columns(path: Path) -> tuple[list[str], list[str]]:
-    rows = [line.split("\t") for line in _lines(path)]
+    rows = [line.split("\t") for line in read_lines(path)]
     for number, row in enumerate(rows, 1):
         if len(row) != 2:
             raise OptionError(f"--data {path}, line {number}: {len(row)} columns; source, tab, reference are expected")
     return [row[0] for row in rows], [row[1] for row in rows]
 
 
-def _lines(path: Path) -> list[str]:
+def read_lines(path: Path, option: str = "--data") -> list[str]:
     """Lines of a UTF-8 file; what else Unicode calls a line break is part of the text."""
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
-        raise OptionError(f"--data {path}, line {line}: byte {error.object[error.start]:#04x} is not UTF-8") from None
+        raise OptionError(f"{option} {path}, line {line}: byte {error.object[error.start]:#04x} is not UTF-8") from None
     except OSError as error:
-        raise OptionError(f"--data {path}: {error.strerror or error}") from None
+        raise OptionError(f"{option} {path}: {error.strerror or error}") from None
     return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")] if text else []
 
 

@@ -94,7 +94,7 @@ def planner_of(folder: Path) -> Planner:
     manifest = Manifest.load(folder)
     if manifest.speech is not None or manifest.tokenizer is None:
         what = "hears speech" if manifest.speech is not None else "has no tokeniser"
-        raise OptionError(f"{manifest.name} {what}; models that translate text are ranked")
+        raise OptionError(f"{manifest.name} {what}; a model that translates text is expected")
     return Planner(manifest, load_tokenizer(folder, manifest.tokenizer))
 
 

@@ -173,6 +173,7 @@ def _of_peer(name: str, kind: str, source: models.Source) -> Candidate:
         folder.parent.mkdir(parents=True, exist_ok=True)
         contest.make(kind, checkpoint, folder)
         read = [path for path in folder.iterdir() if path.is_file()]
+    read += [Path(kind)] if kind.endswith(".py") else []  # its code decides too
     weights = sum(math.prod(entry.shape) for entry in open_checkpoint(checkpoint).tensors.values())
     memory = (weights * peer.VARIANTS[variant] + BESIDES_OTHERS) / 1e6
     disk = sum(path.stat().st_size for path in read) / 1e6

@@ -30,6 +30,11 @@ RANK_EXAMPLES = """examples:
   quartet rank --pair en-fr --models opus-mt-en-fr --peers ctranslate2 transformers --report out
   quartet rank --pair en-fr --max-ram 500MB --min-speed 50
 """
+BENCH_EXAMPLES = """examples:
+  quartet bench demo
+  quartet bench ./my-quartet --batch-size 4 --threads 2
+  quartet bench opus-mt-en-de --precision int8 --input my.txt
+"""
 LANGUAGE_HELP = "in any common spelling: fr, fra, fra_Latn, fr-FR, French"
 
 
@@ -57,6 +62,7 @@ def parser() -> argparse.ArgumentParser:
     _models(_command(commands, "models", "list known and converted models, with licences and sizes"))
     _cache(_command(commands, "cache", "manage converted models"))
     _rank(_command(commands, "rank", "compare models: quality, memory, speed, on this machine", RANK_EXAMPLES))
+    _bench(_command(commands, "bench", "measure one model: speed, memory, and where the time goes", BENCH_EXAMPLES))
     _inspect(_command(commands, "inspect", "explain the ONNX files in a folder: inputs, outputs, weights"))
     return top
 
@@ -255,6 +261,22 @@ def _rank(p: argparse.ArgumentParser) -> None:
     p.add_argument("--threads", metavar="N", type=int, help="threads; default: all cores")
     _json_option(p)
     _runs(p, "rank", "rank")
+
+
+def _bench(p: argparse.ArgumentParser) -> None:
+    p.add_argument("model", metavar="DIR", help="a quartet; or a checkpoint, alias, org/name, which is converted first")
+    p.add_argument("--precision", metavar="P", help="precision to convert to: int4 (default), int8, fp32")
+    p.add_argument("--from", dest="source", metavar="LANG", help="source language; default: English or French")
+    p.add_argument("--to", dest="target", metavar="LANG", help="target language; default: French, English, or any")
+    about = "lines to translate; default: English or French ones that come with quartet"
+    p.add_argument("--input", metavar="FILE", type=Path, help=about)
+    p.add_argument("--sentences", metavar="N", type=int, default=40, help="how many lines; default 40")
+    p.add_argument("--beam-size", metavar="N", type=int, default=1, help="hypotheses kept per step; default 1, greedy")
+    about = "texts decoded together, beside one at a time; default 16"
+    p.add_argument("--batch-size", metavar="N", type=int, default=16, help=about)
+    p.add_argument("--threads", metavar="N", type=int, help="threads; default: all cores")
+    _json_option(p)
+    _runs(p, "bench", "bench")
 
 
 def _model_options(p: argparse.ArgumentParser, default: str = "demo") -> None:
