@@ -9,6 +9,7 @@ import pytest
 
 import tiny
 import tiny_speech
+from demo_model import CONFIG
 from quartet.conversion import convert_folder
 from quartet.runtime.generate import SearchOptions, generate_batch
 from quartet.runtime.sessions import open_sessions
@@ -112,7 +113,8 @@ def test_the_page_names_every_file_and_variable(demo: Path) -> None:
         for variable in (*graph.inputs, *graph.outputs):
             name = re.sub(r"\.\{0\.\.\d+\}\.", ".{i}.", variable.name)
             assert f"`{name.removesuffix('.value')}" in row
-            shape = ", ".join("d" if dim == 256 else "v" if dim == 6208 else str(dim) for dim in variable.shape)
+            letters = {CONFIG["d_model"]: "d", CONFIG["vocab_size"]: "v"}
+            shape = ", ".join(letters.get(dim, str(dim)) for dim in variable.shape)
             assert name.startswith(("past", "present")) or f"[{shape}]" in row
 
 

@@ -45,7 +45,12 @@ def check(translator, lines, prefix, batch_size):
     assert len(different) <= max(1, len(lines) // 200)
 
 
-DIRECTIONS = {"en-fr": ("eng_Latn", "fra_Latn"), "fr-en": ("fra_Latn", "eng_Latn")}
+DIRECTIONS = {
+    "en-fr": ("eng_Latn", "fra_Latn"),
+    "fr-en": ("fra_Latn", "eng_Latn"),
+    "en-de": ("eng_Latn", "deu_Latn"),
+    "es-en": ("spa_Latn", "eng_Latn"),
+}
 
 
 @pytest.mark.parametrize("batch_size", [pytest.param(1, marks=pytest.mark.slow), 16])

@@ -457,6 +457,7 @@ def export(work: Path, weights: Path, checkpoint: Path, size: Size) -> None:
     checkpoint.mkdir(parents=True, exist_ok=True)
     tensors = {name: value.detach().to(torch.float16) for name, value in model.named_parameters()}
     save_file(tensors, checkpoint / "model.safetensors", {"format": "pt"})
+    (checkpoint / "model.safetensors").chmod(0o644)  # safetensors writes for its user alone
     settings = {"architectures": [type(model).__name__], "tokenizer_class": "NllbTokenizer"}
     config = model.config.to_diff_dict() | settings | {"dtype": "float16", "use_cache": True}
     write_json(checkpoint / "config.json", config)

@@ -3,6 +3,7 @@
 import re
 
 import tiny
+from demo_model import CONFIG
 from quartet.spec import FILES, MANIFEST_NAME, Manifest
 
 
@@ -56,7 +57,9 @@ def test_to_some_languages(tmp_path, run):
     texts = ("--text", tmp_path / "en.txt", "--text", tmp_path / "fr.txt")
     result = run("convert", "demo", tmp_path / "small", "--precision", "int8", "--languages", "English,fr", *texts)
     assert result.code == 0
-    rows = int(re.search(r"^(\d+) of 6208 rows of the vocabulary kept$", result.err, re.MULTILINE)[1])
+    rows = int(
+        re.search(rf"^(\d+) of {CONFIG['vocab_size']} rows of the vocabulary kept$", result.err, re.MULTILINE)[1]
+    )
     assert Manifest.load(tmp_path / "small").shapes.vocab_size == rows < 600
     assert "tokenizer.json" not in names(tmp_path / "small")  # it has the ids of the whole vocabulary
     assert run("translate", "--model", tmp_path / "small", "--to", "fr", "Thank you.").out == "Merci.\n"

@@ -35,15 +35,15 @@ def test_no_files_no_tokenizer(find: Any, tmp_path: Path) -> None:
 
 
 def test_nllb() -> None:
-    found = tokenizers.nllb_or_m2m100(DEMO, {"vocab_size": 6208})
+    found = tokenizers.nllb_or_m2m100(DEMO, {"vocab_size": 8192})
     assert found is not None
     assert found.files == ("sentencepiece.bpe.model", "tokenizer.json")
     assert (found.spec.kind, found.spec.offset, found.spec.unk_id) == ("sentencepiece", 1, 3)
-    assert found.spec.special_tokens["<mask>"] == 6203
+    assert found.spec.special_tokens["<mask>"] == 8191
     assert len(found.languages) == 202
-    assert found.languages[0] == Language("ace_Arab", 6001)
-    assert ids(found)["eng_Latn"] == 6047
-    assert ids(found)["zul_Latn"] == 6202
+    assert found.languages[0] == Language("ace_Arab", 7989)
+    assert ids(found)["eng_Latn"] == 8035
+    assert ids(found)["zul_Latn"] == 8190
 
 
 @pytest.mark.parametrize("file", ["sentencepiece.bpe.model", "tokenizer.json"])
@@ -63,15 +63,15 @@ def test_ids_that_the_checkpoint_gives_win(tmp_path: Path) -> None:
         tmp_path / "tokenizer_config.json",
         {
             "additional_special_tokens": ["eng_Latn", {"content": "fra_Latn"}],
-            "added_tokens_decoder": {"7000": {"content": "wol_Latn"}},
+            "added_tokens_decoder": {"9000": {"content": "wol_Latn"}},
         },
     )
-    assert ids(tokenizers.nllb(tmp_path, {})) == {"eng_Latn": 6001, "fra_Latn": 6002, "wol_Latn": 7000}
+    assert ids(tokenizers.nllb(tmp_path, {})) == {"eng_Latn": 7989, "fra_Latn": 7990, "wol_Latn": 9000}
 
 
 def test_language_tokens_without_a_row_are_refused() -> None:
-    with pytest.raises(CheckpointError, match=r"6100 rows: .* \.\.\. come after"):
-        tokenizers.nllb(DEMO, {"vocab_size": 6100})
+    with pytest.raises(CheckpointError, match=r"8100 rows: .* \.\.\. come after"):
+        tokenizers.nllb(DEMO, {"vocab_size": 8100})
 
 
 def test_m2m100() -> None:

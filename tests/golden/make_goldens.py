@@ -38,7 +38,8 @@ TATOEBA = "Tatoeba (tatoeba.org) as selected by manythings.org/anki, CC-BY 2.0"
 OPUS = "opus-mt-en-fr (Language Technology Research Group, University of Helsinki, Apache-2.0)"
 DEMO_MODEL = "quartet demo model (CC-BY 4.0, trained on " + TATOEBA + ")"
 
-DEMO_LANGUAGES = {"en": "eng_Latn", "fr": "fra_Latn"}
+DEMO_LANGUAGES = {"en": "eng_Latn", "fr": "fra_Latn", "es": "spa_Latn", "de": "deu_Latn"}
+DEMO_DIRECTIONS = (("en", "fr"), ("fr", "en"), ("en", "de"), ("es", "en"))
 NEAR_TIE = 0.05  # margins below this are stored
 AFTER = [1, 2, 4, 8, 1, 2]  # what a window's text may come after
 TINY_SEARCHES = {
@@ -106,14 +107,13 @@ def make_opus(sources: Sources) -> None:
 
 
 def make_demo(sources: Sources) -> None:
-    """`demo.json.gz`: 100 FLORES sentences and 100 short held-out ones in each direction, greedy and beam 4."""
+    """`demo.json.gz`: 60 FLORES sentences and 60 short held-out ones in each direction, greedy and beam 4."""
     model = reference.load(DEMO)
-    short = held_out_pairs(sources)
     head = header("demo", DEMO_MODEL, f"{FLORES}; {TATOEBA}", digest_of(DEMO / "model.safetensors"))
     directions = {}
-    for column, (source, target) in enumerate((("en", "fr"), ("fr", "en"))):
+    for source, target in DEMO_DIRECTIONS:
         tokenizer = demo_tokenizer(source)
-        texts = sources.flores(source, 100) + spread({pair[column] for pair in short}, 100)
+        texts = sources.flores(source, 60) + spread(held_out(sources, source, target), 60)
         forced = demo_language(tokenizer, target)
         name = f"{source}-{target}"
         lines = [translate(model, tokenizer, text, forced) for text in shown(texts, f"demo {name}")]
@@ -126,7 +126,7 @@ def make_logits(sources: Sources) -> None:
     arrays = {"header": np.array(json.dumps(logits_header(sources)))}
     tokenizer, texts = opus_tokenizer(sources.opus), sources.flores("en", 5)
     arrays |= logits_of("opus-mt-en-fr", reference.load(sources.opus), tokenizer, texts, None)
-    tokenizer, texts = demo_tokenizer("en"), spread({english for english, _ in held_out_pairs(sources)}, 5)
+    tokenizer, texts = demo_tokenizer("en"), spread(held_out(sources, "en", "fr"), 5)
     arrays |= logits_of("demo", reference.load(DEMO), tokenizer, texts, demo_language(tokenizer, "fr"))
     np.savez_compressed(GOLDEN / "logits.npz", **arrays)  # type: ignore[arg-type]
 
@@ -304,7 +304,7 @@ def opus_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 
 
 def demo_tokenizer(source: str) -> PreTrainedTokenizerBase:
-    """The demo model's tokeniser for texts in `source` ("en" or "fr")."""
+    """The demo model's tokeniser for texts in `source` ("en", "fr", "es" or "de")."""
     return AutoTokenizer.from_pretrained(DEMO, src_lang=DEMO_LANGUAGES[source])
 
 
@@ -313,11 +313,13 @@ def demo_language(tokenizer: PreTrainedTokenizerBase, language: str) -> int:
     return int(tokenizer.convert_tokens_to_ids(DEMO_LANGUAGES[language]))
 
 
-def held_out_pairs(sources: Sources) -> list[tuple[str, str]]:
-    """The English-French pairs that the demo model has not seen, by its model card's rule."""
-    with gzip.open(sources.shared / "demo-training" / "en-fr.tsv.gz", "rt", encoding="utf-8") as lines:
+def held_out(sources: Sources, source: str, target: str) -> set[str]:
+    """Sentences in `source` that the demo model has not seen, by its model card's rule. One of the two is English."""
+    other = target if source == "en" else source
+    with gzip.open(sources.shared / "demo-training" / f"en-{other}.tsv.gz", "rt", encoding="utf-8") as lines:
         pairs = [line.rstrip("\n").split("\t") for line in lines]
-    return [(en, fr) for en, fr in pairs if int(hashlib.md5(en.encode()).hexdigest(), 16) % 1000 < 6]
+    kept = [pair for pair in pairs if int(hashlib.md5(pair[0].encode()).hexdigest(), 16) % 1000 < 6]
+    return {pair[0 if source == "en" else 1] for pair in kept}
 
 
 def spread(texts: set[str], count: int) -> list[str]:

@@ -7,6 +7,7 @@ import pytest
 
 import tiny
 import tiny_text
+from demo_model import ENGLISH, FRENCH
 from quartet import Translation, Translator
 from quartet.conversion import convert_folder
 from quartet.errors import LanguageError, ManifestError, ModelNotFoundError, OptionError
@@ -48,10 +49,10 @@ def marian(tmp_path_factory):
 
 
 def prompt(translator: Translator, text: str) -> list[int]:
-    return [6047, *translator.tokenizer.encode(text), 2]
+    return [ENGLISH, *translator.tokenizer.encode(text), 2]
 
 
-PREFIX = [2, 6057]
+PREFIX = [2, FRENCH]
 
 
 # ---- translate ----
@@ -310,7 +311,7 @@ def test_a_prefix_for_all_or_one_per_row(demo):
     rows = [prompt(demo, text) for text in TEXTS[:3]]
     for_all = demo.generate(rows, PREFIX)
     assert demo.generate(rows, [PREFIX] * 3) == for_all
-    mixed = demo.generate(rows, [[2, 6047], PREFIX, PREFIX])
+    mixed = demo.generate(rows, [[2, ENGLISH], PREFIX, PREFIX])
     assert mixed[0] != for_all[0]
     assert mixed[1:] == for_all[1:]
 

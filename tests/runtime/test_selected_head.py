@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import tiny
+from demo_model import ENGLISH, FRENCH
 from quartet import Translator
 from quartet.conversion import convert_folder
 from quartet.errors import OptionError
@@ -36,8 +37,8 @@ def test_translations_are_the_same(demo: Path, beam_size: int, selection: str, t
         assert [found.text for found in less.translate_batch(TEXTS, "fr", "en", beam_size=beam_size)] == expected
         if beam_size == 1:
             assert list(less.stream(TEXTS[0], "fr", "en"))[-1] == expected[0]
-            ids = [[6047, *whole_ids, 2] for whole_ids in map(less.tokenizer.encode, TEXTS)]
-            assert [less.tokenizer.decode(row) for row in less.generate(ids, [2, 6057])] == expected
+            ids = [[ENGLISH, *whole_ids, 2] for whole_ids in map(less.tokenizer.encode, TEXTS)]
+            assert [less.tokenizer.decode(row) for row in less.generate(ids, [2, FRENCH])] == expected
 
 
 def test_only_what_was_selected_is_said(demo: Path, tmp_path: Path) -> None:
@@ -46,10 +47,10 @@ def test_only_what_was_selected_is_said(demo: Path, tmp_path: Path) -> None:
         french = next(language for language in less.manifest.languages if language.code == "fra_Latn")
         rows = set(target_rows(demo, less.manifest, french, [tmp_path / "text"]).tolist())
         for text in TEXTS:
-            ids = [6047, *less.tokenizer.encode(text), 2]
-            said = generate_batch(less._for_target(french), [ids], [[2, 6057]], SearchOptions(max_new_tokens=20))
+            ids = [ENGLISH, *less.tokenizer.encode(text), 2]
+            said = generate_batch(less._for_target(french), [ids], [[2, FRENCH]], SearchOptions(max_new_tokens=20))
             assert set(said[0][0].tokens) <= rows
-            assert whole.generate([ids], [2, 6057]) == less.generate([ids], [2, 6057])  # not limited
+            assert whole.generate([ids], [2, FRENCH]) == less.generate([ids], [2, FRENCH])  # not limited
 
 
 @pytest.mark.parametrize("kind", ["m2m100-untied", "marian", "marian-separate"])

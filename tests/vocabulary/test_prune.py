@@ -11,6 +11,7 @@ import onnxruntime as ort
 import pytest
 
 import tiny
+from demo_model import FRENCH, GERMAN
 from quartet import Translator
 from quartet.checkpoint import open_checkpoint
 from quartet.conversion import convert_folder
@@ -281,7 +282,7 @@ def test_two_vocabularies_in_one_embedding_are_refused(tmp_path: Path) -> None:
 def test_what_is_gone_need_not_be_forbidden(tmp_path: Path) -> None:
     folder = make(tmp_path / "checkpoint", "nllb")
     settings = json.loads((folder / "generation_config.json").read_text())
-    german, french, comma = 6041, 6057, 4 + 10
+    german, french, comma = GERMAN, FRENCH, 4 + 10
     (folder / "README.md").unlink()  # all of NLLB's languages, then
     settings |= {"forced_bos_token_id": german, "bad_words_ids": [[french], [german, 2], [2, 3]]}
     settings |= {"suppress_tokens": [german, 1], "begin_suppress_tokens": [french, comma]}
