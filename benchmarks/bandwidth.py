@@ -6,26 +6,10 @@ Each thread looks for the largest byte of an array of its own, larger than any c
 """
 
 import argparse
-import time
-from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
 from report import last_line, table
 
-ARRAY_BYTES = 512 * 2**20
-RUNS = 8
-
-
-def read_bandwidth(threads: int) -> float:
-    """Bytes per second that so many threads read together: the best of several runs."""
-    arrays = [np.ones(ARRAY_BYTES, np.uint8) for _ in range(threads)]
-    seconds = []
-    with ThreadPoolExecutor(threads) as pool:
-        for _ in range(RUNS):
-            start = time.perf_counter()
-            list(pool.map(np.max, arrays))
-            seconds.append(time.perf_counter() - start)
-    return threads * ARRAY_BYTES / min(seconds)
+from quartet.bench.machine import read_bandwidth
 
 
 def main() -> None:

@@ -16,12 +16,13 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
-from contender import Job
-from contest import Contender, Entry, Run
 from random_checkpoint import SHAPES
 from report import last_line, table
 from rivals import add_arguments, entries, random_checkpoint
 from workload import random_job, vocabulary
+
+from quartet.bench.contest import Contender, Entry, Run
+from quartet.bench.worker import Job
 
 COLUMNS = ("contender", "files", "cache", "first ever", "cold", "and a sentence", "warm", "and a sentence", "imports")
 

@@ -15,12 +15,13 @@ import shutil
 from contextlib import ExitStack
 from pathlib import Path
 
-from contender import Job
-from contest import Contender, Entry
 from loading import add_model_arguments, empty
 from report import last_line, table
 from rivals import BASE, entries, random_checkpoint
 from workload import random_job, vocabulary
+
+from quartet.bench.contest import Contender, Entry
+from quartet.bench.worker import Job
 
 
 def main() -> None:

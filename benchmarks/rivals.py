@@ -6,9 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from contest import Entry
 from random_checkpoint import big
 
+from quartet.bench import contest
+from quartet.bench.contest import Entry
 from quartet.conversion import convert_folder
 from quartet.quantize.recipes import RECIPES
 
@@ -44,9 +45,9 @@ def entry(name: str, checkpoint: Path, work: Path, optimum_python: str) -> Entry
     if name in TRANSFORMERS:
         return Entry(name, name, checkpoint)
     if name == BASE:
-        return Entry(name, name, _made_by("ctranslate2_model.py", sys.executable, checkpoint, made))
+        return Entry(name, name, contest.make(name, checkpoint, made))
     if name in OPTIMUM:
-        return Entry(name, "optimum", optimum(name, checkpoint, work, optimum_python), optimum_python)
+        return Entry(name, "transformers-optimum", optimum(name, checkpoint, work, optimum_python), optimum_python)
     if name not in RECIPES:
         return Entry(f"quartet {Path(name).name}", "quartet", Path(name))
     convert_folder(checkpoint, made, precision=name, force=True)  # a folder of yesterday is not today's converter's

@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from quartet.bench.data import open_test_set
+
 
 def add_sentence_arguments(parser: argparse.ArgumentParser, count: int) -> None:
     """Languages, the folder with one file for each, and how many lines to take."""
@@ -14,8 +16,5 @@ def add_sentence_arguments(parser: argparse.ArgumentParser, count: int) -> None:
 
 def read_sentences(args: argparse.Namespace) -> tuple[list[str], list[str]]:
     """Sources and references, line by line."""
-    source, target = (
-        (args.data / f"{language}.txt").read_text(encoding="utf-8").splitlines()[: args.sentences]
-        for language in (args.source, args.target)
-    )
-    return source, target
+    found = open_test_set([args.data], args.source, args.target, args.sentences)
+    return list(found.sources), list(found.references)

@@ -23,14 +23,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from bandwidth import read_bandwidth
-from contest import Contender, Entry, Run, alternate, median_ratio
 from random_checkpoint import SHAPES
 from report import last_line, table
 from rivals import BASE, add_arguments, entries, random_checkpoint
-from weights import ctranslate2_bytes_per_step, quartet_bytes_per_step
 from workload import FRENCH, random_job, vocabulary
 
+from quartet.bench.contest import Contender, Entry, Run, alternate, median_ratio
+from quartet.bench.machine import read_bandwidth
+from quartet.bench.weights import ctranslate2_bytes_per_step, quartet_bytes_per_step
 from quartet.graph.selected_head import write_selected_head
 from quartet.spec import Manifest
 from quartet.vocabulary.head import ROWS

@@ -15,12 +15,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import sacrebleu
-from contest import Contender, alternate, median_ratio
 from report import last_line, table
 from rivals import BASE, add_arguments, entries
 from sentences import add_sentence_arguments, read_sentences
 from workload import planner_of, text_job
 
+from quartet.bench.contest import Contender, alternate, median_ratio
 from quartet.runtime.plan import Planner
 
 COLUMNS = ("batch", "beam", "contender", "sentences/s", f"speed ÷ {BASE}", "tokens", "tokens/s", "chrF")

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from contender import Job
-from contest import Entry
 
+from quartet.bench.contest import Entry
+from quartet.bench.worker import Job
 from quartet.runtime.plan import Planner
 from quartet.runtime.text import load_tokenizer
 from quartet.spec import Manifest

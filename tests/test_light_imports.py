@@ -12,7 +12,17 @@ import tiny_text
 from quartet.conversion import convert_folder
 from sounds import tone, wav
 
-HEAVY = {"torch", "transformers", "onnx", "onnx_ir", "huggingface_hub", "safetensors", "ml_dtypes"}
+HEAVY = {
+    "torch",
+    "transformers",
+    "onnx",
+    "onnx_ir",
+    "huggingface_hub",
+    "safetensors",
+    "ml_dtypes",
+    "sacrebleu",
+    "matplotlib",
+}
 
 SHOW = "print(*sorted(name for name in sys.modules if '.' not in name), file=sys.stderr)"
 
@@ -75,7 +85,7 @@ def test_a_second_use_of_a_checkpoint(model):
     assert not modules & HEAVY
 
 
-@pytest.mark.parametrize("command", [["translate", "--help"], ["--version"]])
+@pytest.mark.parametrize("command", [["translate", "--help"], ["rank", "--help"], ["--version"]])
 def test_what_needs_no_model_is_quick(command):
     script = "from quartet.cli import main\ntry: main(sys.argv[1:])\nexcept SystemExit: pass"
     out, modules = modules_after(script, *command)

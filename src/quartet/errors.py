@@ -48,6 +48,10 @@ class ManifestError(QuartetError, ValueError):
     """A quartet folder whose manifest or files are incomplete, damaged or too new."""
 
 
+class MeasurementError(QuartetError, RuntimeError):
+    """A process that was to be measured and ended before its time, or a measurement that cannot be made."""
+
+
 class OutputError(QuartetError, OSError):
     """Output that cannot be written: exists already, no permission, no space."""
 

@@ -233,7 +233,7 @@ def ready(
         return _as_asked(source.folder, precision)
     precision = precision or DEFAULT_PRECISION
     recipe_of(precision)
-    entry = _models_folder() / _entry_name(source, precision)
+    entry = _models_folder() / entry_name(source, precision)
     if not _is_whole(entry):
         with _locked(entry.name, wait=True):
             if not _is_whole(entry):  # another process may have converted it meanwhile
@@ -294,7 +294,7 @@ def _models_folder() -> Path:
     return cache_folder() / "models"
 
 
-def _entry_name(source: Source, precision: str) -> str:
+def entry_name(source: Source, precision: str) -> str:
     """A readable name and a hash of all that the conversion depends on."""
     key = json.dumps([source.kind, _identity(source), precision, FORMAT_VERSION])
     readable = re.sub(r"[^\w.-]+", "-", f"{source.name}-{precision}", flags=re.ASCII).strip(".-")[:80]

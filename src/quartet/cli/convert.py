@@ -6,6 +6,7 @@ from pathlib import Path
 
 from quartet import models
 from quartet.cli.console import progress_bar
+from quartet.cli.output import aligned
 from quartet.spec import Difference, Origin, Report
 
 log = logging.getLogger("quartet")
@@ -48,9 +49,7 @@ def report_table(report: Report) -> list[str]:
     """Differences to float32 as lines of a table: the four files, then layer by layer."""
     inputs = f"{report.sentences} sentences" if report.inputs == "text" else f"{report.sentences} rows of random ids"
     rows = [("file", "output", "largest", "mean", "relative"), *map(_row, (*report.outputs, *report.layers))]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return [f"differences to float32, {inputs}:", *lines]
+    return [f"differences to float32, {inputs}:", *aligned(rows)]
 
 
 def _row(found: Difference) -> tuple[str, ...]:

@@ -2,11 +2,17 @@
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
 from quartet.errors import OutputError, QuartetError
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """One line per row, never wrapped, so that `grep` finds whole ones."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 @contextlib.contextmanager

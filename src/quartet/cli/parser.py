@@ -24,6 +24,17 @@ TRANSCRIBE_EXAMPLES = """examples:
   quartet transcribe talk.mp3 --to fr --format vtt --output talk.vtt
   quartet transcribe meeting.m4a --model whisper-small --language en,it --batch-size 8
 """
+RANK_EXAMPLES = """examples:
+  quartet rank --pair en-fr
+  quartet rank --pair en-fr --models demo opus-mt-en-fr --precision fp32 int8 int4 --data my.tsv
+  quartet rank --pair en-fr --models opus-mt-en-fr --peers ctranslate2 transformers --report out
+  quartet rank --pair en-fr --max-ram 500MB --min-speed 50
+"""
+BENCH_EXAMPLES = """examples:
+  quartet bench demo
+  quartet bench ./my-quartet --batch-size 4 --threads 2
+  quartet bench opus-mt-en-de --precision int8 --input my.txt
+"""
 LANGUAGE_HELP = "in any common spelling: fr, fra, fra_Latn, fr-FR, French"
 
 
@@ -50,6 +61,8 @@ def parser() -> argparse.ArgumentParser:
     _languages(_command(commands, "languages", "list the languages of a model"))
     _models(_command(commands, "models", "list known and converted models, with licences and sizes"))
     _cache(_command(commands, "cache", "manage converted models"))
+    _rank(_command(commands, "rank", "compare models: quality, memory, speed, on this machine", RANK_EXAMPLES))
+    _bench(_command(commands, "bench", "measure one model: speed, memory, and where the time goes", BENCH_EXAMPLES))
     _inspect(_command(commands, "inspect", "explain the ONNX files in a folder: inputs, outputs, weights"))
     return top
 
@@ -216,6 +229,54 @@ def _inspect(p: argparse.ArgumentParser) -> None:
     p.add_argument("folders", metavar="DIR", type=Path, nargs="+", help=about)
     _json_option(p)
     _runs(p, "show", "inspect")
+
+
+def _rank(p: argparse.ArgumentParser) -> None:
+    pairs = "source and target language, as en-fr; several may be given"
+    p.add_argument("--pair", metavar="A-B", nargs="+", default=["en-fr"], help=pairs)
+    about = "folders, aliases, org/name; default: demo, and those that are converted and translate the pair"
+    p.add_argument("--models", metavar="NAME_OR_DIR", nargs="+", help=about)
+    about = "fp32, int8, int4; default: int8 int4"
+    p.add_argument("--precision", metavar="P", nargs="+", default=["int8", "int4"], help=about)
+    about = "other programs, on the same models: ctranslate2, transformers (-int8, -bfloat16, ...), or a file"
+    p.add_argument("--peers", metavar="NAME", nargs="+", default=[], help=about)
+    p.add_argument(
+        "--data",
+        metavar="PATH",
+        type=Path,
+        nargs="+",
+        default=[],
+        help="a TSV (source, tab, reference), two parallel files, a folder of FLORES-200, NTREX-128, or with a file "
+        "like fr.txt for each language; default: sentences that come with quartet, English and French",
+    )
+    p.add_argument("--sentences", metavar="N", type=int, help="only the first N; default: all")
+    p.add_argument("--max-ram", metavar="SIZE", help="choose a model that takes at most so much memory, as 500MB")
+    about = "choose a model that makes at least so many tokens per second, one sentence at a time"
+    p.add_argument("--min-speed", metavar="N", type=float, help=about)
+    p.add_argument("--report", metavar="DIR", type=Path, help="write tables, a page with plots, and all translations")
+    p.add_argument("--comet", action="store_true", help="score with COMET too (needs unbabel-comet)")
+    p.add_argument("--beam-size", metavar="N", type=int, default=1, help="hypotheses kept per step; default 1, greedy")
+    p.add_argument("--batch-size", metavar="N", type=int, default=16, help="texts decoded together; default 16")
+    p.add_argument("--timed", metavar="N", type=int, default=20, help="sentences translated one by one; default 20")
+    p.add_argument("--threads", metavar="N", type=int, help="threads; default: all cores")
+    _json_option(p)
+    _runs(p, "rank", "rank")
+
+
+def _bench(p: argparse.ArgumentParser) -> None:
+    p.add_argument("model", metavar="DIR", help="a quartet; or a checkpoint, alias, org/name, which is converted first")
+    p.add_argument("--precision", metavar="P", help="precision to convert to: int4 (default), int8, fp32")
+    p.add_argument("--from", dest="source", metavar="LANG", help="source language; default: English or French")
+    p.add_argument("--to", dest="target", metavar="LANG", help="target language; default: French, English, or any")
+    about = "lines to translate; default: English or French ones that come with quartet"
+    p.add_argument("--input", metavar="FILE", type=Path, help=about)
+    p.add_argument("--sentences", metavar="N", type=int, default=40, help="how many lines; default 40")
+    p.add_argument("--beam-size", metavar="N", type=int, default=1, help="hypotheses kept per step; default 1, greedy")
+    about = "texts decoded together, beside one at a time; default 16"
+    p.add_argument("--batch-size", metavar="N", type=int, default=16, help=about)
+    p.add_argument("--threads", metavar="N", type=int, help="threads; default: all cores")
+    _json_option(p)
+    _runs(p, "bench", "bench")
 
 
 def _model_options(p: argparse.ArgumentParser, default: str = "demo") -> None:

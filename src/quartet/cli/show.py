@@ -10,6 +10,7 @@ from rich.console import Console
 
 from quartet import models as known_models
 from quartet.cli.convert import ready_model
+from quartet.cli.output import aligned
 from quartet.errors import OptionError
 from quartet.runtime.languages import display_name
 from quartet.spec import Language, Manifest
@@ -82,10 +83,7 @@ def inspect(args: argparse.Namespace) -> None:
 
 
 def _print_columns(*rows: tuple[str, ...]) -> None:
-    """One line per row, never wrapped, so that `grep` finds whole ones."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    print("\n".join(aligned(rows)))
 
 
 def _print(what: Any) -> None:

@@ -25,15 +25,19 @@ def detect(text: str, among: Sequence[str]) -> str:
     sample = " ".join(valid_unicode(text).split())[:MAX_CHARACTERS]
     if not any(map(str.isalpha, sample)):
         raise LanguageError(f"cannot tell the language of {_shown(sample)}; name it with --from (source=...)")
-    guesses = [
-        (LABELS.get(g["lang"], g["lang"]), g["score"]) for g in _detector().detect(_words(sample), model="lite", k=ALL)
-    ]
+    guesses = language_guesses(sample)
     codes = tuple(among)
     found = ((code, probability) for label, probability in guesses if (code := _code(label, codes)))
     best, probability = next(found, (None, 0.0))
     if best is None or probability < UNLIKELY:
         raise LanguageError(f"{_guessed(_shown(sample), guesses)} name it with --from (source=...)")
     return best
+
+
+def language_guesses(text: str) -> list[tuple[str, float]]:
+    """Codes of all languages that the detector knows with their probabilities, the likeliest first."""
+    found = _detector().detect(_words(text), model="lite", k=ALL)
+    return [(LABELS.get(guess["lang"], guess["lang"]), guess["score"]) for guess in found]
 
 
 def _guessed(shown: str, guesses: Sequence[tuple[str, float]]) -> str:

@@ -208,8 +208,9 @@ class Translator:
         max_new_tokens: int | None = None,
         max_batch_size: int = 32,
         batch_type: BatchType = "examples",
+        loop_guard: bool = False,
     ) -> list[list[int]]:
-        """Ids in, ids out: no splitting, no guard, nothing hidden.
+        """Ids in, ids out: no splitting, no guard unless it is asked for, nothing hidden.
 
         ids: source tokens of each row, special ones included. prefix_ids: the first decoder tokens, one list for all
         rows or one per row; None for the decoder start alone. min_new_tokens and max_new_tokens count what comes
@@ -223,6 +224,7 @@ class Translator:
             no_repeat_ngram_size=no_repeat_ngram_size,
             min_new_tokens=min_new_tokens,
             max_new_tokens=max_new_tokens,
+            loop_guard=loop_guard,
         )
         prefixes = _prefix_per_row(prefix_ids, len(ids), self.manifest.tokens.decoder_start)
         shapes = self.manifest.shapes

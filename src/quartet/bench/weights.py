@@ -18,8 +18,12 @@ CTRANSLATE2_NOT_PER_STEP = re.compile(r"decoder/(embeddings/|position_encodings|
 
 def quartet_bytes_per_step(folder: Path) -> int:
     """Initialisers of the decoder and the head that any node reads whole; one that two share counts once."""
-    models = [ir.load(folder / f"{file}.onnx") for file in (DECODER, EMBED_AND_LM_HEAD)]
-    return sum(sum(_read_whole(model).values()) for model in models)
+    return sum(bytes_read(folder, file) for file in (DECODER, EMBED_AND_LM_HEAD))
+
+
+def bytes_read(folder: Path, file: str) -> int:
+    """Initialisers that a run of one of a quartet's files reads whole."""
+    return sum(_read_whole(ir.load(folder / f"{file}.onnx")).values())
 
 
 def _read_whole(model: ir.Model) -> dict[object, int]:

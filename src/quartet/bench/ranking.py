@@ -1,0 +1,278 @@
+"""A whole ranking: every model at every precision, and the peers, on every test set; ranks, losses, choices."""
+
+import logging
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from quartet import models
+from quartet.bench import cache, contest, machine, quality
+from quartet.bench.choice import Limits, choose
+from quartet.bench.contest import Entry
+from quartet.bench.data import TestSet
+from quartet.bench.faults import find_faults
+from quartet.bench.measure import Measurement, Settings, measure, planner_of, work_of
+from quartet.bench.quality import Judged, difference, judge, shared_ranks, signatures
+from quartet.bench.rows import Choice, Ranking, Row, Text
+from quartet.bench.worker import installed, peer_of
+from quartet.checkpoint import open_checkpoint
+from quartet.errors import LanguageError, MeasurementError, OptionError, QuartetError
+from quartet.progress import Progress, silent
+from quartet.runtime.plan import Planner
+from quartet.spec import MANIFEST_NAME, Manifest
+
+FLOAT32 = "fp32"
+QUARTET = "quartet"
+BYTES = {"int4": 0.65, "int8": 1.1, FLOAT32: 4.0}  # per weight, for an estimate of what is not even downloaded
+BESIDES = 150e6  # bytes of memory of a process without a model; others import more
+BESIDES_OTHERS = 350e6
+
+log = logging.getLogger("quartet")
+
+Ready = Callable[[str, str | None], Path]  # the folder of a model at a precision, converted where it is not yet
+Bar = Callable[[str], AbstractContextManager[Progress]]  # with a description
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model at one precision in one program."""
+
+    model: str
+    engine: str
+    precision: str
+    entry: Entry
+    files: tuple[Path, ...]  # whose contents identify it
+    disk: float  # MB
+    memory: float  # MB, an estimate
+
+
+@dataclass(frozen=True)
+class _Measured:
+    candidate: Candidate
+    found: Measurement
+    judged: Judged
+
+
+def _ready(name: str, precision: str | None) -> Path:
+    return models.ready(name, precision)
+
+
+def _no_bar(description: str) -> AbstractContextManager[Progress]:
+    del description
+    return nullcontext(silent)
+
+
+def rank(
+    names: Sequence[str],
+    precisions: Sequence[str],
+    peers: Sequence[str],
+    test_sets: Sequence[TestSet],
+    settings: Settings,
+    limits: Limits,
+    *,
+    comet: bool = False,
+    ready: Ready = _ready,
+    bar: Bar = _no_bar,
+) -> Ranking:
+    """Measure what was not measured before, and compare.
+
+    names: models as `models.resolve` knows them. peers: kinds of `peers/`. ready, bar: how models are converted, and
+    how progress is shown. What cannot be measured is left out with a line that says why.
+    Raises `ModelNotFoundError` and `OptionError` before anything is measured, and `MeasurementError` where nothing
+    could be.
+    """
+    skipped: list[str] = []
+    for name in names:
+        models.resolve(name)
+    kinds = list(_installed(peers, skipped))
+    measured: dict[str, list[_Measured]] = {_pair(test_set): [] for test_set in test_sets}
+    for name in names:
+        try:
+            planner, candidates = _candidates(name, precisions, kinds, ready, skipped)
+        except QuartetError as error:
+            skipped.append(f"{name}: {error}")
+            continue
+        for test_set in test_sets:
+            measured[_pair(test_set)] += _measure_all(candidates, planner, test_set, settings, bar, skipped)
+    for line in skipped:
+        log.warning("left out: %s", line)
+    if not any(measured.values()):
+        raise MeasurementError(f"nothing could be ranked: {skipped[0] if skipped else 'no models are named'}")
+    rows: list[Row] = []
+    choices: list[Choice] = []
+    for test_set in test_sets:
+        found = sorted(measured[_pair(test_set)], key=lambda one: -one.judged.quality.chrf)
+        of_pair = list(_rows(found, test_set, comet))
+        rows += of_pair
+        choices.append(choose(_pair(test_set), of_pair, [one.judged for one in found], limits))
+    texts = tuple(_text(test_set) for test_set in test_sets)
+    return Ranking(machine.describe(), settings, texts, tuple(rows), tuple(choices), tuple(skipped))
+
+
+# ---- who takes part -------------------------------------------------------------------------------------------------
+
+
+def _installed(peers: Sequence[str], skipped: list[str]) -> Iterator[str]:
+    """The kinds that can run here; raises `OptionError` for one that is not known."""
+    for kind in peers:
+        try:
+            peer, variant = peer_of(kind)
+        except LookupError as error:
+            raise OptionError(f"--peers {kind}: {error.args[0]}") from None
+        package = peer.PACKAGES[0]
+        if installed((package,)):
+            yield kind if kind.endswith(".py") else f"{kind.partition('-')[0]}-{variant}"
+        else:
+            skipped.append(f"{kind}: {package} is not installed (pip install {package})")
+
+
+def _candidates(
+    name: str, precisions: Sequence[str], kinds: Sequence[str], ready: Ready, skipped: list[str]
+) -> tuple[Planner, list[Candidate]]:
+    """Everything that plays a model, and the tokeniser that they share."""
+    source = models.resolve(name)
+    own = source.kind == "quartet"
+    if own and source.folder:
+        precisions = [Manifest.load(source.folder).precision]
+    shown = source.folder.resolve().name if source.folder and name != models.DEMO else name
+    found: list[Candidate] = []
+    for precision in precisions:
+        if _is_too_large(f"{name} {precision}", _estimate_unseen(name, precision), skipped):
+            continue
+        folder = ready(name, None if own else precision)
+        found.append(_quartet(shown, precision, folder))
+    if not found:
+        raise OptionError("no precision of it fits into memory")
+    planner = planner_of(found[0].entry.folder)
+    if kinds and own:
+        skipped.append(f"{name}: is a quartet already; other programs need the checkpoint that it was made of")
+    for kind in () if own else kinds:
+        try:
+            found.append(_of_peer(shown, kind, source))
+        except QuartetError as error:
+            skipped.append(f"{name}, {kind}: {error}")
+    return planner, found
+
+
+def _quartet(name: str, precision: str, folder: Path) -> Candidate:
+    size = sum(file.bytes for file in Manifest.load(folder).files.values())
+    entry, files = Entry(f"{name} {precision}", QUARTET, folder), (folder / MANIFEST_NAME,)
+    return Candidate(name, QUARTET, precision, entry, files, size / 1e6, (size + BESIDES) / 1e6)
+
+
+def _of_peer(name: str, kind: str, source: models.Source) -> Candidate:
+    peer, variant = peer_of(kind)
+    engine = Path(kind).stem if kind.endswith(".py") else kind.partition("-")[0]
+    checkpoint, _ = models.fetch(source)
+    read = [path for path in checkpoint.iterdir() if path.suffix in models.SOURCE_SUFFIXES and path.is_file()]
+    folder = checkpoint
+    if hasattr(peer, "make"):
+        folder = cache.peers_folder() / models.entry_name(source, Path(kind).name)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        contest.make(kind, checkpoint, folder)
+        read = [path for path in folder.iterdir() if path.is_file()]
+    read += [Path(kind)] if kind.endswith(".py") else []  # its code decides too
+    weights = sum(math.prod(entry.shape) for entry in open_checkpoint(checkpoint).tensors.values())
+    memory = (weights * peer.VARIANTS[variant] + BESIDES_OTHERS) / 1e6
+    disk = sum(path.stat().st_size for path in read) / 1e6
+    return Candidate(name, engine, variant, Entry(f"{name}, {kind}", kind, folder), tuple(read), disk, memory)
+
+
+def _estimate_unseen(name: str, precision: str) -> float | None:
+    """MB of memory that a model of the table of aliases will need; None where its size is not known."""
+    found = next((alias for alias in models.aliases().values() if name in (alias.name, alias.repo)), None)
+    if found is None or found.parameters is None or precision not in BYTES:
+        return None
+    return found.parameters * BYTES[precision] + BESIDES / 1e6
+
+
+def _is_too_large(what: str, estimate: float | None, skipped: list[str]) -> bool:
+    free = machine.available_memory()
+    if estimate is None or free is None or estimate * 1e6 <= free:
+        return False
+    skipped.append(f"{what}: needs about {estimate:,.0f} MB of memory, {free / 1e6:,.0f} MB are free")
+    return True
+
+
+# ---- measuring ------------------------------------------------------------------------------------------------------
+
+
+def _measure_all(
+    candidates: Sequence[Candidate],
+    planner: Planner,
+    test_set: TestSet,
+    settings: Settings,
+    bar: Bar,
+    skipped: list[str],
+) -> Iterator[_Measured]:
+    try:
+        works = {speaks: work_of(planner, test_set, speaks) for speaks in (False, True)}
+    except LanguageError as error:
+        skipped.append(f"{candidates[0].model}, {_pair(test_set)}: {error}")
+        return
+    for candidate in candidates:
+        key = cache.key_of(candidate.entry.kind, candidate.files, test_set, settings)
+        found = cache.load(key)
+        if found is None:
+            if _is_too_large(candidate.entry.name, candidate.memory, skipped):
+                continue
+            try:
+                with bar(f"{candidate.entry.name}, {_pair(test_set)}") as progress:
+                    work = works[peer_of(candidate.entry.kind)[0].SPEAKS == "text"]
+                    home = models.cache_folder()
+                    found = measure(candidate.entry, work, settings, home, candidate.disk, progress)
+            except MeasurementError as error:
+                skipped.append(str(error))
+                continue
+            cache.store(key, found)
+        yield _Measured(candidate, found, judge(found.hypotheses, test_set.references, test_set.target))
+
+
+# ---- comparing ------------------------------------------------------------------------------------------------------
+
+
+def _rows(measured: Sequence[_Measured], test_set: TestSet, comet: bool) -> Iterator[Row]:
+    """The best first."""
+    floats = {
+        one.candidate.model: one
+        for one in measured
+        if one.candidate.engine == QUARTET and one.candidate.precision == FLOAT32
+    }
+    for one, place in zip(measured, shared_ranks([one.judged for one in measured]), strict=True):
+        candidate, found = one.candidate, one.found
+        base = floats.get(candidate.model)
+        scores = one.judged.quality
+        if comet:
+            score = quality.comet_scores(test_set.sources, found.hypotheses, test_set.references)
+            scores = replace(scores, comet=score)
+        yield Row(
+            pair=_pair(test_set),
+            model=candidate.model,
+            engine=candidate.engine,
+            precision=candidate.precision,
+            rank=place,
+            quality=scores,
+            cost=found.cost,
+            faults=find_faults(found.hypotheses, test_set.references, test_set.target),
+            loss=difference(one.judged, base.judged) if base and base is not one else None,
+            by_sentence=one.judged.by_sentence,
+            hypotheses=found.hypotheses,
+            versions=found.versions,
+        )
+
+
+def _text(test_set: TestSet) -> Text:
+    return Text(
+        pair=_pair(test_set),
+        name=test_set.name,
+        target=test_set.target,
+        sources=test_set.sources,
+        references=test_set.references,
+        signatures=signatures(test_set.target),
+    )
+
+
+def _pair(test_set: TestSet) -> str:
+    return f"{test_set.source}-{test_set.target}"

@@ -1,0 +1,117 @@
+"""`quartet rank`: which model is best, for these languages, on this machine, on this text."""
+
+import argparse
+import logging
+from pathlib import Path
+
+from quartet import models
+from quartet.bench import tables
+from quartet.bench.choice import Limits, parse_size
+from quartet.bench.data import open_test_set, parse_pair
+from quartet.bench.measure import Settings, all_cores
+from quartet.bench.page import as_page
+from quartet.bench.plots import PLOTS, save_png
+from quartet.bench.ranking import rank as rank_all
+from quartet.bench.rows import Ranking, of_pair
+from quartet.cli.console import progress_bar
+from quartet.cli.convert import ready_by_name
+from quartet.cli.output import aligned
+from quartet.errors import OptionError, OutputError
+from quartet.quantize.recipes import recipe_of
+from quartet.runtime.languages import find
+from quartet.spec import Manifest
+
+log = logging.getLogger("quartet")
+
+
+def rank(args: argparse.Namespace) -> None:
+    """Measure, compare, and print or write what came out."""
+    test_sets = [open_test_set(args.data, *parse_pair(pair), args.sentences) for pair in args.pair]
+    if len(args.pair) > 1 and args.data and not (len(args.data) == 1 and args.data[0].is_dir()):
+        raise OptionError(f"{len(args.pair)} pairs need a folder as --data, with a file for each language")
+    for precision in args.precision:
+        recipe_of(precision)
+    if args.min_speed is not None and args.min_speed <= 0:
+        raise OptionError(f"--min-speed is {args.min_speed:g}; more than 0 tokens per second is expected")
+    limits = Limits(parse_size(args.max_ram) if args.max_ram else None, args.min_speed)
+    settings = Settings(args.threads or all_cores(), args.beam_size, args.batch_size, args.timed)
+    if args.report:
+        _make_folder(args.report)
+    ranking = rank_all(
+        args.models or known_models([(test_set.source, test_set.target) for test_set in test_sets]),
+        args.precision,
+        args.peers,
+        test_sets,
+        settings,
+        limits,
+        comet=args.comet,
+        ready=ready_by_name,
+        bar=lambda description: progress_bar(description, "sentences"),
+    )
+    if args.report:
+        write_report(ranking, args.report)
+    print(tables.as_json(ranking) if args.json else as_text(ranking))
+
+
+def known_models(pairs: list[tuple[str, str]]) -> list[str]:
+    """The demo model and what is converted already, as far as they translate any of the pairs."""
+    names = [models.DEMO]
+    for model in models.list_cached():
+        manifest = Manifest.load(model.folder)
+        sources, targets = (
+            [language.code for language in manifest.languages if getattr(language, side)]
+            for side in ("source", "target")
+        )
+        has = any(find(source, sources) and find(target, targets) for source, target in pairs)
+        if has and manifest.speech is None and models.REPO_ID.fullmatch(model.name):
+            names.append(model.name)
+    return list(dict.fromkeys(names))
+
+
+def as_text(ranking: Ranking) -> str:
+    """The table of every pair, with the choice under it."""
+    parts = []
+    for text, choice in zip(ranking.texts, ranking.choices, strict=True):
+        rows = of_pair(ranking.rows, text.pair)
+        lines = [f"{text.pair}, {len(text.sources)} sentences: {text.name}", ""]
+        lines += aligned(tables.cells(rows)) if rows else []
+        lines += ["", f"Take {choice.name}: {choice.why}." if choice.name else f"No choice: {choice.why}."]
+        lines += [f"{name}: {signature}" for name, signature in text.signatures.items()]
+        parts.append("\n".join(lines))
+    return "\n\n".join([*parts, "\n".join(tables.conditions(ranking))])
+
+
+def write_report(ranking: Ranking, folder: Path) -> None:
+    """Write the page, plots, tables and translations into a folder; raises `OutputError`."""
+    files = {
+        "ranking.md": tables.as_markdown(ranking),
+        "ranking.csv": tables.as_csv(ranking),
+        "ranking.json": tables.as_json(ranking),
+        "index.html": as_page(ranking),
+    }
+    for text in ranking.texts:
+        files[f"texts/{text.pair}.sources.txt"] = _lines(text.sources)
+        files[f"texts/{text.pair}.references.txt"] = _lines(text.references)
+    for row in ranking.rows:
+        name = f"{row.pair}.{row.model.replace('/', '-')}.{row.engine}.{row.precision}.txt"
+        files[f"texts/{name}"] = _lines(row.hypotheses)
+    for name, content in files.items():
+        path = folder / name
+        _make_folder(path.parent)
+        path.write_text(content, encoding="utf-8", newline="\n")
+    for text in ranking.texts:
+        for plot in PLOTS:
+            save_png(of_pair(ranking.rows, text.pair), plot, folder / f"{text.pair}.{plot.name}.png")
+    log.info("written to %s: %s", folder, ", ".join(name for name in files if "/" not in name))
+
+
+def _lines(texts: tuple[str, ...]) -> str:
+    """One line for each; a break inside a text becomes a space, as scores read it."""
+    return "".join(" ".join(text.splitlines()) + "\n" for text in texts)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"--report {folder}: {error.strerror or error}") from None
