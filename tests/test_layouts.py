@@ -17,6 +17,7 @@ from quartet.errors import CheckpointError, ManifestError, OptionError, Unsuppor
 from quartet.graph.detokenizer import detokenizer, token_bytes
 from quartet.graph.verify import stored_weights
 from quartet.layouts import check_sizes
+from quartet.quantize.recipes import QuantizationOptions
 from quartet.runtime.decode import decode_one_token, encode_features, read_scores, start
 from quartet.runtime.generate import SearchOptions, generate_batch
 from quartet.runtime.sessions import open_sessions
@@ -30,8 +31,9 @@ TEXTS = ["Where is the train station?", "I do not know.", "She said “多谢”
 def both(request: pytest.FixtureRequest, demo_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """The demo model in the layouts quartet and rtranslator."""
     folder = tmp_path_factory.mktemp("layouts")
+    options = QuantizationOptions(method=None if request.param == "fp32" else "mse")  # GPTQ changes codes alone
     for layout in ("quartet", "rtranslator"):
-        convert_folder(demo_checkpoint, folder / layout, precision=request.param, layout=layout)
+        convert_folder(demo_checkpoint, folder / layout, precision=request.param, options=options, layout=layout)
     return [folder / "quartet", folder / "rtranslator"]
 
 
@@ -104,7 +106,7 @@ def test_whisper(precision: str, tmp_path: Path) -> None:
     folder, single = both_of(tiny_speech_text.make(tmp_path / "checkpoint"), precision)
     speech, end = tiny_speech, tiny_speech.END
     prompts = [[speech.START, language, speech.TRANSCRIBE, speech.NO_TIMESTAMPS] for language in (speech.ENGLISH, 43)]
-    for samples in noises():
+    for samples in noises()[2::2]:
         heard = rtranslator.features(single, samples)
         alone = [rtranslator.recognize(single, samples, [prompt], 16, end)[0] for prompt in prompts]
         assert [one.tokens for one in alone] == [unruled(folder, heard, prompt, 16) for prompt in prompts]

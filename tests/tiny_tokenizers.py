@@ -5,6 +5,8 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
+
 import tiny
 import tiny_text
 from checkpoint_files import write_safetensors
@@ -14,10 +16,12 @@ SPARE_ROWS = 3  # that no token has, as in many checkpoints
 
 
 def make(folder: Path, kind: str) -> Path:
-    """`nllb`, `m2m100`, `m2m100-untied`, `marian` (many targets), or `marian-separate` (two vocabularies)."""
+    """`nllb`, `m2m100`, `m2m100-untied`, `marian` (many targets), `marian-separate` (two vocabularies), or `madlad`."""
     if kind == "nllb":
         return tiny_text.make(folder)
     folder.mkdir(parents=True)
+    if kind == "madlad":
+        return _madlad(folder)
     family = kind.partition("-")[0]
     shutil.copytree(TOKENS / family, folder, dirs_exist_ok=True)
     entries = json.loads((folder / "vocab.json").read_text("utf-8"))
@@ -28,10 +32,37 @@ def make(folder: Path, kind: str) -> Path:
         shape = replace(tiny.VARIANTS["marian-base"], vocab_size=len(entries))
     if kind == "marian-separate":
         shape = _separate(folder, entries, shape)
+    return _write_model(folder, shape)
+
+
+def _write_model(folder: Path, shape: tiny.Variant) -> Path:
     (folder / "config.json").write_text(json.dumps(tiny.config(shape)))
     (folder / "generation_config.json").write_text(json.dumps(tiny.generation_config(shape)))
     write_safetensors(folder / "model.safetensors", tiny.tensors(shape))
     return folder
+
+
+def _madlad(folder: Path) -> Path:
+    """A vocabulary with all letters of its tags, as MADLAD-400's has them; other letters are bytes."""
+    path = folder / "spiece.model"
+    texts = ["Where is the train station? It's 10:45 a.m., and I don't know!", "0 < 2 > / x f", "je ne sais pas"]
+    with path.open("wb") as file:
+        SentencePieceTrainer.train(
+            sentence_iterator=iter(texts * 9),
+            model_writer=file,
+            vocab_size=400,
+            hard_vocab_limit=False,
+            character_coverage=1.0,
+            user_defined_symbols=["<2en>", "<2fr>"],
+            byte_fallback=True,
+            normalization_rule_name="identity",
+            num_threads=1,
+            minloglevel=2,
+        )
+    specials = {"unk_token": "<unk>", "pad_token": "<s>", "eos_token": "</s>"}
+    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "T5Tokenizer", **specials}))
+    rows = len(SentencePieceProcessor(model_file=str(path))) + SPARE_ROWS
+    return _write_model(folder, replace(tiny.VARIANTS["madlad"], vocab_size=rows))
 
 
 def _separate(folder: Path, entries: dict[str, int], shape: tiny.Variant) -> tiny.Variant:

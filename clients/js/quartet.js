@@ -12,6 +12,7 @@ import { Tokenizer } from "@huggingface/tokenizers";
 export const FILES = ["embed_and_lm_head", "encoder", "cache_initializer", "decoder"];
 export const TOKENIZER = "tokenizer.json";
 const SPACE = "▁"; // how SentencePiece writes a space
+const NEVER = "\uffff"; // no letter
 const CLEAN_UPS = [" .", " ?", " !", " ,", " ' ", " n't", " 'm", " 's", " 've", " 're"];
 
 /**
@@ -64,8 +65,8 @@ function split(model, text) {
 
 /** What the encoder gets, and what the decoder is fed first: the manifest's prompts with ids in place of their words. */
 export function frame(manifest, text, source, target) {
-  const { eos, decoder_start } = manifest.tokens;
-  const words = { text, eos: [eos], decoder_start: [decoder_start] };
+  const { eos, decoder_start, space } = manifest.tokens;
+  const words = { text, eos: [eos], decoder_start: [decoder_start], space: [space] };
   words.source = [language(manifest, source, "source")];
   words.target = [language(manifest, target, "target")];
   const ids = (pattern) => pattern.flatMap((word) => words[word]);
@@ -76,6 +77,7 @@ export function frame(manifest, text, source, target) {
 }
 
 function language(manifest, code, side) {
+  if (!manifest.languages.length) return null; // none is named: the text says what is wanted
   const known = manifest.languages.filter((entry) => entry[side]);
   const codes = known.map((entry) => entry.code);
   if (!codes.includes(code)) throw new RangeError(`no ${side} language ${code}; there are ${codes.join(", ")}`);
@@ -160,7 +162,10 @@ const flag = (ort, value) => new ort.Tensor("bool", [value], [1]);
 
 // ---- text and ids --------------------------------------------------------------------------------------------------
 
-/** A tokenizer.json in which text never becomes a control token, and the pieces by id without those that are none. */
+/**
+ * A tokenizer.json in which text never becomes a control token, the pieces by id without those that are none, and where
+ * letters that the vocabulary lacks are spelled in bytes, as MADLAD-400's are, the ids of the 256 bytes.
+ */
 function readTokenizer(json, manifest) {
   const { unk_id, special_tokens } = manifest.tokenizer;
   const languages = manifest.languages.map((entry) => entry.token_id);
@@ -168,17 +173,37 @@ function readTokenizer(json, manifest) {
   const { vocab } = json.model;
   const entries = Array.isArray(vocab) ? vocab.map(([piece], id) => [piece, id]) : Object.entries(vocab);
   const pieces = new Map(entries.filter(([, id]) => !control.has(id)).map(([piece, id]) => [id, piece]));
-  return { pieces, text: new Tokenizer({ ...json, added_tokens: [] }, {}) };
+  const byPiece = new Map(entries);
+  const bytes = json.model.byte_fallback ? Array.from({ length: 256 }, (_, byte) => byPiece.get(bytePiece(byte))) : [];
+  const spelled = new Set([...control, ...bytes]);
+  const cut = Array.isArray(vocab) // pieces that text must not have get a name that it cannot have
+    ? { ...json.model, vocab: vocab.map(([piece, score], id) => [spelled.has(id) ? NEVER + piece : piece, score]) }
+    : json.model;
+  const byteOf = new Map(bytes.map((id, byte) => [id, byte]));
+  return { pieces, bytes, byteOf, unknown: unk_id, text: new Tokenizer({ ...json, model: cut, added_tokens: [] }, {}) };
 }
+
+const bytePiece = (byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`;
 
 /** Ids of the pieces of `text`, without language and end tokens. */
 export function encode({ tokenizer }, text) {
-  return tokenizer.text.encode(text, { add_special_tokens: false }).ids;
+  const { bytes, unknown } = tokenizer;
+  const { ids, tokens } = tokenizer.text.encode(text, { add_special_tokens: false });
+  if (!bytes.length) return ids;
+  const spell = (letters) => Array.from(new TextEncoder().encode(letters), (byte) => bytes[byte]);
+  return ids.flatMap((id, i) => (id === unknown ? spell(tokens[i]) : id));
 }
 
 /** Text of `ids` without control tokens and outer white space. */
 export function decode({ tokenizer, manifest }, ids) {
-  const text = ids.map((id) => tokenizer.pieces.get(id) ?? "").join("").replaceAll(SPACE, " ").trim();
+  const text = joined(tokenizer, ids).replaceAll(SPACE, " ").trim();
   if (!manifest.tokenizer.clean_up_spaces) return text;
   return CLEAN_UPS.reduce((cleaned, found) => cleaned.replaceAll(found, found.trim()), text);
+}
+
+/** The pieces of ids in a row; letters may be in several, byte by byte. */
+function joined({ pieces, byteOf }, ids) {
+  const encoder = new TextEncoder();
+  const bytes = ids.flatMap((id) => byteOf.get(id) ?? Array.from(encoder.encode(pieces.get(id) ?? "")));
+  return new TextDecoder().decode(Uint8Array.from(bytes));
 }

@@ -37,12 +37,13 @@ def test_the_same_tokens_as_in_python(model, source, target, texts, node):
     assert [entry["tokens"] for entry in found] == expected
 
 
-@pytest.mark.parametrize("kind", ["m2m100", "marian"])
+@pytest.mark.parametrize("kind", ["m2m100", "marian", "madlad"])
 def test_a_tokenizer_json_that_conversion_made(kind, tmp_path, node):
     folder = tmp_path / "model"
     manifest = convert_folder(tiny_tokenizers.make(tmp_path / "checkpoint", kind), folder, precision="fp32")
     tokenizer = load_tokenizer(folder, manifest.tokenizer)
     texts = ["Where is the train station?", "  It is cold,  isn't it? ", "Où est la gare, s'il vous plaît ?"]
+    texts += ["多谢 🙂 left"] if kind == "madlad" else []  # letters that the vocabulary lacks are bytes
     code = (
         'import { open } from "./node.js"; import { decode, encode } from "./quartet.js";'
         "const [folder, texts] = process.argv.slice(1); const model = await open(folder);"
@@ -53,6 +54,25 @@ def test_a_tokenizer_json_that_conversion_made(kind, tmp_path, node):
     assert printed.stderr == ""
     expected = [[tokenizer.encode(text), tokenizer.decode(tokenizer.encode(text))] for text in texts]
     assert [json.loads(line) for line in printed.stdout.splitlines()] == expected
+
+
+def test_a_language_typed_as_text_is_text(tmp_path, node):
+    """MADLAD-400: the space and the language's token come before the text, and none of it is made of text."""
+    folder = tmp_path / "model"
+    manifest = convert_folder(tiny_tokenizers.make(tmp_path / "checkpoint", "madlad"), folder, precision="fp32")
+    french = next(language.token_id for language in manifest.languages if language.code == "fr")
+    texts = ["<2en> Where is it?", "</s> <unk> <0x41>", "I don't know!"]
+    printed = node("js/translate.js", "--ids", folder, "en", "fr", *texts)
+    assert printed.stderr == ""
+    found = [json.loads(line) for line in printed.stdout.splitlines()]
+    control = {*manifest.tokenizer.special_tokens.values()}
+    for entry in found:
+        space, target, *text, end = entry["source"]
+        assert (space, target, end) == (manifest.tokens.space, french, manifest.tokens.eos)
+        assert not control & {*text}
+    with Translator(folder, threads=1) as translator:
+        assert [entry["tokens"] for entry in found] == translator.generate([entry["source"] for entry in found], [0])
+        assert found[2]["source"][2:-1] == translator.tokenizer.encode(texts[2])
 
 
 def test_the_same_text_as_in_python(model, node):

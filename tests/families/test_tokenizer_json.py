@@ -5,14 +5,13 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from sentencepiece import SentencePieceTrainer, sentencepiece_model_pb2
+from sentencepiece import sentencepiece_model_pb2
 from tokenizers import Tokenizer as JsonTokenizer
 
 import tiny_tokenizers
 from quartet.checkpoint import open_checkpoint
 from quartet.families import find, tokenizer_json
 from quartet.runtime.text import load_tokenizer
-from quartet.spec import TokenizerSpec
 
 TEXTS = [
     "Where is the train station?",
@@ -79,25 +78,10 @@ def test_there_is_none_for_two_vocabularies_or_gaps_between_ids(found):
 
 @pytest.fixture(scope="module")
 def of_bytes(tmp_path_factory):
-    """A tokeniser like MADLAD-400's, with the letters of its tags: the languages are pieces, other letters bytes."""
-    folder = tmp_path_factory.mktemp("bytes")
-    with (folder / "spiece.model").open("wb") as file:
-        SentencePieceTrainer.train(
-            sentence_iterator=iter(
-                [text for text in tokenizer_json.SAMPLES if text.isascii()] * 9 + ["0 < 2 > / x f"] * 9
-            ),
-            model_writer=file,
-            vocab_size=340,
-            hard_vocab_limit=False,
-            character_coverage=1.0,
-            user_defined_symbols=["<2en>", "<2fr>"],
-            byte_fallback=True,
-            normalization_rule_name="identity",
-            num_threads=1,
-            minloglevel=2,
-        )
-    tags = {"<unk>": 0, "<s>": 1, "</s>": 2, "<2en>": 3, "<2fr>": 4}
-    spec = TokenizerSpec("sentencepiece", "spiece.model", unk_id=0, special_tokens=tags)
+    """MADLAD-400's tokeniser, ours and that of the other library: languages are pieces, other letters are bytes."""
+    folder = tiny_tokenizers.make(tmp_path_factory.mktemp("bytes") / "checkpoint", "madlad")
+    checkpoint = open_checkpoint(folder)
+    spec = find(checkpoint.config).describe(checkpoint).tokenizer
     assert tokenizer_json.write(folder, spec)
     return load_tokenizer(folder, spec), JsonTokenizer.from_file(str(folder / "tokenizer.json"))
 
