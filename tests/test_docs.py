@@ -144,7 +144,8 @@ def test_commands_of_the_page_on_ranking(
     if any(word in command for word in NEEDS_NETWORK_OR_FILES):
         return
     monkeypatch.chdir(tmp_path)
-    shortened = [] if words[0] == "bench" or "--published" in words else ["--sentences", "20"]
+    timed = [] if words[0] == "bench" else ["--timed", "2"]
+    shortened = ["--sentences", "10", "--threads", "1", *timed]
     assert cli.main([*words, *shortened]) == 0
     assert capsys.readouterr().out.strip()
     assert "--report" not in words or (tmp_path / "out" / "index.html").is_file()
