@@ -1,6 +1,8 @@
 """The code in the documentation runs, and does what the page says."""
 
+import csv
 import re
+import shlex
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
@@ -124,3 +126,47 @@ def test_the_picture_names_the_four_files_and_follows_dark_mode() -> None:
     assert "prefers-color-scheme: dark" in text
     for name in FILES:
         assert f">{name}<" in text
+
+
+RANK = DOCS / "rank.md"
+RANK_COMMANDS = [line.partition("   #")[0].strip() for line in RANK.read_text("utf-8").splitlines()]
+RANK_COMMANDS = [line for line in RANK_COMMANDS if line.startswith("quartet ")]
+NEEDS_NETWORK_OR_FILES = ("opus-mt", "nllb", "flores", "my.tsv")
+
+
+@pytest.mark.parametrize("command", RANK_COMMANDS)
+def test_commands_of_the_page_on_ranking(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from quartet import cli
+    from quartet.cli.parser import parser
+
+    words = shlex.split(command)[1:]
+    parser().parse_args(words)
+    if any(word in command for word in NEEDS_NETWORK_OR_FILES):
+        return
+    monkeypatch.chdir(tmp_path)
+    timed = [] if words[0] == "bench" else ["--timed", "2"]
+    shortened = ["--sentences", "10", "--threads", "1", *timed]
+    assert cli.main([*words, *shortened]) == 0
+    assert capsys.readouterr().out.strip()
+    assert "--report" not in words or (tmp_path / "out" / "index.html").is_file()
+
+
+def test_the_page_on_ranking_links_what_is_there() -> None:
+    links = re.findall(r"\]\(([^):]+)\)", RANK.read_text("utf-8"))
+    assert {"ranking/ranking.md", "ranking/index.html", "ranking/page.png"} <= set(links)
+    assert all((DOCS / link).exists() for link in links)
+
+
+def test_the_ranking_in_the_repository_is_that_of_the_command() -> None:
+    command = next(command for command in RANK_COMMANDS if "docs/ranking" in command)
+    rows = list(csv.DictReader((DOCS / "ranking" / "ranking.csv").read_text("utf-8").splitlines()))
+    played = {(row["model"], row["program"], row["precision"]) for row in rows}
+    models, precisions = (re.search(rf"--{name} ([^-]\S*(?: [^-]\S*)*)", command) for name in ("models", "precision"))
+    assert models is not None
+    assert precisions is not None
+    for model in models[1].split():
+        assert {(model, "quartet", precision) for precision in precisions[1].split()} <= played
+        assert {(model, "ctranslate2", "int8"), (model, "transformers", "float32")} <= played
+    assert f"{re.search('--sentences ([0-9]+)', command)[1]} sentences" in (DOCS / "ranking" / "ranking.md").read_text()

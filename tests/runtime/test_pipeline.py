@@ -66,7 +66,7 @@ def test_a_translation(demo):
 
 
 def test_the_languages_of_the_model(demo):
-    assert demo.source_languages == demo.target_languages == ("eng_Latn", "fra_Latn")
+    assert demo.source_languages == demo.target_languages == ("deu_Latn", "eng_Latn", "fra_Latn", "spa_Latn")
 
 
 def test_order_is_kept_and_batches_change_nothing(demo):
@@ -147,7 +147,7 @@ def test_text_without_letters_is_in_no_language(demo, text):
     ("target", "source", "message"),
     [
         (None, "en", "name the target language with --to"),
-        ("de", "en", r"no German \(deu_Latn\)"),
+        ("it", "en", r"no Italian \(ita_Latn\)"),
         ("frnch", "en", "did you mean French"),
         ("fr", "xx", "unknown language 'xx'"),
         ("", "en", "unknown language ''"),

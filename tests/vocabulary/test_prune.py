@@ -227,7 +227,7 @@ def test_the_order_of_the_languages_does_not_matter(tmp_path: Path) -> None:
     ("languages", "texts", "error", "message"),
     [
         (["en", "klingon"], [], LanguageError, "unknown language 'klingon'"),
-        (["en", "de"], [], LanguageError, "the model has no German"),
+        (["en", "it"], [], LanguageError, "the model has no Italian"),
         (["en"], [], LanguageError, "en: nothing to translate between"),
         (["en", " "], [], OptionError, "one of them has no name"),
         ("en", [], OptionError, "'en' is a string"),

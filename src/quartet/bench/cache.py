@@ -16,7 +16,7 @@ from quartet.bench.measure import Cost, Measurement, Settings
 from quartet.bench.worker import peer_of
 from quartet.errors import OutputError
 
-LAYOUT = 1  # of an entry; to be raised where what is measured changes
+LAYOUT = 2  # of an entry; to be raised where what is measured changes
 
 log = logging.getLogger("quartet")
 

@@ -232,8 +232,8 @@ def _inspect(p: argparse.ArgumentParser) -> None:
 
 
 def _rank(p: argparse.ArgumentParser) -> None:
-    pairs = "source and target language, as en-fr; several may be given"
-    p.add_argument("--pair", metavar="A-B", nargs="+", default=["en-fr"], help=pairs)
+    pairs = "source and target language, as en-fr (default); several may be given"
+    p.add_argument("--pair", metavar="A-B", nargs="+", help=pairs)
     about = "folders, aliases, org/name; default: demo, and those that are converted and translate the pair"
     p.add_argument("--models", metavar="NAME_OR_DIR", nargs="+", help=about)
     about = "fp32, int8, int4; default: int8 int4"
@@ -254,6 +254,8 @@ def _rank(p: argparse.ArgumentParser) -> None:
     about = "choose a model that makes at least so many tokens per second, one sentence at a time"
     p.add_argument("--min-speed", metavar="N", type=float, help=about)
     p.add_argument("--report", metavar="DIR", type=Path, help="write tables, a page with plots, and all translations")
+    about = "list figures that others have published, with sources and conditions; measures nothing"
+    p.add_argument("--published", action="store_true", help=about)
     p.add_argument("--comet", action="store_true", help="score with COMET too (needs unbabel-comet)")
     p.add_argument("--beam-size", metavar="N", type=int, default=1, help="hypotheses kept per step; default 1, greedy")
     p.add_argument("--batch-size", metavar="N", type=int, default=16, help="texts decoded together; default 16")

@@ -1,6 +1,8 @@
 """`quartet rank`: which model is best, for these languages, on this machine, on this text."""
 
 import argparse
+import dataclasses
+import json
 import logging
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from quartet.bench.data import open_test_set, parse_pair
 from quartet.bench.measure import Settings, all_cores
 from quartet.bench.page import as_page
 from quartet.bench.plots import PLOTS, save_png
+from quartet.bench.published import published, rows_of
 from quartet.bench.ranking import rank as rank_all
 from quartet.bench.rows import Ranking, of_pair
 from quartet.cli.console import progress_bar
@@ -25,7 +28,11 @@ log = logging.getLogger("quartet")
 
 
 def rank(args: argparse.Namespace) -> None:
-    """Measure, compare, and print or write what came out."""
+    """Measure, compare, and print or write what came out; or list what others have published."""
+    if args.published:
+        _print_published(args)
+        return
+    args.pair = args.pair or ["en-fr"]
     test_sets = [open_test_set(args.data, *parse_pair(pair), args.sentences) for pair in args.pair]
     if len(args.pair) > 1 and args.data and not (len(args.data) == 1 and args.data[0].is_dir()):
         raise OptionError(f"{len(args.pair)} pairs need a folder as --data, with a file for each language")
@@ -51,6 +58,17 @@ def rank(args: argparse.Namespace) -> None:
     if args.report:
         write_report(ranking, args.report)
     print(tables.as_json(ranking) if args.json else as_text(ranking))
+
+
+def _print_published(args: argparse.Namespace) -> None:
+    sources = published([parse_pair(pair) for pair in args.pair] if args.pair else None)
+    if args.json:
+        print(json.dumps([dataclasses.asdict(source) for source in sources], ensure_ascii=False, indent=1))
+    elif not sources:
+        print(f"No published figures of {', '.join(args.pair)} were read.")
+    for source in sources if not args.json else ():
+        print(f"{source.title}, {source.date}\n{source.url} (read {source.read})\n{source.conditions}\n")
+        print("\n".join(aligned(list(rows_of(source)))) + "\n")
 
 
 def known_models(pairs: list[tuple[str, str]]) -> list[str]:
