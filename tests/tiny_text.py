@@ -17,8 +17,9 @@ def make(folder: Path) -> Path:
     vocabulary = json.loads((DEMO / "config.json").read_text())["vocab_size"]
     shape = replace(tiny.VARIANTS["m2m100-one-layer"], seed=11, vocab_size=vocabulary)
     folder.mkdir(parents=True, exist_ok=True)
-    for name in (*TOKENIZER_FILES, "README.md"):
+    for name in TOKENIZER_FILES:
         shutil.copyfile(DEMO / name, folder / name)
+    (folder / "README.md").write_text("---\nlicense: cc-by-4.0\nlanguage: [en, fr]\n---\n")
     (folder / "config.json").write_text(json.dumps(tiny.config(shape)))
     (folder / "generation_config.json").write_text(json.dumps(tiny.generation_config(shape)))
     write_safetensors(folder / "model.safetensors", tiny.tensors(shape))
