@@ -7,15 +7,14 @@ from pathlib import Path
 
 import tiny
 from checkpoint_files import write_safetensors
+from demo_model import CONFIG, DEMO
 
-DEMO = Path(__file__).parents[1] / "src" / "quartet" / "demo"
 TOKENIZER_FILES = ("sentencepiece.bpe.model", "special_tokens_map.json", "tokenizer_config.json")
 
 
 def make(folder: Path) -> Path:
     """Write the checkpoint into `folder`: M2M100 of one layer, English and French, a window of 64 tokens."""
-    vocabulary = json.loads((DEMO / "config.json").read_text())["vocab_size"]
-    shape = replace(tiny.VARIANTS["m2m100-one-layer"], seed=11, vocab_size=vocabulary)
+    shape = replace(tiny.VARIANTS["m2m100-one-layer"], seed=11, vocab_size=CONFIG["vocab_size"])
     folder.mkdir(parents=True, exist_ok=True)
     for name in TOKENIZER_FILES:
         shutil.copyfile(DEMO / name, folder / name)

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from sentencepiece import SentencePieceProcessor
 
-import tiny_text
 from ctranslate2_models import variables, write_model_bin
+from demo_model import DEMO
 from quartet import Translator, models
 from quartet.checkpoint import is_checkpoint, opened
 from quartet.conversion import convert
 from quartet.errors import CheckpointError, ModelNotFoundError, UnsupportedModelError
 
-PIECES = tiny_text.DEMO / "sentencepiece.bpe.model"
+PIECES = DEMO / "sentencepiece.bpe.model"
 METADATA = {"package_version": "1.0", "from_code": "en", "from_name": "English", "to_code": "fr", "to_name": "French"}
 
 
