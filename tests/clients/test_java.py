@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import tiny
+from demo_model import ENGLISH, FRENCH
 from quartet.conversion import convert_folder
 from quartet.runtime.generate import SearchOptions, generate_batch
 from quartet.runtime.sessions import open_sessions
@@ -77,8 +78,7 @@ def test_java_says_what_python_says(layout, before, demo_checkpoint, play, tmp_p
     if layout != "quartet":
         convert_folder(demo_checkpoint, tmp_path / layout, precision="fp32", layout=layout)
     tokenizer = load_tokenizer(tmp_path / "quartet", manifest.tokenizer)
-    english, french = (language.token_id for language in manifest.languages)
-    rows = [([english, *tokenizer.encode(text), 2], [2, french]) for text in TEXTS]
+    rows = [([ENGLISH, *tokenizer.encode(text), 2], [2, FRENCH]) for text in TEXTS]
     said = play(f"{tmp_path / layout}{before}", manifest, rows, 40)
     assert said == ours(tmp_path / "quartet", rows, 40)
     assert tokenizer.decode(said[0]) == "Où est la gare ?"

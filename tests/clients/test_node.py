@@ -105,7 +105,7 @@ def test_generation_without_a_tokeniser(variant, tmp_path, node):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("MODEL", "eng_Latn", "deu_Latn", "Hi."), "no target language deu_Latn; there are eng_Latn, fra_Latn"),
+        (("MODEL", "eng_Latn", "ita_Latn", "Hi."), "no target language ita_Latn; there are deu_Latn, eng_Latn"),
         (("MODEL", "eng_Latn"), "usage: node translate.js"),
         (("NOWHERE", "eng_Latn", "fra_Latn", "Hi."), "NOWHERE/quartet.json"),
     ],
