@@ -69,9 +69,8 @@ def _own_cache(session_home: Path) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def logger_as_it_was() -> Iterator[None]:
-    """A command that ran in this process leaves its handler behind, and that a stream that is closed by now."""
+def logger_of_a_new_process() -> None:
+    """A command that ran in this process, or in a fixture, leaves its handler behind, of a stream closed by now."""
     logger = logging.getLogger("quartet")
-    before = logger.handlers, logger.propagate, logger.level
-    yield
-    logger.handlers, logger.propagate, logger.level = before
+    logger.handlers, logger.propagate = [], True
+    logger.setLevel(logging.NOTSET)

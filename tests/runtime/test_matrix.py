@@ -5,12 +5,14 @@ from dataclasses import replace
 import numpy as np
 import onnxruntime as ort
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import tiny
 from quartet.conversion import convert_folder
 from quartet.runtime import matrix
 from quartet.runtime.decode import embed, read_scores
-from quartet.runtime.matrix import MatrixRows
+from quartet.runtime.matrix import MatrixRows, RecentRows
 from quartet.runtime.sessions import open_sessions
 from quartet.spec import Manifest
 
@@ -87,3 +89,25 @@ def test_biases_are_those_of_the_file(quartet):
     assert rows.bias_of(np.array([1, 2])) == 0
     if manifest.family == "marian":
         assert MatrixRows(quartet, manifest.lm_head).bias_of(np.arange(99)).any()
+
+
+@given(st.lists(st.sets(st.integers(0, 19), min_size=1), min_size=1, max_size=12))
+def test_recent_rows_are_the_right_ones(asked):
+    """With room for six rows, whatever was asked for before."""
+    whole = np.arange(20 * 4, dtype=np.float32).reshape(20, 4)
+    recent = RecentRows(20, 4, room=6 * 4 * 4)
+    for ids in map(sorted, asked):
+        assert np.array_equal(recent.get(np.array(ids), whole.__getitem__), whole[ids])
+
+
+def test_recent_rows_are_not_read_again():
+    whole, read = np.arange(20 * 4, dtype=np.float32).reshape(20, 4), []
+
+    def reading(ids):
+        read.extend(ids.tolist())
+        return whole[ids]
+
+    recent = RecentRows(20, 4, room=6 * 4 * 4)
+    for ids in [1, 2, 3], [2, 3, 4], [5, 6], [7], [1, 2]:  # 7 takes the place of 1, and 1 then that of 2
+        recent.get(np.array(ids), reading)
+    assert read == [1, 2, 3, 4, 5, 6, 7, 1]

@@ -1,7 +1,6 @@
 """`Translator`: text in, text out, as its docstrings say. The demo model where the words matter, else a tiny one."""
 
 import itertools
-import logging
 
 import pytest
 
@@ -123,8 +122,7 @@ def test_the_source_is_detected_per_text(demo):
     assert [t.source for t in found] == ["eng_Latn", "fra_Latn"]
 
 
-def test_detected_equal_to_target_comes_back_with_a_note(demo, caplog, monkeypatch):
-    monkeypatch.setattr(logging.getLogger("quartet"), "propagate", True)
+def test_detected_equal_to_target_comes_back_with_a_note(demo, caplog):
     text = " Il fait  très froid aujourd'hui.\n"
     assert demo.translate(text, "fr") == Translation(text, None, "fra_Latn", "fra_Latn")
     assert [record.getMessage() for record in caplog.records] == [

@@ -28,6 +28,7 @@ class DecoderState:
     encoder_mask: OrtValue | None  # int64 [sources, s]; None where sources are never padded
     encoder_cache: dict[str, OrtValue]  # past_key_values.{i}.encoder.*: [sources, h, s, k]
     past: dict[str, OrtValue]  # past_key_values.{i}.decoder.*: [b, h, p, k]
+    shared: bool = False  # whether others read `encoder_cache` too
 
 
 def encode(model: Sessions, sources: Sequence[Sequence[int]]) -> DecoderState:
@@ -43,7 +44,7 @@ def encode(model: Sessions, sources: Sequence[Sequence[int]]) -> DecoderState:
         "attention_mask": attention_mask,
         "embed_matrix": OrtValue.ortvalue_from_numpy(_source_embedding(model, input_ids)),
     }
-    return start(model, _cache(model, inputs), len(sources), attention_mask)
+    return DecoderState(attention_mask, _cache(model, inputs), _empty_past(model, len(sources)))
 
 
 def encode_features(model: Sessions, features: Floats) -> dict[str, OrtValue]:
@@ -52,9 +53,9 @@ def encode_features(model: Sessions, features: Floats) -> dict[str, OrtValue]:
     return _cache(model, {"input_features": OrtValue.ortvalue_from_numpy(features)})
 
 
-def start(model: Sessions, cache: dict[str, OrtValue], rows: int, mask: OrtValue | None = None) -> DecoderState:
-    """Before the first step of some rows over an encoder's cache: the decoder's own is empty."""
-    return DecoderState(mask, cache, _empty_past(model, rows))
+def start(model: Sessions, cache: dict[str, OrtValue], rows: int) -> DecoderState:
+    """Before the first step of some rows over an encoder's cache, which stays as it is: the decoder's own is empty."""
+    return DecoderState(None, cache, _empty_past(model, rows), shared=True)
 
 
 def _cache(model: Sessions, inputs: dict[str, OrtValue]) -> dict[str, OrtValue]:
@@ -160,16 +161,34 @@ def rescored(pre_logits: Floats, matrix: MatrixRows, ids: Ids) -> Floats:
 
 def select_rows(state: DecoderState, rows: Ids) -> None:
     """Keep, repeat or reorder rows [r] of the decoder's own cache. Each source has as many, one after the other."""
-    cached = next(iter(state.past.values())).shape()[0]
-    if not np.array_equal(rows, np.arange(cached)):
-        state.past = {name: _take(value, rows) for name, value in state.past.items()}
+    state.past = _selected(state.past, rows)
 
 
 def select_sources(state: DecoderState, sources: Ids) -> None:
     """Keep some of the sources."""
-    state.encoder_cache = {name: _take(value, sources) for name, value in state.encoder_cache.items()}
-    state.encoder_mask = state.encoder_mask and _take(state.encoder_mask, sources)
+    state.encoder_cache = _selected(state.encoder_cache, sources, in_place=not state.shared)
+    state.shared = False
+    if state.encoder_mask is not None:
+        state.encoder_mask = _taken(state.encoder_mask, sources)
 
 
-def _take(value: OrtValue, rows: Ids) -> OrtValue:
+def _selected(cache: dict[str, OrtValue], rows: Ids, in_place: bool = True) -> dict[str, OrtValue]:
+    """Rows of a cache. In place only what moves is copied: of beams, and where rows have left, that is a part."""
+    cached = next(iter(cache.values())).shape()[0]
+    moved = np.flatnonzero(rows != np.arange(len(rows)))
+    if not in_place or len(rows) > cached:
+        return {name: _taken(value, rows) for name, value in cache.items()}
+    for value in cache.values():
+        values = value.numpy()
+        values[moved] = values[rows[moved]]
+    return cache if len(rows) == cached else {name: _first(value, len(rows)) for name, value in cache.items()}
+
+
+def _first(value: OrtValue, rows: int) -> OrtValue:
+    part = OrtValue.ortvalue_from_numpy(value.numpy()[:rows])
+    part.whole = value  # it has the memory, and an array of it does not keep it
+    return part
+
+
+def _taken(value: OrtValue, rows: Ids) -> OrtValue:
     return OrtValue.ortvalue_from_numpy(value.numpy()[rows])

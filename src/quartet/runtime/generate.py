@@ -225,8 +225,14 @@ def _greedy(search_: Search, state: DecoderState, pre_logits: OrtValue) -> Itera
 
 
 def _unfinished(done: NDArray[np.bool_], rows_per_source: int) -> tuple[Ids, Ids]:
-    """The rows [r] of sources that have a row left to finish, and these sources."""
-    sources = np.flatnonzero(~done.reshape(-1, rows_per_source).all(axis=1))
+    """The rows [r] of sources that have a row left to finish, and these sources.
+
+    Each stays where it is, but those at the end take the places of sources that leave: few rows move.
+    """
+    unfinished = ~np.all(done.reshape(-1, rows_per_source), axis=1)
+    left = np.flatnonzero(unfinished)
+    sources = np.arange(len(left))
+    sources[~unfinished[: len(left)]] = left[left >= len(left)]
     return (sources[:, None] * rows_per_source + np.arange(rows_per_source)).reshape(-1), sources
 
 

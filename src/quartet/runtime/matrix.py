@@ -1,10 +1,12 @@
 """Rows of the embedding and of the LM head, read from their file when they are needed.
 
 A mapped file would count as memory by whole pages, and on some kernels by far more than a page around each row that
-is touched; reads leave nothing behind. Shapes: n rows, d width.
+is touched; reads leave nothing behind but the rows read last. Shapes: n rows, d width.
 """
 
 import os
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +18,17 @@ from quartet.spec import StoredMatrix
 
 Ids = NDArray[np.int64]
 
+RECENT_BYTES = 8 << 20  # of rows kept in float32: beams want two rows of three again in the next steps
+
 
 class MatrixRows:
-    """Rows by number, in float32. `close` gives the file back."""
+    """Rows by number, in float32, from several threads if need be. `close` gives the file back."""
 
     def __init__(self, folder: Path, place: StoredMatrix) -> None:
         self.place = place
         self.file = os.open(folder / place.file, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         self.scheme = stored_scheme(place)
+        self.recent = RecentRows(place.rows, place.columns)
         self.bias: Floats | None = None
         if place.bias is not None:
             self.bias = np.frombuffer(_read(self.file, place.bias, 4 * place.rows), np.float32)
@@ -41,7 +46,7 @@ class MatrixRows:
     def read(self, ids: Ids) -> Floats:
         """Rows [.., d] for ids [..]; an id that comes twice is read once."""
         unique, places = np.unique(ids, return_inverse=True)
-        return self._rows(unique)[places.reshape(ids.shape)]
+        return self.recent.get(unique, self._rows)[places.reshape(ids.shape)]
 
     def bias_of(self, ids: Ids) -> Floats | np.float32:
         """Biases of rows, like `ids` [..]; zero where the matrix has none."""
@@ -67,6 +72,39 @@ class MatrixRows:
         """Bytes [n, row_bytes] of some rows of one part."""
         rows = b"".join([_read(self.file, start + row * row_bytes, row_bytes) for row in ids.tolist()])
         return np.frombuffer(rows, np.uint8).reshape(len(ids), row_bytes)
+
+
+class RecentRows:
+    """Rows [n, d] that were read last; the oldest make room for new ones."""
+
+    def __init__(self, count: int, columns: int, room: int = RECENT_BYTES) -> None:
+        """For a matrix of `count` rows; room: bytes, none of them touched before there is a row to keep."""
+        size = max(1, room // (4 * columns))
+        self.rows = np.empty((size, columns), np.float32)
+        self.ids = np.full(size, count, np.int64)  # what each of `rows` is; `count`: nothing yet
+        self.place = np.full(count + 1, -1, np.int32)  # where in `rows` each of the matrix lies
+        self.oldest = 0
+        self.lock = threading.Lock()
+
+    def get(self, ids: Ids, read: Callable[[Ids], Floats]) -> Floats:
+        """Rows [n, d] for ids [n], all different; `read` gives those that are not here."""
+        if len(ids) > len(self.rows):
+            return read(ids)
+        with self.lock:
+            places = self.place[ids]
+            new = ids[places < 0]
+            found = self.rows[places]
+            if len(new):
+                found[places < 0] = fresh = read(new)
+                self._keep(new, fresh)
+            return found
+
+    def _keep(self, ids: Ids, rows: Floats) -> None:
+        taken = (self.oldest + np.arange(len(ids))) % len(self.rows)
+        self.place[self.ids[taken]] = -1
+        self.place[ids] = taken
+        self.ids[taken], self.rows[taken] = ids, rows
+        self.oldest = int(taken[-1] + 1) % len(self.rows)
 
 
 def read_by_seeking(file: int, start: int, count: int) -> bytes:
