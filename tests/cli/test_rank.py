@@ -4,6 +4,7 @@ import csv
 import json
 import subprocess
 import sys
+from contextlib import nullcontext
 
 import pytest
 
@@ -96,6 +97,17 @@ def test_what_was_measured_is_not_measured_again(run, data, model, monkeypatch):
             run(*command)
 
 
+def test_progress_is_that_of_the_whole_ranking(run, data, model, checkpoint, monkeypatch):
+    told = []
+    monkeypatch.setattr("quartet.cli.rank.bar_of_steps", lambda: nullcontext(lambda *now: told.append(now)))
+    command = ["rank", "--models", model, checkpoint, "--data", data, "--threads", 1, "--timed", 3]
+    assert run(*command, "--precision", "fp32").code == 0
+    shares = [share for _, share in told]
+    assert shares == sorted(shares)
+    assert (shares[0], shares[-1]) == (0, pytest.approx(1))
+    assert {what.split(":")[0] for what, _ in told} == {"1 of 2", "2 of 2"}
+
+
 def test_an_interrupted_ranking_goes_on(run, data, checkpoint, monkeypatch):
     from quartet.bench import ranking
 
@@ -177,7 +189,7 @@ def test_a_model_that_is_too_large_is_left_out_before_it_is_loaded(run, data, mo
     command = ["rank", "--models", model, "facebook/nllb-200-3.3B", "--data", data, "--threads", 1, "--timed", 4]
     result = run(*command, "--precision", "int8")
     assert result.code == 1
-    assert "left out: facebook/nllb-200-3.3B int8: needs about 3,830 MB of memory, 20 MB are free\n" in result.err
+    assert "facebook/nllb-200-3.3B int8: needs about 3,830 MB of memory, 20 MB are free\n" in result.err
     assert "left out: model int4: needs about 15" in result.err
 
 

@@ -118,7 +118,8 @@ def measure(
 ) -> Measurement:
     """Let a contender translate; raises `MeasurementError` where its process ends before its time.
 
-    home: where quartet keeps weights packed for this machine. disk: MB of the model. progress: sentences.
+    home: where quartet keeps weights packed for this machine. disk: MB of the model. progress: texts, those of the
+    rounds one by one and then all of them in batches.
     """
     rows = [row for pieces in work.sources for row in pieces]
     warm_up = _job(_longest(rows, settings.batch_size), work, settings, WARM_UP)
@@ -130,8 +131,14 @@ def measure(
         ones = _job([row for pieces in timed for row in pieces], work, settings, batch_size=1)
         contender.run(_job(ones.sources[:1], work, settings))
         firsts = [contender.run(_job([row], work, settings, 1)).seconds for row in ones.sources[:FIRST_TOKENS]]
-        rounds = [contender.run(ones) for _ in range(ROUNDS)]
-        found, seconds, memory = _in_batches(contender, rows, work, settings, progress)
+        alone = ROUNDS * len(ones.sources)
+        rounds = []
+        for number in range(1, ROUNDS + 1):
+            rounds.append(contender.run(ones))
+            progress(number * len(ones.sources), alone + len(rows))
+        found, seconds, memory = _in_batches(
+            contender, rows, work, settings, lambda done, total: progress(alone + done, alone + total)
+        )
     single = statistics.median(run.seconds for run in rounds)
     made = iter(found)
     hypotheses = tuple(

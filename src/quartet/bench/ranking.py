@@ -19,7 +19,7 @@ from quartet.bench.rows import Choice, Ranking, Row, Text
 from quartet.bench.worker import installed, peer_of
 from quartet.checkpoint import open_checkpoint
 from quartet.errors import LanguageError, MeasurementError, OptionError, QuartetError
-from quartet.progress import Progress, silent
+from quartet.progress import Progress, Told, untold
 from quartet.runtime.plan import Planner
 from quartet.spec import MANIFEST_NAME, Manifest
 
@@ -32,7 +32,7 @@ BESIDES_OTHERS = 350e6
 log = logging.getLogger("quartet")
 
 Ready = Callable[[str, str | None], Path]  # the folder of a model at a precision, converted where it is not yet
-Bar = Callable[[str], AbstractContextManager[Progress]]  # with a description
+Bar = Callable[[], AbstractContextManager[Told]]
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,19 @@ class Candidate:
 
 
 @dataclass(frozen=True)
+class _Task:
+    """A row to be."""
+
+    candidate: Candidate
+    planner: Planner  # shared by all that plays the model
+    test_set: TestSet
+    key: str  # in the cache
+
+
+@dataclass(frozen=True)
 class _Measured:
     candidate: Candidate
+    test_set: TestSet
     found: Measurement
     judged: Judged
 
@@ -59,9 +70,8 @@ def _ready(name: str, precision: str | None) -> Path:
     return models.ready(name, precision)
 
 
-def _no_bar(description: str) -> AbstractContextManager[Progress]:
-    del description
-    return nullcontext(silent)
+def _no_bar() -> AbstractContextManager[Told]:
+    return nullcontext(untold)
 
 
 def rank(
@@ -79,26 +89,24 @@ def rank(
     """Measure what was not measured before, and compare.
 
     names: models as `models.resolve` knows them. peers: kinds of `peers/`. ready, bar: how models are converted, and
-    how progress is shown. What cannot be measured is left out with a line that says why.
+    how progress is shown. What cannot be measured is left out with a line that says why. Everything is converted
+    before anything is measured, so that the bar is about measuring alone.
     Raises `ModelNotFoundError` and `OptionError` before anything is measured, and `MeasurementError` where nothing
     could be.
     """
     skipped: list[str] = []
+    texts = tuple(map(_text, test_sets))  # without sacrebleu this is the end
     for name in names:
         models.resolve(name)
     kinds = list(_installed(peers, skipped))
+    tasks = list(_tasks(names, precisions, kinds, test_sets, settings, ready, skipped))
     measured: dict[str, list[_Measured]] = {_pair(test_set): [] for test_set in test_sets}
-    for name in names:
-        try:
-            planner, candidates = _candidates(name, precisions, kinds, ready, skipped)
-        except QuartetError as error:
-            skipped.append(f"{name}: {error}")
-            continue
-        for test_set in test_sets:
-            measured[_pair(test_set)] += _measure_all(candidates, planner, test_set, settings, bar, skipped)
-    for line in skipped:
+    for one in _measure_all(tasks, settings, bar, skipped):
+        measured[_pair(one.test_set)].append(one)
+    nothing = not any(measured.values())
+    for line in skipped[1:] if nothing else skipped:
         log.warning("left out: %s", line)
-    if not any(measured.values()):
+    if nothing:
         raise MeasurementError(f"nothing could be ranked: {skipped[0] if skipped else 'no models are named'}")
     rows: list[Row] = []
     choices: list[Choice] = []
@@ -107,7 +115,6 @@ def rank(
         of_pair = list(_rows(found, test_set, comet))
         rows += of_pair
         choices.append(choose(_pair(test_set), of_pair, [one.judged for one in found], limits))
-    texts = tuple(_text(test_set) for test_set in test_sets)
     return Ranking(machine.describe(), settings, texts, tuple(rows), tuple(choices), tuple(skipped))
 
 
@@ -126,6 +133,33 @@ def _installed(peers: Sequence[str], skipped: list[str]) -> Iterator[str]:
             yield kind if kind.endswith(".py") else f"{kind.partition('-')[0]}-{variant}"
         else:
             skipped.append(f"{kind}: {package} is not installed (pip install {package})")
+
+
+def _tasks(
+    names: Sequence[str],
+    precisions: Sequence[str],
+    kinds: Sequence[str],
+    test_sets: Sequence[TestSet],
+    settings: Settings,
+    ready: Ready,
+    skipped: list[str],
+) -> Iterator[_Task]:
+    """All that is to be measured, converted."""
+    for name in names:
+        try:
+            planner, candidates = _candidates(name, precisions, kinds, ready, skipped)
+        except QuartetError as error:
+            skipped.append(f"{name}: {error}")
+            continue
+        for test_set in test_sets:
+            try:
+                work_of(planner, replace(test_set, sources=test_set.sources[:1]))
+            except LanguageError as error:
+                skipped.append(f"{candidates[0].model}, {_pair(test_set)}: {error}")
+                continue
+            for candidate in candidates:
+                key = cache.key_of(candidate.entry.kind, candidate.files, test_set, settings)
+                yield _Task(candidate, planner, test_set, key)
 
 
 def _candidates(
@@ -199,35 +233,53 @@ def _is_too_large(what: str, estimate: float | None, skipped: list[str]) -> bool
 # ---- measuring ------------------------------------------------------------------------------------------------------
 
 
-def _measure_all(
-    candidates: Sequence[Candidate],
-    planner: Planner,
-    test_set: TestSet,
-    settings: Settings,
-    bar: Bar,
-    skipped: list[str],
-) -> Iterator[_Measured]:
-    try:
-        works = {speaks: work_of(planner, test_set, speaks) for speaks in (False, True)}
-    except LanguageError as error:
-        skipped.append(f"{candidates[0].model}, {_pair(test_set)}: {error}")
-        return
-    for candidate in candidates:
-        key = cache.key_of(candidate.entry.kind, candidate.files, test_set, settings)
-        found = cache.load(key)
+def _measure_all(tasks: Sequence[_Task], settings: Settings, bar: Bar, skipped: list[str]) -> Iterator[_Measured]:
+    """What was measured before, then all the rest with a bar over it.
+
+    A larger model takes more time, about in proportion to its bytes: these are its share of the bar.
+    """
+    new: list[_Task] = []
+    for task in tasks:
+        found = cache.load(task.key)
         if found is None:
-            if _is_too_large(candidate.entry.name, candidate.memory, skipped):
-                continue
-            try:
-                with bar(f"{candidate.entry.name}, {_pair(test_set)}") as progress:
-                    work = works[peer_of(candidate.entry.kind)[0].SPEAKS == "text"]
-                    home = models.cache_folder()
-                    found = measure(candidate.entry, work, settings, home, candidate.disk, progress)
-            except MeasurementError as error:
-                skipped.append(str(error))
-                continue
-            cache.store(key, found)
-        yield _Measured(candidate, found, judge(found.hypotheses, test_set.references, test_set.target))
+            new.append(task)
+        else:
+            yield _judged(task, found)
+    if not new:
+        return
+    whole, before = sum(task.candidate.disk for task in new), 0.0
+    with bar() as tell:
+        for number, task in enumerate(new, 1):
+            what = f"{number} of {len(new)}: {task.candidate.entry.name}, {_pair(task.test_set)}"
+            tell(what, before / whole)
+            found = _measured(task, settings, _within(tell, what, before / whole, task.candidate.disk / whole), skipped)
+            before += task.candidate.disk
+            if found is not None:
+                yield _judged(task, found)
+
+
+def _within(tell: Told, what: str, start: float, share: float) -> Progress:
+    """Progress of one row as a share of the whole."""
+    return lambda done, total: tell(what, start + share * done / total)
+
+
+def _measured(task: _Task, settings: Settings, progress: Progress, skipped: list[str]) -> Measurement | None:
+    candidate = task.candidate
+    if _is_too_large(candidate.entry.name, candidate.memory, skipped):
+        return None
+    work = work_of(task.planner, task.test_set, peer_of(candidate.entry.kind)[0].SPEAKS == "text")
+    try:
+        found = measure(candidate.entry, work, settings, models.cache_folder(), candidate.disk, progress)
+    except MeasurementError as error:
+        skipped.append(str(error))
+        return None
+    cache.store(task.key, found)
+    return found
+
+
+def _judged(task: _Task, found: Measurement) -> _Measured:
+    judged = judge(found.hypotheses, task.test_set.references, task.test_set.target)
+    return _Measured(task.candidate, task.test_set, found, judged)
 
 
 # ---- comparing ------------------------------------------------------------------------------------------------------

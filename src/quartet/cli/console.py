@@ -2,13 +2,22 @@
 
 import contextlib
 import logging
+import math
 from collections.abc import Iterator
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from quartet.progress import Progress as Report
-from quartet.progress import silent
+from quartet.progress import Told, silent, untold
 
 
 def show_notices() -> None:
@@ -44,3 +53,19 @@ def progress_bar(description: str, unit: str) -> Iterator[Report]:
     finally:
         if bars.live.is_started:
             bars.stop()
+
+
+@contextlib.contextmanager
+def bar_of_steps() -> Iterator[Told]:
+    """A bar over something long in many steps: what is done now, and the time left of the whole at the pace so far.
+
+    None where stderr is no terminal.
+    """
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield untold
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, speed_estimate_period=math.inf) as bars:
+        task = bars.add_task("", total=1.0)
+        yield lambda what, share: bars.update(task, description=what, completed=share)

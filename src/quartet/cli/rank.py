@@ -16,7 +16,7 @@ from quartet.bench.plots import PLOTS, save_png
 from quartet.bench.published import published, rows_of
 from quartet.bench.ranking import rank as rank_all
 from quartet.bench.rows import Ranking, of_pair
-from quartet.cli.console import progress_bar
+from quartet.cli.console import bar_of_steps
 from quartet.cli.convert import ready_by_name
 from quartet.cli.output import aligned
 from quartet.errors import OptionError, OutputError
@@ -32,7 +32,8 @@ def rank(args: argparse.Namespace) -> None:
     if args.published:
         _print_published(args)
         return
-    args.pair = args.pair or ["en-fr"]
+    models = list(dict.fromkeys(args.models or []))
+    args.pair = list(dict.fromkeys(args.pair or ["en-fr"]))
     test_sets = [open_test_set(args.data, *parse_pair(pair), args.sentences) for pair in args.pair]
     if len(args.pair) > 1 and args.data and not (len(args.data) == 1 and args.data[0].is_dir()):
         raise OptionError(f"{len(args.pair)} pairs need a folder as --data, with a file for each language")
@@ -45,7 +46,7 @@ def rank(args: argparse.Namespace) -> None:
     if args.report:
         _make_folder(args.report)
     ranking = rank_all(
-        args.models or known_models([(test_set.source, test_set.target) for test_set in test_sets]),
+        models or known_models([(test_set.source, test_set.target) for test_set in test_sets]),
         args.precision,
         args.peers,
         test_sets,
@@ -53,7 +54,7 @@ def rank(args: argparse.Namespace) -> None:
         limits,
         comet=args.comet,
         ready=ready_by_name,
-        bar=lambda description: progress_bar(description, "sentences"),
+        bar=bar_of_steps,
     )
     if args.report:
         write_report(ranking, args.report)
