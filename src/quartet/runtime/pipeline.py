@@ -282,6 +282,8 @@ class Translator:
                 results[row] = hypotheses
             done += len(rows)
             progress(done, len(sources))
+        if len(sources) > 1:  # of one text there is little, and the next one wants it
+            packing.trim()
         return results
 
     def _stream(self, plan: Plan, options: SearchOptions) -> Iterator[str]:

@@ -219,6 +219,8 @@ def _open(
     # the graphs are written with fused kernels, the optimiser finds nothing but costs time at load
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 3
+    # an arena of each session keeps the largest batch's memory for ever, plans for shapes that come once: neither pays
+    options.enable_cpu_mem_arena = options.enable_mem_pattern = False
     # spinning threads make one run faster, but would compete with the next session's: a step was twice as long
     options.add_session_config_entry("session.force_spinning_stop", "1")
     if threads is not None:
