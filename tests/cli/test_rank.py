@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from contextlib import nullcontext
@@ -12,7 +13,9 @@ from quartet.bench import cache, machine
 
 
 @pytest.fixture
-def data(tmp_path):
+def data(tmp_path, session_home):
+    """Three sentences that no test before has measured."""
+    shutil.rmtree(session_home / "rank", ignore_errors=True)
     path = tmp_path / "my.tsv"
     path.write_text("Good morning.\tBonjour.\nThank you.\tMerci.\nI am hungry.\tJ'ai faim.\n", encoding="utf-8")
     return path
