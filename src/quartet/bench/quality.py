@@ -103,7 +103,9 @@ def comet_scores(sources: Sequence[str], hypotheses: Sequence[str], references: 
     try:
         import comet  # noqa: PLC0415 - torch, and a model of 2 GB
     except ImportError:
-        raise OptionError("--comet needs the package unbabel-comet; docs/rank.md says how to install it beside NumPy 2") from None
+        raise OptionError(
+            "--comet needs the package unbabel-comet; docs/rank.md says how to install it beside NumPy 2"
+        ) from None
     model = _comet_model(comet)
     triples = zip(sources, hypotheses, references, strict=True)
     lines = [{"src": source, "mt": found, "ref": reference} for source, found, reference in triples]
