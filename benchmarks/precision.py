@@ -17,7 +17,7 @@ from sentences import add_sentence_arguments, read_sentences
 
 from quartet import Translator
 from quartet.conversion import convert_folder
-from quartet.quantize.recipes import RECIPES
+from quartet.quantize.recipes import RECIPES, QuantizationOptions
 
 TIMED = 12  # sentences of the alternating runs
 
@@ -27,11 +27,15 @@ def main() -> None:
     parser.add_argument("checkpoint", type=Path)
     add_sentence_arguments(parser, 300)
     parser.add_argument("--precisions", nargs="+", default=list(RECIPES), choices=list(RECIPES))
+    parser.add_argument("--methods", nargs="*", default=[], help="rows more: INT4 with the tied matrix at 4 bits too")
     parser.add_argument("--threads", type=int)
     args = parser.parse_args()
     sources, references = read_sentences(args)
     with tempfile.TemporaryDirectory(prefix="quartet-") as work:
-        folders = {precision: converted(args.checkpoint, Path(work), precision) for precision in args.precisions}
+        recipes = {precision: (precision, QuantizationOptions()) for precision in args.precisions}
+        all_4_bits = {m: QuantizationOptions(embedding_bits=4, method=m) for m in args.methods}
+        recipes |= {f"int4, all 4 bits, {method}": ("int4", options) for method, options in all_4_bits.items()}
+        folders = {name: converted(args.checkpoint, Path(work) / name, *recipe) for name, recipe in recipes.items()}
         models = {precision: Translator(folder, threads=args.threads) for precision, folder in folders.items()}
         seconds = alternating(models, sources[:TIMED], args)
         rows = []
@@ -55,9 +59,9 @@ def cells(row: dict, first: dict) -> list[str]:
     return [row["precision"], f"{row['megabytes']:.0f} MB", *quality, f"{first['seconds'] / row['seconds']:.2f}×"]
 
 
-def converted(checkpoint: Path, work: Path, precision: str) -> Path:
-    convert_folder(checkpoint, work / precision, precision=precision)
-    return work / precision
+def converted(checkpoint: Path, folder: Path, precision: str, options: QuantizationOptions) -> Path:
+    convert_folder(checkpoint, folder, precision=precision, options=options)
+    return folder
 
 
 def alternating(models: dict[str, Translator], texts: list[str], args: argparse.Namespace) -> dict[str, float]:
