@@ -104,7 +104,7 @@ def comet_scores(sources: Sequence[str], hypotheses: Sequence[str], references: 
         import comet  # noqa: PLC0415 - torch, and a model of 2 GB
     except ImportError:
         raise OptionError(
-            "--comet needs the package unbabel-comet; docs/rank.md says how to install it beside NumPy 2"
+            "--comet needs a package: pip install unbabel-comet 'setuptools<81', then pip install 'numpy>=2'"
         ) from None
     model = _comet_model(comet)
     triples = zip(sources, hypotheses, references, strict=True)
