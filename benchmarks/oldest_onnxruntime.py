@@ -119,7 +119,8 @@ def make_models(work: Path) -> list[Path]:
             if manifest.tokenizer:
                 words = SAID.split()
                 tokenizer = load_tokenizer(folder, manifest.tokenizer)
-                english, french = (language.token_id for language in manifest.languages)
+                ids = {language.code: language.token_id for language in manifest.languages}
+                english, french = ids["eng_Latn"], ids["fra_Latn"]
                 rows = [[english, *tokenizer.encode(" ".join(words[:n])), 2] for n in (2, 4, 9)]
                 prompt = [2, french]
             else:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import tiny
+from demo_model import ENGLISH, FRENCH, GERMAN
 from fidelity import differences
 from quartet import Translator
 from quartet.conversion import convert_folder
@@ -38,9 +39,9 @@ def compare(translator, model, rows, prefix, forced_bos):
 
 def test_demo(demo_checkpoint):
     with Translator("demo", precision="fp32") as translator:
-        source, target = (language.token_id for language in translator.manifest.languages)
-        rows = [[source, *translator.tokenizer.encode(text), 2] for text in DEMO_TEXTS]
-        compare(translator, reference.load(demo_checkpoint), rows, [2, target], target)
+        rows = [[ENGLISH, *translator.tokenizer.encode(text), 2] for text in DEMO_TEXTS]
+        for target in FRENCH, GERMAN:
+            compare(translator, reference.load(demo_checkpoint), rows, [2, target], target)
 
 
 def test_opus_mt(opus_mt, shared):
