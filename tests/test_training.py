@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import json
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -84,6 +85,21 @@ def test_what_is_held_out_shares_nothing_with_the_training(prepared: Path) -> No
     assert not kept & {text for group in test + validation for texts in group.values() for text in texts}
     assert "What I see here is this." not in kept  # its only translation is one of a held-out sentence
     assert "Voici deux chats." in kept
+
+
+def test_the_training_computes_what_the_model_does() -> None:
+    import torch
+
+    demo = runpy.run_path(str(SCRIPT))
+    torch.manual_seed(0)
+    model = demo["new_model"](demo["Size"](32, 2, 64, 2, 2), 0.1, 100).eval()
+    source = torch.tensor([[9, 20, 21, 22, 2], [9, 30, 2, 1, 1]])
+    target = torch.tensor([[2, 8, 40, 41], [2, 8, 50, 1]])
+    with torch.no_grad():
+        expected = model(source, (source != 1).long(), target, (target != 1).long()).logits
+        found = demo["logits_of"](model, source, target)
+    said = target != 1
+    torch.testing.assert_close(found[said], expected[said])
 
 
 def test_from_pairs_to_a_checkpoint(prepared: Path, tmp_path: Path) -> None:
