@@ -42,6 +42,9 @@ def past_name(layer: int, part: Part, what: KeyOrValue) -> str:
     return f"past_key_values.{layer}.{part}.{what}"
 
 
+PAST_LENGTH = "past_length"  # input of a decoder whose own cache is written in place (`graph.in_place`)
+
+
 def query_name(layer: int) -> str:
     """Name of the decoder's output with a layer's queries of cross-attention, e.g. `queries.3.encoder`."""
     return f"queries.{layer}.encoder"

@@ -6,7 +6,7 @@ import pytest
 from quartet.checkpoint.tensors import TensorEntry
 from quartet.graph.builder import Builder
 from quartet.graph.layers import linear
-from quartet.graph.row_products import write_row_products
+from quartet.graph.machine import write_for_this_machine
 from quartet.graph.writer import write
 from quartet.quantize.numerics import Scheme, in_7_bits
 from quartet.quantize.recipes import Recipe
@@ -26,7 +26,7 @@ def product_of(tmp_path, matrix, scheme):
     (tmp_path / "stored").mkdir()
     (tmp_path / "rows").mkdir()
     write(b, {"linear.weight": entry}, tmp_path / "stored", lambda _: None)
-    write_row_products(tmp_path / "stored", "product", tmp_path / "rows")
+    write_for_this_machine(tmp_path / "stored", "product", tmp_path / "rows", row_products=True)
     return [ort.InferenceSession(tmp_path / folder / "product.onnx") for folder in ("stored", "rows")]
 
 

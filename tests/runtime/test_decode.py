@@ -21,7 +21,7 @@ def rows_of(cache):
 @given(st.data())
 def test_any_rows_one_after_the_other(data):
     """Kept, repeated, reordered: what a list would give, several times in a row."""
-    state, expected = DecoderState(None, {}, cache_of(5)), list(range(5))
+    state, expected = DecoderState(None, {}, cache_of(5), length=3), list(range(5))
     for _ in range(3):
         chosen = data.draw(st.lists(st.integers(0, len(expected) - 1), min_size=1, max_size=8))
         select_rows(state, np.array(chosen))

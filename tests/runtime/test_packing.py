@@ -9,7 +9,7 @@ import pytest
 import tiny
 from quartet import models
 from quartet.conversion import convert_folder
-from quartet.runtime import packing
+from quartet.runtime import decode, packing
 from quartet.runtime.decode import decode_one_token, encode, read_scores
 from quartet.runtime.sessions import MANY_ROWS, open_sessions
 from quartet.spec import Manifest
@@ -194,3 +194,14 @@ def test_packed_weights_that_give_other_results_are_not_used(quartet, tmp_path, 
     (folder,) = packed(tmp_path)
     assert [path.name for path in folder.iterdir()] == ["unusable"]
     assert np.array_equal(logits(quartet), first)
+
+
+def test_large_logits_are_read_in_parts(quartet, monkeypatch):
+    model = open_sessions(quartet, 1).for_rows(MANY_ROWS)
+    sources = [[5, 6, 7, 2 + row % 3] for row in range(11)]
+    pre_logits = decode_one_token(model, encode(model, sources), np.full(11, 2))
+    whole = read_scores(model, pre_logits)
+    monkeypatch.setattr(decode, "LOGITS_BYTES", 3 * 4 * model.head_size)
+    parts = read_scores(model, pre_logits)
+    for name in ("logits", "top_ids", "floor", "log_sum_exp"):
+        assert np.array_equal(getattr(parts, name), getattr(whole, name))

@@ -86,3 +86,17 @@ def test_best_equals_a_full_stable_sort_in_its_scores(scores, count):
     assert np.array_equal(values, -np.sort(-scores, axis=1)[:, :count])
     assert np.array_equal(np.take_along_axis(scores, places, axis=1), values)
     assert all(len(set(row)) == count for row in places.tolist())
+
+
+@given(st.data())
+def test_beams_are_placed_with_the_fewest_copies(data):
+    """The past of each new beam is its parent's; a slot whose beam goes on keeps its past."""
+    k = data.draw(st.integers(1, 5))
+    slots = np.array([data.draw(st.permutations(range(k))) for _ in range(3)])
+    parents = np.array([data.draw(st.lists(st.integers(0, k - 1), min_size=k, max_size=k)) for _ in range(3)])
+    placed, origins = search.place_beams(slots, parents)
+    for b in range(3):
+        assert sorted(placed[b]) == list(range(k))
+        assert [origins[b][slot] for slot in placed[b]] == [slots[b][parent] for parent in parents[b]]
+        moved = sum(origin != slot for slot, origin in enumerate(origins[b]))
+        assert moved == k - len(set(parents[b].tolist()))

@@ -18,21 +18,19 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quartet.graph.builder import MICROSOFT
-from quartet.graph.writer import ALIGNMENT, data_name
+from quartet.graph.writer import ALIGNMENT
 from quartet.quantize.numerics import Blocks, Floats, Scheme, dequantize, in_7_bits
 
 SLICE_WEIGHTS = 1 << 22  # of a matrix, converted at once
 
 
-def write_row_products(folder: Path, file: str, out: Path) -> None:
-    """Write the graph `file` of `folder` to `out`, rewritten, with a data file of its own."""
-    model = ir.load(folder / f"{file}.onnx")
-    with (out / data_name(file)).open("wb") as data:
-        rewriting = _Rewriting(model.graph, data)
-        for node in [node for node in model.graph if node.op_type == "MatMulNBits"]:
+def replace_products(graph: ir.Graph, data: Path) -> None:
+    """Rewrite the graph, and write all its weights to the file `data`, which is to lie beside it."""
+    with data.open("wb") as out:
+        rewriting = _Rewriting(graph, out)
+        for node in [node for node in graph if node.op_type == "MatMulNBits"]:
             rewriting.replace(node)
         rewriting.copy_the_rest()
-    ir.save(model, out / f"{file}.onnx")
 
 
 class _Rewriting:

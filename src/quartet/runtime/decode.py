@@ -1,20 +1,24 @@
 """The calls of the loop: encode a batch, decode tokens, read the logits. The cache stays inside ONNX Runtime.
 
-Shapes: b rows, s source length, p decoded so far, t tokens fed at once, d width, h heads, k head size, v vocabulary.
+Shapes: b rows, s source length, p decoded so far, c tokens that a cache has room for, t tokens fed at once, d width,
+h heads, k head size, v vocabulary.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from onnxruntime import OrtValue
+from onnxruntime import InferenceSession, OrtValue
 
 from quartet.runtime import packing
 from quartet.runtime.matrix import MatrixRows
 from quartet.runtime.scores import Floats, Ids, Scores
 from quartet.runtime.sessions import Sessions
-from quartet.spec import KEY_AND_VALUE, past_name, present_name
+from quartet.spec import KEY_AND_VALUE, PAST_LENGTH, past_name, present_name
 
+BESTS = ("top_scores", "top_ids", "log_sum_exp")  # outputs of the head
+LOGITS_BYTES = 16 << 20  # of the head at once: what is larger comes from the system at every step, page by page (glibc)
+SMALLEST_ROOM = 32  # tokens of a cache that is written in place; it doubles when they are used up
 RESCORED = 14  # of the best tokens by the coarse plane, and twice as many more as the search asks for
 
 
@@ -27,7 +31,8 @@ class DecoderState:
 
     encoder_mask: OrtValue | None  # int64 [sources, s]; None where sources are never padded
     encoder_cache: dict[str, OrtValue]  # past_key_values.{i}.encoder.*: [sources, h, s, k]
-    past: dict[str, OrtValue]  # past_key_values.{i}.decoder.*: [b, h, p, k]
+    past: dict[str, OrtValue]  # past_key_values.{i}.decoder.*: [b, h, p, k], or [b, h, c, k] where written in place
+    length: int = 0  # p
     shared: bool = False  # whether others read `encoder_cache` too
 
 
@@ -118,14 +123,55 @@ def decode_tokens(model: Sessions, state: DecoderState, tokens: Ids, more: Seque
         "input_ids": OrtValue.ortvalue_from_numpy(input_ids),
         "embed_matrix": OrtValue.ortvalue_from_numpy(embed(model, input_ids)),
         **state.encoder_cache,
-        **state.past,
     }
     if state.encoder_mask is not None:
         inputs["encoder_attention_mask"] = state.encoder_mask
-    present = [name.replace("past_key_values", "present", 1) for name in state.past]
-    found = model.decoder.run_with_ort_values([*present, "pre_logits", *more], inputs)
-    state.past = dict(zip(state.past, found, strict=False))
-    return tuple(found[len(present) :])
+    run = _run_in_place if model.cache_in_place else _run
+    found = run(model.decoder, state, inputs, ["pre_logits", *more], tokens.shape[1])
+    state.length += tokens.shape[1]
+    return tuple(found)
+
+
+def _run(
+    decoder: InferenceSession, state: DecoderState, inputs: dict[str, OrtValue], wanted: list[str], _: int
+) -> list[OrtValue]:
+    """Outputs of a decoder that returns a longer past."""
+    grown: list[OrtValue] = decoder.run_with_ort_values([*map(_present, state.past), *wanted], inputs | state.past)
+    found = grown[len(state.past) :]
+    state.past = dict(zip(state.past, grown, strict=False))
+    return found
+
+
+def _run_in_place(
+    decoder: InferenceSession, state: DecoderState, inputs: dict[str, OrtValue], wanted: list[str], count: int
+) -> list[OrtValue]:
+    """Outputs of a decoder that writes `count` more tokens into the past, which has to have room for them."""
+    room = next(iter(state.past.values())).shape()[2]
+    if state.length + count > room:
+        room = max(SMALLEST_ROOM, 2 * room, state.length + count)
+        for name, value in state.past.items():  # one after the other: of a single one there are two at a time
+            state.past[name] = _with_room(value, state.length, room)
+    inputs[PAST_LENGTH] = OrtValue.ortvalue_from_numpy(np.array([state.length], np.int64))
+    binding = decoder.io_binding()
+    for name, value in (inputs | state.past).items():
+        binding.bind_ortvalue_input(name, value)
+    for name, value in state.past.items():
+        binding.bind_ortvalue_output(_present(name), value)
+    for name in wanted:
+        binding.bind_output(name)
+    decoder.run_with_iobinding(binding)
+    return list(binding.get_outputs())[len(state.past) :]
+
+
+def _present(past: str) -> str:
+    return past.replace("past_key_values", "present", 1)
+
+
+def _with_room(value: OrtValue, length: int, room: int) -> OrtValue:
+    rows, heads, _, size = value.shape()
+    larger = np.empty((rows, heads, room, size), np.float32)
+    larger[:, :, :length] = value.numpy()[:, :, :length]
+    return OrtValue.ortvalue_from_numpy(larger)
 
 
 def last_of(pre_logits: OrtValue) -> OrtValue:
@@ -139,14 +185,34 @@ def read_scores(model: Sessions, pre_logits: OrtValue, count: int = 1) -> Scores
 
     `count`: how many of the best tokens have to be right, where the head is quantised in two planes.
     """
-    outputs = ["logits", "top_scores", "top_ids", "log_sum_exp"]
-    found = model.lm_head.run_with_ort_values(outputs, {"pre_logits": pre_logits})
-    logits, top_scores, top_ids, log_sum_exp = (value.numpy()[:, 0] for value in found)
+    rows, vocabulary = pre_logits.shape()[0], model.head_size
+    at_once = max(1, LOGITS_BYTES // (4 * vocabulary))
+    if rows <= at_once:
+        names = ["logits", *BESTS]
+        found = model.lm_head.run_with_ort_values(names, {"pre_logits": pre_logits})
+        logits, *bests = (value.numpy()[:, 0] for value in found)
+    else:
+        logits = np.empty((rows, vocabulary), np.float32)
+        parts = [_read_part(model, pre_logits, logits, start, at_once) for start in range(0, rows, at_once)]
+        bests = [np.concatenate(part) for part in zip(*parts, strict=True)]
+    top_scores, top_ids, log_sum_exp = bests
     scores = Scores(logits, top_ids, top_scores[:, -1], log_sum_exp)
     if model.candidates is not None:
         ids = top_ids[:, : RESCORED + 2 * count]
         scores.correct(ids, rescored(pre_logits.numpy()[:, 0], model.candidates, model.whole_ids(ids)))
     return scores
+
+
+def _read_part(model: Sessions, pre_logits: OrtValue, logits: Floats, start: int, count: int) -> list[Floats | Ids]:
+    """Write the logits of some rows into `logits` [b, v]; returns what else the head gives for them."""
+    binding = model.lm_head.io_binding()
+    part = slice(start, start + count)
+    binding.bind_ortvalue_input("pre_logits", OrtValue.ortvalue_from_numpy(pre_logits.numpy()[part]))
+    binding.bind_ortvalue_output("logits", OrtValue.ortvalue_from_numpy(logits[part, None]))
+    for name in BESTS:
+        binding.bind_output(name)
+    model.lm_head.run_with_iobinding(binding)
+    return [value.numpy()[:, 0] for value in binding.get_outputs()[1:]]
 
 
 def rescored(pre_logits: Floats, matrix: MatrixRows, ids: Ids) -> Floats:
@@ -159,27 +225,33 @@ def rescored(pre_logits: Floats, matrix: MatrixRows, ids: Ids) -> Floats:
     return logits
 
 
-def select_rows(state: DecoderState, rows: Ids) -> None:
-    """Keep, repeat or reorder rows [r] of the decoder's own cache. Each source has as many, one after the other."""
-    state.past = _selected(state.past, rows)
+def select_rows(state: DecoderState, rows: Ids, first: int = 0) -> None:
+    """Keep, repeat or reorder rows [r] of the decoder's own cache. Each source has as many, one after the other.
+
+    first: so many tokens are the same in each row and the one that takes its place, and need not be moved.
+    """
+    state.past = _selected(state.past, rows, slice(first, state.length))
 
 
 def select_sources(state: DecoderState, sources: Ids) -> None:
     """Keep some of the sources."""
-    state.encoder_cache = _selected(state.encoder_cache, sources, in_place=not state.shared)
+    state.encoder_cache = _selected(state.encoder_cache, sources, slice(None), in_place=not state.shared)
     state.shared = False
     if state.encoder_mask is not None:
-        state.encoder_mask = _taken(state.encoder_mask, sources)
+        state.encoder_mask = rows_of(state.encoder_mask, sources)
 
 
-def _selected(cache: dict[str, OrtValue], rows: Ids, in_place: bool = True) -> dict[str, OrtValue]:
-    """Rows of a cache. In place only what moves is copied: of beams, and where rows have left, that is a part."""
+def _selected(cache: dict[str, OrtValue], rows: Ids, tokens: slice, in_place: bool = True) -> dict[str, OrtValue]:
+    """Rows of a cache, which differ in these tokens.
+
+    In place only what moves is copied: of beams, and where rows have left, that is a part.
+    """
     cached = next(iter(cache.values())).shape()[0]
     moved = np.flatnonzero(rows != np.arange(len(rows)))
     if not in_place or len(rows) > cached:
-        return {name: _taken(value, rows) for name, value in cache.items()}
+        return {name: rows_of(value, rows) for name, value in cache.items()}
     for value in cache.values():
-        values = value.numpy()
+        values = value.numpy()[:, :, tokens]
         values[moved] = values[rows[moved]]
     return cache if len(rows) == cached else {name: _first(value, len(rows)) for name, value in cache.items()}
 
@@ -190,5 +262,6 @@ def _first(value: OrtValue, rows: int) -> OrtValue:
     return part
 
 
-def _taken(value: OrtValue, rows: Ids) -> OrtValue:
+def rows_of(value: OrtValue, rows: Ids) -> OrtValue:
+    """Some rows of an array, as a new one."""
     return OrtValue.ortvalue_from_numpy(value.numpy()[rows])

@@ -19,6 +19,7 @@ from quartet.runtime.decode import (
     encode,
     last_of,
     read_scores,
+    rows_of,
     select_rows,
     select_sources,
 )
@@ -260,22 +261,46 @@ def beam_search(search_: Search, state: DecoderState, pre_logits: OrtValue, beam
     rows = np.arange(len(prefix))
     beams = search.start_beams(prefix, beam_size)
     select_rows(state, np.repeat(rows, beam_size))
-    pre_logits = OrtValue.ortvalue_from_numpy(np.repeat(pre_logits.numpy(), beam_size, axis=0))
+    pre_logits = rows_of(pre_logits, np.repeat(rows, beam_size))
+    slots = np.broadcast_to(np.arange(beam_size), (len(rows), beam_size))  # whose row of the decoder each beam has
     results: list[list[Hypothesis]] = [[] for _ in rows]
     while len(rows):
         next_tokens = _beam_candidates(search_, pre_logits, beams, rows)
+        past = _in_slots(beams.tokens, slots)
         chosen = _beam_step(search_, beams, next_tokens, rows)
         for i in np.flatnonzero(~beams.open):
             results[rows[i]] = beams.finished[i]
         kept, sources = _unfinished(~beams.open, search_.rows_per_source)
         if 0 < len(kept) < len(rows):
             select_sources(state, sources)
+        slots, origins = search.place_beams(slots[kept], chosen.parents[kept])
+        stayed = np.array_equal(kept, np.arange(len(rows)))
         rows, beams = rows[kept], search.take_sources(beams, kept)
         if len(rows):
-            places = kept[:, None] * beam_size + chosen.parents[kept]
-            select_rows(state, places.reshape(-1))
-            pre_logits = decode_one_token(search_.model, state, beams.tokens[:, :, -1].reshape(-1))
+            select_rows(state, _flat(kept, origins), _tokens_alike(past, origins) if stayed else 0)
+            tokens = _in_slots(beams.tokens[:, :, -1], slots)
+            pre_logits = decode_one_token(search_.model, state, tokens.reshape(-1))
+            pre_logits = rows_of(pre_logits, _flat(np.arange(len(rows)), slots))
     return results
+
+
+def _in_slots(beams: Ids, slots: Ids) -> Ids:
+    """What belongs to beams [b, k, ..], in the order of the decoder's rows."""
+    found = np.empty_like(beams)
+    found[np.arange(len(slots))[:, None], slots] = beams
+    return found
+
+
+def _flat(sources: Ids, slots: Ids) -> Ids:
+    """Rows of the decoder [b * k], of these sources [b] and slots [b, k]."""
+    rows: Ids = sources[:, None] * slots.shape[1] + slots
+    return rows.reshape(-1)
+
+
+def _tokens_alike(history: Ids, parents: Ids) -> int:
+    """How many tokens at the beginning of every row [b, k, t] are those of the one that takes its place [b, k]."""
+    differs = history != np.take_along_axis(history, parents[:, :, None], axis=1)
+    return int(np.append(differs.any(axis=(0, 1)), True).argmax())
 
 
 def _beam_step(search_: Search, beams: search.Beams, next_tokens: Candidates, rows: Ids) -> search.Continuations:

@@ -23,11 +23,11 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from quartet import models
-from quartet.spec import Manifest
+from quartet.spec import DECODER, Manifest
 
 log = logging.getLogger("quartet")
 
-LAYOUT = 2  # of this cache; to be raised where its contents change
+LAYOUT = 3  # of this cache; to be raised where its contents change
 SMALLEST = 32 << 20  # bytes of weights below which packing costs nothing worth keeping
 MADV_DONTNEED = 4
 
@@ -69,7 +69,7 @@ def pack(folder: Path, packed: Path, files: Mapping[str, Products], load: Load) 
                 staging.mkdir()
                 expected = []
                 for file, products in files.items():
-                    source = folder if products == "blocks" else _with_row_products(folder, file, Path(work))
+                    source = _rewritten(folder, file, products, Path(work))
                     expected.append(_probe(load(source, file, _saving(staging, file))))
                 found = (_probe(load(staging, file, as_it_is)) for file in files)
                 if not all(map(_same, expected, found)):
@@ -84,10 +84,13 @@ def pack(folder: Path, packed: Path, files: Mapping[str, Products], load: Load) 
     return packed.is_dir() and not (packed / UNUSABLE).exists()
 
 
-def _with_row_products(folder: Path, file: str, out: Path) -> Path:
-    from quartet.graph.row_products import write_row_products  # noqa: PLC0415 - onnx_ir is slow to import
+def _rewritten(folder: Path, file: str, products: Products, out: Path) -> Path:
+    """The folder with the graph as our own runtime wants it, before it is packed."""
+    if products == "blocks" and file != DECODER:
+        return folder
+    from quartet.graph.machine import write_for_this_machine  # noqa: PLC0415 - onnx_ir is slow to import
 
-    write_row_products(folder, file, out)
+    write_for_this_machine(folder, file, out, row_products=products == "rows")
     return out
 
 

@@ -112,6 +112,25 @@ def beam_step(
     return chosen
 
 
+def place_beams(slots: Ids, parents: Ids) -> tuple[Ids, Ids]:
+    """Where each beam's past is to lie, so that as few as possible have to be copied; all arrays [b, k].
+
+    slots: where the past of each old beam lies, among the k of its source; parents: which old beam each new one
+    continues. Returns the slot of each new beam, and for each slot the one whose past it is to have. The first child
+    of a beam stays where that is; others take the places of beams that nothing continues.
+    """
+    k = parents.shape[1]
+    wanted = np.take_along_axis(slots, parents, axis=1)
+    again = ((parents[:, :, None] == parents[:, None, :]) & np.tri(k, k=-1, dtype=bool)).any(axis=2)
+    goes_on = np.zeros(slots.shape, bool)
+    np.put_along_axis(goes_on, wanted, True, axis=1)
+    free = np.argsort(goes_on, axis=1, kind="stable")  # those that do not go on come first
+    placed = np.where(again, np.take_along_axis(free, np.cumsum(again, axis=1) - again, axis=1), wanted)
+    origins = np.empty_like(slots)
+    np.put_along_axis(origins, placed, wanted, axis=1)
+    return placed, origins
+
+
 def _finish(finished: list[Hypothesis], tokens: Ids, score: float, eos: int, limit: int) -> None:
     """Insert a hypothesis behind those at least as good; drop the worst beyond `limit`."""
     kept = tokens[:-1] if tokens[-1] == eos else tokens

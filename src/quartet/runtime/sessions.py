@@ -14,7 +14,17 @@ from quartet.errors import ManifestError, OptionError
 from quartet.runtime import packing
 from quartet.runtime.matrix import Ids, MatrixRows
 from quartet.runtime.scores import Floats
-from quartet.spec import CACHE_INITIALIZER, DECODER, ENCODER, LM_HEAD, MANIFEST_NAME, Language, Manifest, file_entry
+from quartet.spec import (
+    CACHE_INITIALIZER,
+    DECODER,
+    ENCODER,
+    LM_HEAD,
+    MANIFEST_NAME,
+    PAST_LENGTH,
+    Language,
+    Manifest,
+    file_entry,
+)
 from quartet.vocabulary.head import load_rows, selected_head
 
 ONE_TOKEN_FORMATS = ("1.0", "1.1")  # whose decoders take one token at a time
@@ -45,6 +55,16 @@ class Sessions:
     many_lm_head: ForManyRows
     rows: Ids | None = None  # of the whole head, those that `lm_head` has, ascending; None: all of them
     for_few_rows: "Sessions | None" = None  # the same model, where this one is for many
+
+    @cached_property
+    def cache_in_place(self) -> bool:
+        """Whether the decoder writes into its own cache (`graph.in_place`), or returns another one."""
+        return any(value.name == PAST_LENGTH for value in self.decoder.get_inputs())
+
+    @property
+    def head_size(self) -> int:
+        """How many tokens the head scores."""
+        return self.manifest.shapes.vocab_size if self.rows is None else len(self.rows)
 
     def whole_ids(self, ids: Ids) -> Ids:
         """The model's ids of tokens that the head numbers by its own rows."""
