@@ -7,8 +7,10 @@ The recording is English read by espeak-ng (`speech.py`). Every run is a process
 own, contenders take turns. Times are from the call to the last segment, after loading: by the clock, and of all threads
 on the CPU, which other work on the machine disturbs less. The peak is the largest resident set (VmHWM), everything
 included. Language given, timestamps, beam 5, no voice detection, no fallback, no text of the window before.
-FOLDER is made by `ct2-transformers-converter`. With `--length` quartet alone hears the same few sentences followed
-by faint noise, 2 minutes and 2 hours in all, with voice detection: memory must not grow with the length.
+FOLDER is made by `ct2-transformers-converter`. `--checkpoint` adds rows of transformers (float32) and whisper.cpp
+(pywhispercpp, float16) with the weights of that Hugging Face folder. With `--length` quartet alone hears the same few
+sentences followed by faint noise, 2 minutes and 2 hours in all, with voice detection: memory must not grow with the
+length.
 """
 
 import argparse
@@ -17,13 +19,15 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from report import last_line, table
 
 from quartet.models import ready
-from quartet.speech.audio import RATE, Samples
+from quartet.speech.audio import RATE, Samples, open_audio
 from speech import read_aloud, write_wav
 
 
@@ -32,6 +36,8 @@ def main() -> None:
     parser.add_argument("model", help="a folder that is converted already, or a checkpoint")
     parser.add_argument("--precisions", nargs="*", default=["int8", "int4"])
     parser.add_argument("--ctranslate2", type=Path)
+    parser.add_argument("--checkpoint", type=Path, help="of transformers and whisper.cpp, which then take part")
+    parser.add_argument("--ggml", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--data", type=Path, help="folder with en.txt")
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--rounds", type=int, default=1)
@@ -59,6 +65,11 @@ def against_each_other(args: argparse.Namespace, work: Path) -> None:
     )
     contenders = [("quartet", precision) for precision in args.precisions]
     contenders += [("faster-whisper", "int8")] if args.ctranslate2 else []
+    if args.checkpoint:
+        from ggml_whisper import write_ggml  # noqa: PLC0415 - needs torch and transformers
+
+        args.ggml = write_ggml(args.checkpoint, work / "ggml.bin")
+        contenders += [("transformers", "float32"), ("whisper.cpp", "float16")]
     runs = {contender: [] for contender in contenders}
     for _ in range(args.rounds):
         for contender in contenders:
@@ -66,10 +77,11 @@ def against_each_other(args: argparse.Namespace, work: Path) -> None:
     found = {who: [statistics.median(values) for values in zip(*those, strict=True)] for who, those in runs.items()}
     base = found.get(("faster-whisper", "int8"))
     rows = [
-        [*who, f"{clock:.1f} s", f"{cpu:.1f} s", f"{peak:.0f} MB", *ratios(base, (clock, cpu, peak))]
-        for who, (clock, cpu, peak) in found.items()
+        [*who, f"{clock:.1f} s", f"{cpu:.1f} s", f"{peak:.0f} MB", f"{words:.0f}", *ratios(base, (clock, cpu, peak))]
+        for who, (clock, cpu, peak, words) in found.items()
     ]
-    table(("contender", "precision", "time", "CPU time", "peak", "time ÷ faster-whisper", "CPU ÷", "peak ÷"), rows)
+    names = ("contender", "precision", "time", "CPU time", "peak", "words", "time ÷ faster-whisper", "CPU ÷", "peak ÷")
+    table(names, rows)
     last_line({"runs": {" ".join(who): those for who, those in runs.items()}, "minutes": args.minutes})
 
 
@@ -82,13 +94,13 @@ def against_length(args: argparse.Namespace, work: Path) -> None:
     rows = []
     for minutes in (2, 120):
         file = write_wav(work / f"{minutes}.wav", and_noise(speech, minutes))
-        rows.append((f"{minutes} minutes", f"{in_a_process(args, 'quartet', args.precisions[0], file)[-1]:.0f} MB"))
+        rows.append((f"{minutes} minutes", f"{in_a_process(args, 'quartet', args.precisions[0], file)[2]:.0f} MB"))
     table(("recording", "peak"), rows)
     last_line({"rows": rows})
 
 
 def in_a_process(args: argparse.Namespace, kind: str, precision: str, file: Path) -> list[float]:
-    """Seconds by the clock and on the CPU, and megabytes."""
+    """Seconds by the clock and on the CPU, megabytes, and how many words were heard."""
     command = [
         sys.executable,
         __file__,
@@ -100,31 +112,77 @@ def in_a_process(args: argparse.Namespace, kind: str, precision: str, file: Path
         precision,
         str(file),
     ]
-    command += ["--ctranslate2", str(args.ctranslate2)] if args.ctranslate2 else []
+    for name in ("ctranslate2", "checkpoint", "ggml"):
+        command += [f"--{name}", str(getattr(args, name))] if getattr(args, name) else []
     command += ["--length"] if args.length else []
     return [float(x) for x in subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()]
 
 
-def one_run(args: argparse.Namespace, kind: str, precision: str, file: str) -> tuple[float, float, float]:
-    options = {"beam_size": 5, "temperature": 0.0, "condition_on_previous_text": False, "vad_filter": args.length}
-    if kind == "quartet":
-        from quartet import Transcriber  # noqa: PLC0415 - each in a process of its own
-
-        model = Transcriber(args.model, precision=precision, threads=args.threads)
-    else:
-        from faster_whisper import WhisperModel  # noqa: PLC0415
-
-        model = WhisperModel(str(args.ctranslate2), compute_type=precision, cpu_threads=args.threads)
+def one_run(args: argparse.Namespace, kind: str, precision: str, file: str) -> tuple[float, float, float, int]:
+    transcribe = CONTENDERS[kind](args, precision)
     start, before = time.perf_counter(), time.process_time()
-    segments, _ = model.transcribe(file, "en", **options)
-    for _ in segments:
-        pass
+    said = transcribe(file)
     status = Path("/proc/self/status").read_text()
     return (
         time.perf_counter() - start,
         time.process_time() - before,
         int(status.partition("VmHWM:")[2].split()[0]) / 1e3,
+        len(said.split()),
     )
+
+
+def by_quartet(args: argparse.Namespace, precision: str) -> Callable[[str], str]:
+    from quartet import Transcriber  # noqa: PLC0415 - each in a process of its own
+
+    model = Transcriber(args.model, precision=precision, threads=args.threads)
+    return lambda file: said_by(model, file, args.length)
+
+
+def by_faster_whisper(args: argparse.Namespace, precision: str) -> Callable[[str], str]:
+    from faster_whisper import WhisperModel  # noqa: PLC0415
+
+    model = WhisperModel(str(args.ctranslate2), compute_type=precision, cpu_threads=args.threads)
+    return lambda file: said_by(model, file, args.length)
+
+
+def said_by(model: Any, file: str, vad_filter: bool) -> str:
+    options = {"beam_size": 5, "temperature": 0.0, "condition_on_previous_text": False, "vad_filter": vad_filter}
+    return "".join(segment.text for segment in model.transcribe(file, "en", **options)[0])
+
+
+def by_transformers(args: argparse.Namespace, _: str) -> Callable[[str], str]:
+    import torch  # noqa: PLC0415
+    from transformers import WhisperForConditionalGeneration, WhisperProcessor  # noqa: PLC0415
+
+    torch.set_num_threads(args.threads)
+    model = WhisperForConditionalGeneration.from_pretrained(args.checkpoint, dtype=torch.float32)
+    processor = WhisperProcessor.from_pretrained(args.checkpoint)
+
+    def transcribe(file: str) -> str:
+        options = {"padding": "longest", "truncation": False, "return_attention_mask": True, "return_tensors": "pt"}
+        inputs = processor(np.concatenate(list(open_audio(Path(file)).play())), sampling_rate=RATE, **options)
+        ids = model.generate(
+            **inputs, language="en", task="transcribe", return_timestamps=True, num_beams=5, temperature=0.0
+        )
+        return processor.batch_decode(ids, skip_special_tokens=True)[0]
+
+    return transcribe
+
+
+def by_whisper_cpp(args: argparse.Namespace, _: str) -> Callable[[str], str]:
+    from pywhispercpp.model import Model  # noqa: PLC0415
+
+    model = Model(str(args.ggml), params_sampling_strategy=1, n_threads=args.threads, redirect_whispercpp_logs_to=None)
+    options = {"beam_search": {"beam_size": 5, "patience": -1.0}, "temperature": 0.0, "temperature_inc": 0.0}
+    return lambda file: "".join(s.text + " " for s in model.transcribe(file, language="en", no_context=True, **options))
+
+
+CONTENDERS = {
+    "quartet": by_quartet,
+    "faster-whisper": by_faster_whisper,
+    "transformers": by_transformers,
+    "whisper.cpp": by_whisper_cpp,
+}
 
 
 def of_length(samples: Samples, minutes: float) -> Samples:

@@ -1,4 +1,5 @@
 import mmap
+import platform
 import subprocess
 import sys
 import threading
@@ -205,3 +206,24 @@ def test_large_logits_are_read_in_parts(quartet, monkeypatch):
     parts = read_scores(model, pre_logits)
     for name in ("logits", "top_ids", "floor", "log_sum_exp"):
         assert np.array_equal(getattr(parts, name), getattr(whole, name))
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a matter of glibc")
+def test_freed_memory_is_kept_until_it_is_trimmed():
+    """In a process of its own: 24 MB are 6,000 pages, and an array that comes again needs none of them anew."""
+    code = """
+import resource
+from quartet.runtime import packing
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    bytearray(24 << 20)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+packing.keep_freed()
+faults()
+again = faults()
+packing.trim()
+print(again < 100, faults() > 1000)
+"""
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).split() == ["True", "True"]

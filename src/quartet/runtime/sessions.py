@@ -123,6 +123,7 @@ def open_sessions(folder: Path, threads: int | None = None, verify: bool = False
     if manifest.layout != "quartet":
         raise ManifestError(f"{folder} has the layout {manifest.layout}, for other programs; convert without --layout")
     check_files(folder, manifest, verify)
+    packing.keep_freed()
     if manifest.embedding is None or manifest.lm_head is None or manifest.format_version in ONE_TOKEN_FORMATS:
         raise ManifestError(f"{folder} was made by an older quartet; convert the model again")
     encoding: packing.Products = "rows" if _many_rows_pay(manifest) else "blocks"
