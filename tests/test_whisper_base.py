@@ -123,4 +123,4 @@ def test_rtranslator_hears_the_words(whisper_base, shared, tmp_path):
     assert words(english.text) == WORDS
     assert english.score > french.score
     (alone,) = rtranslator.recognize(tmp_path / "app", samples, prompts[:1], 60, 50257)
-    assert alone.tokens == english.tokens
+    assert words(alone.text) == WORDS  # not token for token: one row and two have kernels of their own

@@ -31,7 +31,7 @@ LAYOUT = 3  # of this cache; to be raised where its contents change
 SMALLEST = 32 << 20  # bytes of weights below which packing costs nothing worth keeping
 MADV_DONTNEED = 4
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's `mallopt`
-KEPT_BYTES = 512 << 20
+KEPT_BYTES = 512 << 20  # of memory that is free at its end
 LARGEST_KEPT = 32 << 20  # bytes of an array; glibc takes no larger ones from what it keeps
 
 UNUSABLE = "unusable"  # a file in place of packed weights that give other results
