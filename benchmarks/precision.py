@@ -59,7 +59,12 @@ def cells(row: dict, first: dict) -> list[str]:
     return [row["precision"], f"{row['megabytes']:.0f} MB", *quality, f"{first['seconds'] / row['seconds']:.2f}×"]
 
 
-def converted(checkpoint: Path, folder: Path, precision: str, options: QuantizationOptions) -> Path:
+def converted(
+    checkpoint: Path,
+    folder: Path,
+    precision: str,
+    options: QuantizationOptions = QuantizationOptions(),  # noqa: B008  frozen
+) -> Path:
     convert_folder(checkpoint, folder, precision=precision, options=options)
     return folder
 

@@ -3,7 +3,7 @@
     python benchmarks/word_errors.py whisper-base --data ../shared/data/flores-dev --precisions fp32 int8 int4
 
 The speech is made by `speech.py`: sentences of FLORES read by espeak-ng in four languages, some minutes each, and
-LibriVox recordings. Greedy, without fallback and without the text of the window before, so that precisions differ by
+LibriVox recordings. Beam 5, without fallback and without the text of the window before, so that precisions differ by
 their weights alone. Word error rate: substitutions, insertions and deletions by the words of the reference, both in
 lower case without punctuation. Needs espeak-ng and pocketsphinx-testdata.
 """
@@ -27,11 +27,12 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with en.txt, fr.txt, de.txt, es.txt")
     parser.add_argument("--precisions", nargs="+", default=["fp32", "int8", "int4"])
     parser.add_argument("--sentences", type=int, default=30, help="of each language")
+    parser.add_argument("--beam-size", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as work:
         speech = readings(args.data, Path(work), args.sentences)
-    errors = {precision: measure(args.model, precision, speech, args.threads) for precision in args.precisions}
+    errors = {precision: measure(args.model, precision, speech, args) for precision in args.precisions}
     rows = [
         [one.name, f"{one.seconds / 60:.1f}", *(rate(found[i : i + 1]) for found in errors.values())]
         for i, one in enumerate(speech)
@@ -41,13 +42,13 @@ def main() -> None:
     last_line({"model": resolve(args.model).name, "minutes": minutes, "errors": errors})
 
 
-def measure(model: str, precision: str, speech: list[Reading], threads: int) -> list[tuple[int, int]]:
+def measure(model: str, precision: str, speech: list[Reading], args: argparse.Namespace) -> list[tuple[int, int]]:
     """Wrong words and words of each reading."""
-    with Transcriber(model, precision=precision, threads=threads) as transcriber:
+    with Transcriber(model, precision=precision, threads=args.threads) as transcriber:
         found = []
         for one in speech:
             segments, _ = transcriber.transcribe(
-                one.samples, one.language, beam_size=1, temperature=0.0, condition_on_previous_text=False
+                one.samples, one.language, beam_size=args.beam_size, temperature=0.0, condition_on_previous_text=False
             )
             found.append(word_errors(one.text, "".join(segment.text for segment in segments)))
             print(precision, one.name, *found[-1], flush=True)

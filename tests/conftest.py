@@ -6,6 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("quartet", deadline=None)  # a busy machine is no fault
+settings.load_profile("quartet")
 
 ROOT = Path(__file__).parents[1]
 

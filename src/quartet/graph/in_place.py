@@ -13,6 +13,7 @@ Shapes: b rows, h heads, k head size, t tokens fed, c tokens that a buffer has r
 import onnx_ir as ir
 
 from quartet.graph.builder import MICROSOFT
+from quartet.graph.rewriting import take_over
 from quartet.spec import PAST_LENGTH, past_name
 
 KERNEL = "GroupQueryAttention"
@@ -33,7 +34,7 @@ def write_into_buffers(graph: ir.Graph) -> None:
     (measured,) = (node for node, _ in first.uses() if node.op_type == "Shape")
     past_length = ir.Value(name=PAST_LENGTH, shape=ir.Shape([1]), type=ir.TensorType(ir.DataType.INT64))
     graph.inputs.append(past_length)
-    measured.outputs[0].replace_all_uses_with(past_length)
+    take_over(graph, measured.outputs[0], past_length)
     graph.remove(measured, safe=True)
     lengths = _lengths(graph, inputs["input_ids"], past_length)
     for node in attentions:
@@ -78,7 +79,7 @@ def _replace(graph: ir.Graph, old: ir.Node, lengths: tuple[ir.Value, ir.Value]) 
     new = ir.node(KERNEL, inputs, attributes, domain=MICROSOFT, outputs=outputs, name=old.name)
     graph.insert_before(old, new)
     for before, after in zip(old.outputs, outputs, strict=True):
-        before.replace_all_uses_with(after, replace_graph_outputs=True)
+        take_over(graph, before, after)
     graph.remove([old, split], safe=True)
 
 

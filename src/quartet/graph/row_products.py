@@ -18,6 +18,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quartet.graph.builder import MICROSOFT
+from quartet.graph.rewriting import take_over
 from quartet.graph.writer import ALIGNMENT
 from quartet.quantize.numerics import Blocks, Floats, Scheme, dequantize, in_7_bits
 
@@ -52,7 +53,7 @@ class _Rewriting:
         inputs = [codes, weights, self._constant("127th", np.float32(1 / 127)), scales, middle]
         product = self._before(node, "MatMulIntegerToFloat", inputs, f"{node.name}/int8", domain=MICROSOFT)
         result = self._before(node, "Mul", [product, scale], f"{node.name}/scaled")
-        self._take_over(node.outputs[0], result)
+        take_over(self.graph, node.outputs[0], result)
         self.graph.remove(node, safe=True)
         for value in stored:
             if value is not None and not value.uses():
@@ -129,14 +130,6 @@ class _Rewriting:
         new = ir.node(op_type, inputs, attributes, domain=domain, outputs=[value], name=name)
         self.graph.insert_before(node, new)
         return value
-
-    def _take_over(self, old: ir.Value, new: ir.Value) -> None:
-        for i, output in enumerate(self.graph.outputs):
-            if output is old:
-                new.name, new.shape, new.type = old.name, old.shape, old.type
-                self.graph.outputs[i] = new
-        for node, index in tuple(old.uses()):
-            node.replace_input_with(index, new)
 
 
 def _rows(node: ir.Node, stored: list[ir.Value], part: slice) -> Floats:
