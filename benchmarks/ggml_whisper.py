@@ -13,28 +13,11 @@ import numpy as np
 import torch
 import transformers
 
+from quartet.families.whisper import OPENAI_NAMES
+
 MAGIC = 0x67676D6C
 FLOAT32, FLOAT16 = 0, 1
 IN_FLOAT32 = ("positional_embedding", "conv1.bias", "conv2.bias")
-RENAMED = (  # transformers' names to OpenAI's, in this order
-    ("model.", ""),
-    ("layers.", "blocks."),
-    ("encoder_attn_layer_norm", "cross_attn_ln"),
-    ("self_attn_layer_norm", "attn_ln"),
-    ("final_layer_norm", "mlp_ln"),
-    ("encoder.layer_norm", "encoder.ln_post"),
-    ("decoder.layer_norm", "decoder.ln"),
-    ("encoder_attn", "cross_attn"),
-    ("self_attn", "attn"),
-    ("q_proj", "query"),
-    ("k_proj", "key"),
-    ("v_proj", "value"),
-    ("out_proj", "out"),
-    ("fc1", "mlp.0"),
-    ("fc2", "mlp.2"),
-    ("embed_tokens", "token_embedding"),
-    ("embed_positions.weight", "positional_embedding"),
-)
 
 
 def write_ggml(checkpoint: Path, out: Path) -> Path:
@@ -68,8 +51,10 @@ def _write_words(file: BinaryIO, tokenizer: transformers.WhisperTokenizer) -> No
 
 
 def _renamed(name: str) -> str:
-    for old, new in RENAMED:
-        name = name.replace(old, new)
+    """The name of transformers in OpenAI's checkpoints."""
+    name = name.removeprefix("model.")
+    for ours, theirs in OPENAI_NAMES:
+        name = name.replace(ours, theirs)
     return name
 
 

@@ -44,6 +44,11 @@ def spoken(text: str, language: str, work: Path) -> Samples:
     """A sentence by espeak-ng."""
     path = work / "spoken.wav"
     subprocess.run(["espeak-ng", "-v", VOICES[language], "-s", "150", "-w", path, "--", text], check=True)
+    return samples_of(path)
+
+
+def samples_of(path: Path) -> Samples:
+    """A whole recording."""
     return np.concatenate(list(open_audio(path).play()))
 
 
@@ -51,7 +56,7 @@ def librivox() -> Reading:
     names = (LIBRIVOX / "fileids").read_text().split()
     lines = (LIBRIVOX / "transcription").read_text().splitlines()
     texts = [line.partition("</s>")[0].removeprefix("<s>").strip() for line in lines]
-    clips = [np.concatenate(list(open_audio(LIBRIVOX / f"{name}.wav").play())) for name in names]
+    clips = [samples_of(LIBRIVOX / f"{name}.wav") for name in names]
     return Reading("librivox", "en", joined(clips), " ".join(texts))
 
 

@@ -27,8 +27,8 @@ import numpy as np
 from report import last_line, table
 
 from quartet.models import ready
-from quartet.speech.audio import RATE, Samples, open_audio
-from speech import read_aloud, write_wav
+from quartet.speech.audio import RATE, Samples
+from speech import read_aloud, samples_of, write_wav
 
 
 def main() -> None:
@@ -160,7 +160,7 @@ def by_transformers(args: argparse.Namespace, _: str) -> Callable[[str], str]:
 
     def transcribe(file: str) -> str:
         options = {"padding": "longest", "truncation": False, "return_attention_mask": True, "return_tensors": "pt"}
-        inputs = processor(np.concatenate(list(open_audio(Path(file)).play())), sampling_rate=RATE, **options)
+        inputs = processor(samples_of(Path(file)), sampling_rate=RATE, **options)
         ids = model.generate(
             **inputs, language="en", task="transcribe", return_timestamps=True, num_beams=5, temperature=0.0
         )

@@ -115,7 +115,7 @@ def test_every_truncation_is_noticed_when_indexing(tmp_path):
             index(tmp_path)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data())
 def test_random_damage_raises_nothing_else(tmp_path_factory, data):
     path = tmp_path_factory.getbasetemp() / "damaged.safetensors"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from checkpoint_files import to_bfloat16, write_torch_zip
@@ -31,7 +31,6 @@ def entry_of(path: Path, array: np.ndarray, dtype: str = "float32", before: int 
     return TensorEntry(path, before, array.shape, dtype, None, "some.weight")
 
 
-@settings(deadline=None)
 @given(shapes, st.sampled_from(DTYPES), st.tuples(bounds, bounds), st.integers(0, 9))
 def test_slices_are_those_of_numpy(tmp_path_factory, shape, dtype, rows, before):
     array = (np.arange(np.prod(shape, dtype=int)) % 120).reshape(shape)
@@ -59,7 +58,6 @@ def tiny_reads(monkeypatch):
     monkeypatch.setattr(tensors, "GAP_BYTES", 8)
 
 
-@settings(deadline=None)
 @given(
     views(), st.sampled_from(["float32", "float16", "bfloat16", "int64"]), st.tuples(bounds, bounds), st.integers(0, 5)
 )
@@ -69,7 +67,6 @@ def test_slices_of_strided_views_are_those_of_numpy(tmp_path_factory, view, dtyp
 
 @pytest.mark.usefixtures("tiny_reads")
 def test_strided_views_in_many_small_reads(tmp_path_factory):
-    @settings(deadline=None)
     @given(views(), st.sampled_from(["float32", "bfloat16"]), st.tuples(bounds, bounds), st.integers(0, 5))
     def check(view, dtype, rows, offset):
         check_view(tmp_path_factory.getbasetemp(), view, dtype, rows, offset)
@@ -184,7 +181,6 @@ def test_sizes():
     assert TensorEntry(Path("f"), 0, (), "int64").nbytes == 8
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 29), max_size=12), st.tuples(bounds, bounds), st.sampled_from(["float32", "bfloat16"]))
 def test_rows_are_those_of_numpy(tmp_path_factory, rows, part, dtype):
     array = np.arange(90).reshape(30, 3)

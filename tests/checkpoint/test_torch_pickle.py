@@ -416,7 +416,7 @@ def test_random_damage_raises_nothing_else(tmp_path_factory, kind):
     WRITERS[kind](path, {"a": MATRIX, "b": MATRIX.T, "c": np.arange(3)})
     whole = path.read_bytes()
 
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=150)
     @given(st.lists(st.tuples(st.integers(0, len(whole) - 1), st.integers(0, 255)), min_size=1, max_size=5))
     def check(flips):
         content = bytearray(whole)
@@ -444,7 +444,7 @@ opcodes = st.sampled_from(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(opcodes, max_size=40), st.binary(max_size=8))
 def test_pickles_of_random_opcodes_raise_nothing_else(tmp_path_factory, codes, tail):
     path = tmp_path_factory.getbasetemp() / "random.bin"

@@ -83,7 +83,7 @@ def test_independent_inputs_leave_what_the_search_finds(scheme):
     assert np.array_equal(found.scales, expected.scales)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32), st.sampled_from(SCHEMES), st.sampled_from([64, 100, 192]))
 def test_products_change_less_than_by_any_method_without_data(seed, scheme, columns):
     matrix, moments = correlated(seed, 16, columns)
@@ -94,7 +94,7 @@ def test_products_change_less_than_by_any_method_without_data(seed, scheme, colu
         assert ours < product_error(matrix, moments, dequantize(blocks, scheme, columns))
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32), st.floats(-15, 15), st.sampled_from(SCHEMES))
 def test_is_finite_whatever_the_inputs(seed, exponent, scheme):
     random = np.random.default_rng(seed)

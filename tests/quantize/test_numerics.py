@@ -4,7 +4,7 @@ import numpy as np
 import onnx_ir as ir
 import onnxruntime as ort
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -123,7 +123,6 @@ def test_of_a_symmetric_block_only_what_mirrors_the_largest_value_errs_by_more_t
     assert (error <= np.abs(scales) * 0.5 * (1 + 1e-4) + TINIEST)[~clipped].all()
 
 
-@settings(deadline=None)
 @given(matrices(), schemes, st.integers(0, 2**32 - 1))
 def test_a_search_never_errs_by_more_than_plain_rounding(matrix: np.ndarray, scheme: Scheme, seed: int):
     weights = np.random.default_rng(seed).random(matrix.shape[1], dtype=np.float32)

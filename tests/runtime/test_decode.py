@@ -1,7 +1,7 @@
 """Rows of the caches: what is kept, repeated, reordered, and what others still read."""
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from onnxruntime import OrtValue
 
@@ -17,7 +17,6 @@ def rows_of(cache):
     return [[int(row) for row in value.numpy()[:, 0, 0, 0]] for value in cache.values()]
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_any_rows_one_after_the_other(data):
     """Kept, repeated, reordered: what a list would give, several times in a row."""

@@ -112,7 +112,7 @@ def test_errors(name: str, codes: list[str], message: str) -> None:
     assert str(caught.value) == message
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.text())
 def test_any_text_is_refused_in_one_line(name: str) -> None:
     if find(name, FLORES) is None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import onnxruntime as ort
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import tiny
@@ -91,7 +91,6 @@ def test_biases_are_those_of_the_file(quartet):
         assert MatrixRows(quartet, manifest.lm_head).bias_of(np.arange(99)).any()
 
 
-@settings(deadline=None)
 @given(st.lists(st.sets(st.integers(0, 19), min_size=1), min_size=1, max_size=12))
 def test_recent_rows_are_the_right_ones(asked):
     """With room for six rows, whatever was asked for before."""

@@ -50,7 +50,7 @@ def everything(seed: int, max_length: int, length_penalty: float) -> list[tuple[
     return sorted(found, reverse=True)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 10_000), st.sampled_from([0.0, 1.0]))
 def test_a_wide_beam_finds_the_best_of_all(seed, length_penalty):
     """At most 3 * 3 prefixes run at a time, so nine beams lose nothing; only early stopping may."""
@@ -61,13 +61,13 @@ def test_a_wide_beam_finds_the_best_of_all(seed, length_penalty):
     assert found[0].score <= score + 1e-5
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.lists(st.integers(0, 10_000), min_size=2, max_size=5, unique=True), st.integers(1, 4))
 def test_a_batch_gives_what_each_source_gives_alone(seeds, beam_size):
     assert run(seeds, beam_size, 8) == [run([seed], beam_size, 8)[0] for seed in seeds]
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 10_000), st.integers(2, 4))
 def test_hypotheses_are_sorted_distinct_and_scored_by_their_length(seed, beam_size):
     (found,) = run([seed], beam_size, 7)

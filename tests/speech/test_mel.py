@@ -19,7 +19,7 @@ def test_equal_to_transformers(mels):
     assert np.abs(found - golden[str(mels)]).max() < 1e-4
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.integers(1, 3000), min_size=1, max_size=6))
 def test_blocks_make_no_difference(lengths):
     samples = np.random.default_rng(0).normal(size=sum(lengths)).astype(np.float32)

@@ -81,7 +81,7 @@ def test_short_speech_is_dropped_and_long_speech_is_cut():
     assert all(end - start <= 31 for start, end in found)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.lists(st.sampled_from([0.0, 0.2, 0.4, 0.6, 0.9]), max_size=80),
     st.integers(0, 500),

@@ -59,7 +59,7 @@ def test_nothing_dropped_nothing_changed(model: Path) -> None:
     assert len(after) == len(before)
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(data=st.data())
 def test_text_is_cut_as_before_or_spelled(model: Path, data: st.DataObject) -> None:
     normal = sorted(piece.text for piece in read_pieces(model) if piece.type == NORMAL)
@@ -73,7 +73,7 @@ def test_text_is_cut_as_before_or_spelled(model: Path, data: st.DataObject) -> N
         assert found == pieces
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.sets(st.integers(3, 5999), max_size=3000), st.sampled_from(["Where is the train station?", "Elle a ri."]))
 def test_ids_are_compact_and_in_order(dropped: set[int], text: str) -> None:
     pieces = [piece.text for piece in read_pieces(DEMO)]

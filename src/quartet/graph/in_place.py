@@ -13,7 +13,7 @@ Shapes: b rows, h heads, k head size, t tokens fed, c tokens that a buffer has r
 import onnx_ir as ir
 
 from quartet.graph.builder import MICROSOFT
-from quartet.graph.rewriting import take_over
+from quartet.graph.rewriting import insert, take_over
 from quartet.spec import PAST_LENGTH, past_name
 
 KERNEL = "GroupQueryAttention"
@@ -44,18 +44,16 @@ def write_into_buffers(graph: ir.Graph) -> None:
 def _lengths(graph: ir.Graph, input_ids: ir.Value, past_length: ir.Value) -> tuple[ir.Value, ir.Value]:
     """What the kernel asks for, int32: the tokens before the last new one, for each row [b], and those in all, []."""
     name = "/decoder/buffers"
-    rows = _node("Shape", [input_ids], f"{name}/rows", end=1)
-    new = _node("Shape", [input_ids], f"{name}/new", start=1, end=2)
-    known = _node("Add", [past_length, new], f"{name}/known")
-    in_all = _node("Cast", [known], f"{name}/in_all", to=int(ir.DataType.INT32))
+    first = graph[0]
+    rows = insert(graph, first, "Shape", [input_ids], f"{name}/rows", {"end": 1})
+    new = insert(graph, first, "Shape", [input_ids], f"{name}/new", {"start": 1, "end": 2})
+    known = insert(graph, first, "Add", [past_length, new], f"{name}/known")
+    in_all = insert(graph, first, "Cast", [known], f"{name}/in_all", {"to": int(ir.DataType.INT32)})
     one = ir.Value(name=f"{name}/one", const_value=ir.tensor([1], ir.DataType.INT32))
     graph.register_initializer(one)
-    before = _node("Sub", [in_all, one], f"{name}/before")
-    per_row = _node("Expand", [before, rows], f"{name}/per_row")
-    total = _node("Squeeze", [in_all], f"{name}/total")
-    first = graph[0]
-    for value in (rows, new, known, in_all, before, per_row, total):
-        _insert(graph, value, first)
+    before = insert(graph, first, "Sub", [in_all, one], f"{name}/before")
+    per_row = insert(graph, first, "Expand", [before, rows], f"{name}/per_row")
+    total = insert(graph, first, "Squeeze", [in_all], f"{name}/total")
     return per_row, total
 
 
@@ -68,8 +66,7 @@ def _replace(graph: ir.Graph, old: ir.Node, lengths: tuple[ir.Value, ir.Value]) 
     assert split.inputs[0] is not None
     fused = split.inputs[0]
     if bias is not None:
-        fused = _node("Add", [fused, bias], f"{fused.name}/biased")
-        _insert(graph, fused, old)
+        fused = insert(graph, old, "Add", [fused, bias], f"{fused.name}/biased")
     inputs = [fused, None, None, *past, *lengths, *([None, None, None, scores_bias] if scores_bias else [])]
     heads = old.attributes["num_heads"].as_int()
     attributes: dict[str, int | float] = {"num_heads": heads, "kv_num_heads": heads}
@@ -81,16 +78,3 @@ def _replace(graph: ir.Graph, old: ir.Node, lengths: tuple[ir.Value, ir.Value]) 
     for before, after in zip(old.outputs, outputs, strict=True):
         take_over(graph, before, after)
     graph.remove([old, split], safe=True)
-
-
-def _node(op_type: str, inputs: list[ir.Value], name: str, **attributes: int) -> ir.Value:
-    """The output of a new node, named like it."""
-    value = ir.Value(name=name)
-    ir.node(op_type, inputs, attributes, outputs=[value], name=name)
-    return value
-
-
-def _insert(graph: ir.Graph, value: ir.Value, before: ir.Node) -> None:
-    node = value.producer()
-    assert node is not None
-    graph.insert_before(before, node)

@@ -18,7 +18,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quartet.graph.builder import MICROSOFT
-from quartet.graph.rewriting import take_over
+from quartet.graph.rewriting import insert, take_over
 from quartet.graph.writer import ALIGNMENT
 from quartet.quantize.numerics import Blocks, Floats, Scheme, dequantize, in_7_bits
 
@@ -51,8 +51,8 @@ class _Rewriting:
         weights, scales = self._weights(node, [value for value in stored if value is not None])
         middle = self._constant("middle", np.uint8(128))
         inputs = [codes, weights, self._constant("127th", np.float32(1 / 127)), scales, middle]
-        product = self._before(node, "MatMulIntegerToFloat", inputs, f"{node.name}/int8", domain=MICROSOFT)
-        result = self._before(node, "Mul", [product, scale], f"{node.name}/scaled")
+        product = insert(self.graph, node, "MatMulIntegerToFloat", inputs, f"{node.name}/int8", domain=MICROSOFT)
+        result = insert(self.graph, node, "Mul", [product, scale], f"{node.name}/scaled")
         take_over(self.graph, node.outputs[0], result)
         self.graph.remove(node, safe=True)
         for value in stored:
@@ -70,13 +70,15 @@ class _Rewriting:
         """Codes uint8 [.., k] of activations in units of their largest [.., 1]; made once for all their products."""
         if x not in self.quantized:
             name = f"{x.name}/rows"
-            size = self._before(node, "Abs", [x], f"{name}/size")
+            size = insert(self.graph, node, "Abs", [x], f"{name}/size")
             last = self._constant("last", np.array([-1], np.int64))
-            largest = self._before(node, "ReduceMax", [size, last], f"{name}/largest", {"keepdims": 1})
-            scale = self._before(node, "Max", [largest, self._constant("tiny", np.float32(1e-30))], f"{name}/scale")
-            unit = self._before(node, "Div", [x, scale], f"{name}/unit")
+            largest = insert(self.graph, node, "ReduceMax", [size, last], f"{name}/largest", {"keepdims": 1})
+            scale = insert(
+                self.graph, node, "Max", [largest, self._constant("tiny", np.float32(1e-30))], f"{name}/scale"
+            )
+            unit = insert(self.graph, node, "Div", [x, scale], f"{name}/unit")
             inputs = [unit, self._constant("127th", np.float32(1 / 127)), self._constant("middle", np.uint8(128))]
-            self.quantized[x] = self._before(node, "QuantizeLinear", inputs, f"{name}/codes"), scale
+            self.quantized[x] = insert(self.graph, node, "QuantizeLinear", inputs, f"{name}/codes"), scale
         return self.quantized[x]
 
     def _weights(self, node: ir.Node, stored: list[ir.Value]) -> tuple[ir.Value, ir.Value]:
@@ -115,21 +117,6 @@ class _Rewriting:
             self.graph.register_initializer(value)
             self.constants[name] = value
         return self.constants[name]
-
-    def _before(
-        self,
-        node: ir.Node,
-        op_type: str,
-        inputs: list[ir.Value],
-        name: str,
-        attributes: dict[str, int] | None = None,
-        domain: str = "",
-    ) -> ir.Value:
-        """Insert a node; returns its output, named like it."""
-        value = ir.Value(name=name)
-        new = ir.node(op_type, inputs, attributes, domain=domain, outputs=[value], name=name)
-        self.graph.insert_before(node, new)
-        return value
 
 
 def _rows(node: ir.Node, stored: list[ir.Value], part: slice) -> Floats:

@@ -27,7 +27,7 @@ def test_variables_numbers_and_aliases(path):
     assert same_bytes(model.variables["a/weight"], model.variables["b/weight"])
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.integers(1, 9), st.integers(1, 5), st.integers(0, 9), st.integers(0, 9), st.randoms(use_true_random=False))
 def test_int8_rows_are_divided_by_their_scale_in_any_slice(tmp_path_factory, rows, columns, start, stop, random):
     path = tmp_path_factory.mktemp("int8") / "model.bin"
@@ -90,7 +90,7 @@ def test_a_file_cut_anywhere_is_refused(path):
             index_file(path)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.binary(max_size=200))
 def test_noise_is_refused_or_read_but_never_breaks(tmp_path_factory, noise):
     path = tmp_path_factory.mktemp("noise") / "model.bin"
