@@ -32,7 +32,7 @@ export async function openModel(ort, source) {
 }
 
 function checkManifest({ format_version, layout }) {
-  if (!String(format_version).startsWith("1.")) throw new Error(`format ${format_version}: this reader knows format 1`);
+  if (!/^[12]\./.test(format_version)) throw new Error(`format ${format_version}: this reader knows formats 1 and 2`);
   if (layout !== "quartet") throw new Error(`layout ${layout}: convert the model without --layout`);
 }
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from quartet.errors import ManifestError
 
-FORMAT_VERSION = "1.2"
+FORMAT_VERSION = "2.0"
 MANIFEST_NAME = "quartet.json"
 
 EMBED_AND_LM_HEAD = "embed_and_lm_head"
@@ -180,6 +180,7 @@ class StoredMatrix:
     zero_points: int | None = None  # None: 8 or 128 everywhere
     residual: int | None = None
     bias: int | None = None  # of the head: a float32 per row
+    column_scales: int | None = None  # a float32 per column, which the rows are to be multiplied by
 
 
 @dataclass(frozen=True)

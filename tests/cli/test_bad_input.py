@@ -112,7 +112,7 @@ def places(tmp_path_factory, checkpoint, model) -> dict[str, Path]:
         file.write(b"\xff")
     (root / "lacks_a_file" / "encoder.onnx").unlink()
     manifest = json.loads((model / MANIFEST_NAME).read_text())
-    (root / "newer" / MANIFEST_NAME).write_text(json.dumps(manifest | {"format_version": "2.3"}))
+    (root / "newer" / MANIFEST_NAME).write_text(json.dumps(manifest | {"format_version": "3.1"}))
     (root / "no_manifest_json" / MANIFEST_NAME).write_text("{}")
     convert_folder(plain, root / "ids_only")
     for name in ("cut_ct2", "older_ct2", "llm_ct2", "rotary_ct2", "wordless_ct2", "later_ct2"):
@@ -145,7 +145,7 @@ TABLE = [
     ("translate --model {shorter} --to fr Hi", 1, r"decoder\.onnx\.data has 100 bytes.*convert the model again"),
     ("translate --model {lacks_a_file} --to fr Hi", 1, r"encoder\.onnx is missing"),
     ("translate --model {flipped} --verify --to fr Hi", 1, r"encoder\.onnx\.data is damaged.*SHA-256"),
-    ("translate --model {newer} --to fr Hi", 1, r"format version 2\.3.*reads 1\.\d+.*Upgrade"),
+    ("translate --model {newer} --to fr Hi", 1, r"format version 3\.1.*reads 2\.\d+.*Upgrade"),
     ("translate --model {no_manifest_json} --to fr Hi", 1, r"quartet\.json is damaged"),
     ("translate --model {misfit} --to fr Hi", 1, "fc1.bias: missing"),
     ("translate --model {ids_only} --to fr Hi", 2, "plain has no tokeniser: generate"),

@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 
 from quartet.errors import CheckpointError, OptionError
 from quartet.quantize import numerics
-from quartet.quantize.numerics import Blocks, Scheme, dequantize, pack, quantize, unpack
+from quartet.quantize.numerics import Blocks, Scheme, dequantize, pack, quantize, scales_of_columns, unpack
 
 TINIEST = np.float32(1e-36)  # of an 8-bit block whose scale has no finite reciprocal, all is lost: at most this
 SCHEMES = [Scheme(bits, 16, symmetric) for bits in (4, 8) for symmetric in (False, True)]
@@ -274,6 +274,23 @@ def test_importance_that_does_not_fit_is_refused(importance: np.ndarray, message
 def test_an_unknown_method_is_refused():
     with pytest.raises(OptionError, match=r"'best'.*rtn, mse"):
         quantize(normal(2, 8), SCHEMES[0], "best")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("scheme", [Scheme(4, 64, False), Scheme(8, 128, False, planes=True)], ids=["4", "planes"])
+def test_small_columns_beside_large_ones_keep_their_digits(scheme: Scheme):
+    matrix = normal(64, 128)
+    matrix[:, ::16] *= 20
+    scales = scales_of_columns((matrix.astype(np.float64) ** 2).mean(axis=0))
+    error = there_and_back(matrix / scales, scheme) * scales - matrix
+    assert np.square(error).sum() < 0.4 * np.square(there_and_back(matrix, scheme) - matrix).sum()
+
+
+@given(hnp.arrays(np.float64, st.integers(1, 20), elements=st.floats(0, 1e70)))
+def test_columns_can_always_be_divided_by_their_scales(mean_squares: np.ndarray):
+    scales = scales_of_columns(mean_squares)
+    assert (scales > 0).all()
+    assert np.isfinite(1 / scales).all()
+    assert (scales[mean_squares == 0] == 1).all()
 
 
 @given(hnp.arrays(np.uint8, hnp.array_shapes(min_dims=1, max_dims=3, max_side=9), elements=st.integers(0, 15)))

@@ -101,6 +101,21 @@ def test_an_embedding_of_its_own_has_fewer_bits_than_its_head(tmp_path, bits, ex
     assert np.allclose(whole.run(["embed_matrix"], feed)[0], embed(model, ids), atol=1e-6)
 
 
+@pytest.mark.parametrize("options", [QuantizationOptions(), QuantizationOptions("gptq", embedding_bits=4)])
+def test_a_large_column_does_not_cost_the_small_ones_their_digits(tmp_path, options):
+    """In int4 columns are scaled: rows and logits are those of the checkpoint, as the runtime and the graphs know."""
+    folder = tiny.make(tmp_path / "checkpoint", "m2m100-base")
+    tensors = tiny.tensors(tiny.VARIANTS["m2m100-base"])
+    table = tensors["model.shared.weight"]
+    table[:, 5] *= 40
+    write_safetensors(folder / "model.safetensors", tensors)
+    manifest = convert_folder(folder, tmp_path / "int4", precision="int4", options=options)
+    found = embed(open_sessions(tmp_path / "int4"), np.arange(99)[None])[0] / manifest.shapes.embed_scale
+    small = np.arange(table.shape[1]) != 5
+    error = np.abs(found[:, small] - table[:99, small]).mean() / np.abs(table[:99, small]).mean()
+    assert error < (0.02 if options == QuantizationOptions() else 0.2)
+
+
 @pytest.mark.parametrize("precision", QUANTISED)
 def test_the_tied_matrix_is_one_set_of_bytes_for_both_uses(tmp_path, precision):
     convert_folder(tiny.make(tmp_path / "checkpoint", "m2m100-base"), tmp_path / "quartet", precision=precision)

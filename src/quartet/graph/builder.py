@@ -53,23 +53,26 @@ class Weight:
     scheme: Scheme | None = None
 
     @property
-    def initializers(self) -> tuple[Initializer, ...]:
-        """What is stored: the weight itself, or codes, scales and (where they are needed) zero points and residual."""
+    def parts(self) -> dict[str, Initializer]:
+        """What is stored, by the names of `StoredWeight`."""
         if self.scheme is None:
-            return (Initializer(self.name, ir.DataType.FLOAT, self._shape()),)
+            return {"codes": Initializer(self.name, ir.DataType.FLOAT, self._shape())}
         bits, size = self.scheme.code_bits, self.scheme.block_size
         rows, blocks = len(self.sources) * self.source_shape[0], self.scheme.blocks(self.source_shape[1])
         packed = (rows, blocks, size * bits // 8)
-        stored = [
-            Initializer(f"{self.name}.codes", ir.DataType.UINT8, packed),
-            Initializer(f"{self.name}.scales", ir.DataType.FLOAT, (rows, blocks)),
-        ]
+        stored = {"codes": (ir.DataType.UINT8, packed), "scales": (ir.DataType.FLOAT, (rows, blocks))}
         if not self.scheme.symmetric:
-            zero_points = (rows, -(-blocks * bits // 8))
-            stored.append(Initializer(f"{self.name}.zero_points", ir.DataType.UINT8, zero_points))
+            stored["zero_points"] = ir.DataType.UINT8, (rows, -(-blocks * bits // 8))
         if self.scheme.planes:
-            stored.append(Initializer(f"{self.name}.residual", ir.DataType.UINT8, packed))
-        return tuple(stored)
+            stored["residual"] = ir.DataType.UINT8, packed
+        if self.scheme.scaled_columns:
+            stored["column_scales"] = ir.DataType.FLOAT, self.source_shape[1:]
+        return {part: Initializer(f"{self.name}.{part}", *what) for part, what in stored.items()}
+
+    @property
+    def initializers(self) -> tuple[Initializer, ...]:
+        """What is stored, in the order of the data file."""
+        return tuple(self.parts.values())
 
     def _shape(self) -> tuple[int, ...]:
         """A leading axis of one (Marian's `final_logits_bias` [1, v]) is dropped."""
@@ -82,6 +85,17 @@ class Weight:
     def nbytes(self) -> int:
         """Bytes in the data file."""
         return sum(initializer.nbytes for initializer in self.initializers)
+
+
+@dataclass(frozen=True)
+class StoredWeight:
+    """The values in a graph that hold a weight: in float32 `codes` alone, which are the weight itself."""
+
+    codes: ir.Value
+    scales: ir.Value | None = None
+    zero_points: ir.Value | None = None
+    residual: ir.Value | None = None  # the fine one of two planes
+    column_scales: ir.Value | None = None  # what columns were divided by
 
 
 class Builder:
@@ -109,23 +123,23 @@ class Builder:
 
     def weight(self, weight: Weight) -> ir.Value:
         """An initializer in float32 that the writer fills from the checkpoint."""
-        return self.stored(weight)[0]
+        return self.stored(weight).codes
 
-    def stored(self, weight: Weight) -> list[ir.Value]:
-        """The initializers of a weight: itself, or with a scheme what `Weight.initializers` lists."""
+    def stored(self, weight: Weight) -> StoredWeight:
+        """The initializers of a weight, which the writer fills from the checkpoint."""
         self.weights[weight.name] = weight
-        return [self._initializer(i.name, i.dtype, i.shape) for i in weight.initializers]
+        return StoredWeight(**{part: self._initializer(i.name, i.dtype, i.shape) for part, i in weight.parts.items()})
 
-    def borrowed(self, weight: Weight, start: int, stop: int) -> list[ir.Value]:
+    def borrowed(self, weight: Weight, start: int, stop: int) -> StoredWeight:
         """Initializers over rows `start` to `stop` of a weight that another graph stores."""
-        values = []
-        for initializer in weight.initializers:
-            shape = (stop - start, *initializer.shape[1:])
-            row_bytes = int(initializer.nbytes) // initializer.shape[0]
-            name = f"{initializer.name}.{start}"
-            self.borrowings[name] = (initializer.name, start * row_bytes)
-            values.append(self._initializer(name, initializer.dtype, shape))
-        return values
+        rows = dict.fromkeys(weight.parts, (start, stop)) | {"column_scales": (0, weight.source_shape[-1])}
+        return StoredWeight(**{part: self._borrow(i, *rows[part]) for part, i in weight.parts.items()})
+
+    def _borrow(self, initializer: Initializer, start: int, stop: int) -> ir.Value:
+        name = f"{initializer.name}.{start}"
+        row_bytes = int(initializer.nbytes) // initializer.shape[0]
+        self.borrowings[name] = (initializer.name, start * row_bytes)
+        return self._initializer(name, initializer.dtype, (stop - start, *initializer.shape[1:]))
 
     def constant(self, name: str, array: np.ndarray | np.generic) -> ir.Value:
         """A small initializer that lives inside the graph file."""

@@ -14,7 +14,7 @@ from quartet.graph.attention import (
     projection,
     split_heads,
 )
-from quartet.graph.builder import Builder, Weight
+from quartet.graph.builder import Builder, StoredWeight, Weight
 from quartet.graph.head import bias_weight, head_weight, matrix_weight, whole_head
 from quartet.graph.layers import (
     add_and_norm,
@@ -90,9 +90,7 @@ def embed_and_lm_head(spec: ModelSpec, recipe: Recipe) -> Builder:
     return b
 
 
-def embedded(
-    b: Builder, spec: ModelSpec, matrix: list[ir.Value], input_ids: ir.Value, scheme: Scheme | None
-) -> ir.Value:
+def embedded(b: Builder, spec: ModelSpec, matrix: StoredWeight, input_ids: ir.Value, scheme: Scheme | None) -> ir.Value:
     """Rows of the matrix for `input_ids` [b, n], scaled: [b, n, d]."""
     rows = embedding(b, matrix, input_ids, scheme, "/embed/rows")
     return b.op("Mul", [rows, b.constant("/embed/scale", np.float32(spec.embed_scale))], "/embed")

@@ -12,8 +12,8 @@ import math
 
 import onnx_ir as ir
 
-from quartet.graph.builder import Builder, Weight
-from quartet.graph.layers import embedding, quantized_product
+from quartet.graph.builder import Builder, StoredWeight, Weight
+from quartet.graph.layers import embedding, quantized_product, times_columns
 from quartet.quantize.numerics import Scheme
 from quartet.quantize.recipes import Recipe
 from quartet.spec import EMBED_AND_LM_HEAD, LM_HEAD, TOP_K, ModelSpec
@@ -56,15 +56,16 @@ def head_over(weight: Weight, bias_: Weight | None, recipe: Recipe) -> Builder:
     v, d = weight.source_shape
     k = min(TOP_K, v)
     pre_logits = b.input("pre_logits", ir.DataType.FLOAT, ["b", 1, d])
-    bias = b.borrowed(bias_, 0, v)[0] if bias_ else None
+    bias = b.borrowed(bias_, 0, v).codes if bias_ else None
     if weight.scheme is None:
-        logits = _float_product(b, pre_logits, b.borrowed(weight, 0, v)[0], bias, d)
+        logits = _float_product(b, pre_logits, b.borrowed(weight, 0, v).codes, bias, d)
     else:
-        chunks = []
-        for start, stop in _chunks(weight):
-            stored = b.borrowed(weight, start, stop)
-            name = f"/lm_head/product.{start}"
-            chunks.append(_coarse_product(b, pre_logits, stored, weight.scheme, stop - start, d, name))
+        parts = [(b.borrowed(weight, start, stop), start, stop) for start, stop in _chunks(weight)]
+        x = times_columns(b, pre_logits, parts[0][0], "/lm_head/scaled")
+        chunks = [
+            quantized_product(b, x, stored, weight.scheme, stop - start, d, f"/lm_head/product.{start}")
+            for stored, start, stop in parts
+        ]
         logits = b.op("Concat", chunks, "/lm_head/product", {"axis": 2}) if len(chunks) > 1 else chunks[0]
         logits = b.op("Add", [logits, bias], "/lm_head/biased") if bias else logits
     scores, ids = _top(b, logits, k, "/lm_head/top")
@@ -76,7 +77,7 @@ def head_over(weight: Weight, bias_: Weight | None, recipe: Recipe) -> Builder:
 
 
 def _chunks(weight: Weight) -> list[tuple[int, int]]:
-    codes = weight.initializers[0]
+    codes = weight.parts["codes"]
     rows = codes.shape[0]
     step = math.ceil(rows / math.ceil(codes.nbytes / CHUNK_BYTES))
     return [(start, min(start + step, rows)) for start in range(0, rows, step)]
@@ -85,7 +86,7 @@ def _chunks(weight: Weight) -> list[tuple[int, int]]:
 def whole_head(
     b: Builder,
     pre_logits: ir.Value,
-    stored: list[ir.Value],
+    stored: StoredWeight,
     bias: ir.Value | None,
     scheme: Scheme | None,
     spec: ModelSpec,
@@ -93,8 +94,9 @@ def whole_head(
     """`pre_logits` [b, 1, d] times the matrix [v, d] as it lies, plus the bias: logits [b, 1, v]."""
     d, v = spec.d_model, spec.vocab_size
     if scheme is None:
-        return _float_product(b, pre_logits, stored[0], bias, d)
-    logits = _coarse_product(b, pre_logits, stored, scheme, v, d, "/lm_head/product")
+        return _float_product(b, pre_logits, stored.codes, bias, d)
+    x = times_columns(b, pre_logits, stored, "/lm_head/scaled")
+    logits = quantized_product(b, x, stored, scheme, v, d, "/lm_head/product")
     logits = b.op("Add", [logits, bias], "/lm_head/biased") if bias else logits
     if not scheme.planes:
         return logits
@@ -110,20 +112,13 @@ def _float_product(b: Builder, pre_logits: ir.Value, matrix: ir.Value, bias: ir.
     return b.op("Unsqueeze", [product, b.integers("axis1", 1)], "/lm_head/product/rows")
 
 
-def _coarse_product(
-    b: Builder, pre_logits: ir.Value, stored: list[ir.Value], scheme: Scheme, rows: int, d: int, name: str
-) -> ir.Value:
-    """The product [b, 1, rows] with the quantised matrix, or its coarse plane."""
-    return quantized_product(b, pre_logits, stored[:-1] if scheme.planes else stored, scheme, rows, d, name)
-
-
 def _top(b: Builder, scores: ir.Value, count: int, name: str) -> tuple[ir.Value, ...]:
     """The best scores [b, 1, k] of each row and where they stand, best first; equal ones in their order."""
     return b.op_many("TopK", [scores, b.integers("k", count)], name, (name, f"{name}/places"))
 
 
 def _rescored(
-    b: Builder, pre_logits: ir.Value, stored: list[ir.Value], bias: ir.Value | None, scheme: Scheme, ids: ir.Value
+    b: Builder, pre_logits: ir.Value, stored: StoredWeight, bias: ir.Value | None, scheme: Scheme, ids: ir.Value
 ) -> ir.Value:
     """Logits of `ids`, both [b, 1, k], by both planes and float32 activations."""
     last = b.integers("axes_last", -1)

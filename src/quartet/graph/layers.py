@@ -8,7 +8,7 @@ import re
 import numpy as np
 import onnx_ir as ir
 
-from quartet.graph.builder import MICROSOFT, Builder, Weight
+from quartet.graph.builder import MICROSOFT, Builder, StoredWeight, Weight
 from quartet.quantize.numerics import Scheme
 from quartet.spec import Activation, Learned, ModelSpec, RelativeBias, Sinusoidal, Stack
 
@@ -25,9 +25,12 @@ def linear(b: Builder, x: ir.Value, parts: tuple[str, ...], rows: int, columns: 
 
 
 def quantized_product(
-    b: Builder, x: ir.Value, stored: list[ir.Value], scheme: Scheme, rows: int, columns: int, name: str
+    b: Builder, x: ir.Value, stored: StoredWeight, scheme: Scheme, rows: int, columns: int, name: str
 ) -> ir.Value:
-    """`x` [.., columns] times the transposed quantised matrix [rows, columns], with activations in int8."""
+    """`x` [.., columns] times the transposed quantised matrix [rows, columns], with activations in int8.
+
+    Of two planes the coarse one is meant; where columns are scaled, `x` has to be (`times_columns`).
+    """
     attributes = {
         "K": columns,
         "N": rows,
@@ -35,33 +38,42 @@ def quantized_product(
         "block_size": scheme.block_size,
         "accuracy_level": 4,  # int8 activations: without it the CPU multiplies in float, three times slower
     }
-    return b.op("MatMulNBits", [x, *stored], name, attributes, MICROSOFT)
+    return b.op("MatMulNBits", [x, stored.codes, stored.scales, stored.zero_points], name, attributes, MICROSOFT)
 
 
-def embedding(b: Builder, stored: list[ir.Value], ids: ir.Value, scheme: Scheme | None, name: str) -> ir.Value:
+def times_columns(b: Builder, x: ir.Value, stored: StoredWeight, name: str) -> ir.Value:
+    """`x` [.., columns] times the scales of a quantised matrix's columns, if it has any.
+
+    Rows of the matrix become whole by it, and what the matrix is multiplied with becomes right.
+    """
+    return x if stored.column_scales is None else b.op("Mul", [x, stored.column_scales], name)
+
+
+def embedding(b: Builder, stored: StoredWeight, ids: ir.Value, scheme: Scheme | None, name: str) -> ir.Value:
     """Rows of a table [v, d], float32 or quantised, for `ids` [b, n]: [b, n, d].
 
     Quantised rows are gathered as they lie and unpacked by plain operators, not by `GatherBlockQuantized`: that one
     wants the codes in another shape than the product, and old or small builds of ONNX Runtime lack it.
     """
     if scheme is None:
-        return b.op("Gather", [stored[0], ids], name)
-    codes, scales, *rest = stored
+        return b.op("Gather", [stored.codes, ids], name)
+    assert stored.scales is not None
     flat = b.op("Reshape", [ids, b.integers("all", -1)], f"{name}/ids")
-    rows = _codes(b, codes, flat, scheme, f"{name}/codes")
-    if scheme.symmetric:
+    rows = _codes(b, stored.codes, flat, scheme, f"{name}/codes")
+    if stored.zero_points is None:
         zero_points = b.constant(f"middle{scheme.code_bits}", np.float32(scheme.middle))
     else:
-        zero_points = _zero_points(b, rest[0], codes, flat, scheme, f"{name}/zero_points")
+        zero_points = _zero_points(b, stored.zero_points, stored.codes, flat, scheme, f"{name}/zero_points")
     rows = b.op("Sub", [rows, zero_points], f"{name}/centred")
-    if scheme.planes:
+    if stored.residual is not None:
         fine = b.constant("sixteenths", (_NIBBLES - np.float32(scheme.middle)) / np.float32(16))
-        rows = b.op("Add", [rows, _codes(b, rest[-1], flat, scheme, f"{name}/fine", fine)], f"{name}/sum")
-    factors = b.op("Gather", [scales, flat], f"{name}/scales")
+        rows = b.op("Add", [rows, _codes(b, stored.residual, flat, scheme, f"{name}/fine", fine)], f"{name}/sum")
+    factors = b.op("Gather", [stored.scales, flat], f"{name}/scales")
     factors = b.op("Unsqueeze", [factors, b.integers("axes_last", -1)], f"{name}/scales/column")
     rows = b.op("Mul", [rows, factors], f"{name}/scaled")
     shape = [b.op("Shape", [ids], f"{name}/shape"), b.integers("rest_of_row", -1)]
-    return b.op("Reshape", [rows, b.op("Concat", shape, f"{name}/shape/rows", {"axis": 0})], name)
+    rows = b.op("Reshape", [rows, b.op("Concat", shape, f"{name}/shape/rows", {"axis": 0})], name)
+    return times_columns(b, rows, stored, f"{name}/whole")
 
 
 _NIBBLES = np.array([[byte & 15, byte >> 4] for byte in range(256)], np.float32)  # the two codes in each byte

@@ -9,7 +9,7 @@ Shapes: b rows, n tokens, s source length, d width, v vocabulary.
 
 import onnx_ir as ir
 
-from quartet.graph.builder import Builder
+from quartet.graph.builder import Builder, StoredWeight
 from quartet.graph.files import (
     FLOAT,
     INT64,
@@ -86,7 +86,7 @@ def _step_with_head(
     input_ids: ir.Value,
     mask: ir.Value | None,
     vectors: ir.Value,
-    head: list[ir.Value],
+    head: StoredWeight,
 ) -> None:
     hidden, presents, _ = decoded(b, spec, input_ids, mask, vectors)
     bias_ = bias_weight(spec)

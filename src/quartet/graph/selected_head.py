@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from quartet.graph.builder import Weight
+from quartet.graph.builder import Initializer, Weight
 from quartet.graph.head import head_over
 from quartet.graph.writer import ALIGNMENT, data_name, write_borrowing
 from quartet.quantize.recipes import Recipe, stored_scheme
@@ -26,27 +26,27 @@ def write_selected_head(folder: Path, matrix: StoredMatrix, rows: NDArray[np.int
     )
     bias = Weight("/lm_head.bias", ("biases",), (1, len(rows))) if matrix.bias is not None else None
     builder = head_over(weight, bias, Recipe("selected"))
-    starts = dict(zip([i.name for i in weight.initializers], _starts(matrix), strict=True))
-    sizes = {i.name: int(i.nbytes) // len(rows) for i in weight.initializers}
+    starts = {i.name: getattr(matrix, part) for part, i in weight.parts.items()}
     if bias is not None:
-        starts[bias.name], sizes[bias.name] = matrix.bias or 0, 4
+        starts[bias.name] = matrix.bias
     offsets: dict[str, int] = {}
     with (out / data_name(LM_HEAD)).open("wb") as file:
-        for name, start in starts.items():
+        for initializer in (*weight.initializers, *(bias.initializers if bias else ())):
             file.write(bytes(-file.tell() % ALIGNMENT))
-            offsets[name] = file.tell()
-            for part in _gathered(folder / matrix.file, start, matrix.rows, sizes[name], rows):
+            offsets[initializer.name] = file.tell()
+            for part in _copied(folder / matrix.file, starts[initializer.name], matrix, initializer, rows):
                 file.write(part.data)
     write_borrowing(builder, data_name(LM_HEAD), offsets, out)
 
 
-def _starts(matrix: StoredMatrix) -> list[int]:
-    """Where row 0 of each part lies, in the order of `Weight.initializers`."""
-    return [start for start in (matrix.codes, matrix.scales, matrix.zero_points) if start is not None]
-
-
-def _gathered(path: Path, start: int, count: int, row_bytes: int, rows: NDArray[np.int64]) -> Iterator[np.ndarray]:
-    """Some of `count` rows of bytes, a few thousand at a time."""
-    stored = np.memmap(path, np.uint8, "r", offset=start, shape=(count, row_bytes))
+def _copied(
+    path: Path, start: int, matrix: StoredMatrix, part: Initializer, rows: NDArray[np.int64]
+) -> Iterator[np.ndarray]:
+    """The bytes of a part: those of its rows, a few thousand at a time, or of all its columns."""
+    if part.name.endswith(".column_scales"):
+        yield np.fromfile(path, np.float32, matrix.columns, offset=start)
+        return
+    shape = (matrix.rows, int(part.nbytes) // len(rows))
+    stored = np.memmap(path, np.uint8, "r", offset=start, shape=shape)
     for first in range(0, len(rows), ROWS_AT_ONCE):
         yield stored[rows[first : first + ROWS_AT_ONCE]]

@@ -16,7 +16,7 @@ import onnx_ir as ir
 from quartet.checkpoint.tensors import TensorEntry, read, row_slices
 from quartet.errors import CheckpointError
 from quartet.graph.builder import Builder, Weight
-from quartet.quantize.numerics import Blocks, Method, Scheme, quantize
+from quartet.quantize.numerics import Blocks, Floats, Method, Scheme, quantize, scales_of_columns
 from quartet.quantize.recipes import Recipe
 from quartet.spec import FileEntry, StoredMatrix, file_entry
 
@@ -90,6 +90,7 @@ def stored_matrix(builder: Builder, weight: Weight, bias: Weight | None = None) 
         scales=places[f"{weight.name}.scales"],
         zero_points=places.get(f"{weight.name}.zero_points"),
         residual=places.get(f"{weight.name}.residual"),
+        column_scales=places.get(f"{weight.name}.column_scales"),
         bias=bias_place,
     )
 
@@ -109,6 +110,8 @@ def _stored(weight: Weight, entries: list[TensorEntry], recipe: Recipe) -> Itera
     """The bytes of each initializer of a weight, in pieces, in C order."""
     if weight.scheme is not None:
         yield from _quantized(weight.name, entries, weight.scheme, recipe.method)
+        if weight.scheme.scaled_columns:
+            yield [column_scales(entries)]
     elif weight.transposed:
         yield [np.ascontiguousarray(np.concatenate([read(entry) for entry in entries]).T)]
     else:
@@ -122,6 +125,22 @@ def slices(entries: list[TensorEntry]) -> Iterator[np.ndarray]:
             yield read(entry, start, stop)
 
 
+def column_scales(entries: list[TensorEntry]) -> Floats:
+    """What the columns [k] of matrices put under each other are divided by before they are quantised."""
+    columns = entries[0].shape[1]
+    sums = np.zeros(columns, np.float64)
+    for rows in slices(entries):
+        sums += np.einsum("nk,nk->k", rows, rows, dtype=np.float64)
+    return scales_of_columns(sums / sum(entry.shape[0] for entry in entries))
+
+
+def scaled_slices(entries: list[TensorEntry], scheme: Scheme) -> Iterator[np.ndarray]:
+    """The rows of matrices put under each other as a scheme quantises them, a few MB at a time."""
+    scales = column_scales(entries) if scheme.scaled_columns else None
+    for rows in slices(entries):
+        yield rows if scales is None else rows / scales
+
+
 def _quantized(name: str, entries: list[TensorEntry], scheme: Scheme, method: Method) -> Iterator[Iterable[np.ndarray]]:
     """Codes slice by slice; the scales and zero points, small, are kept until the codes are written.
 
@@ -131,7 +150,7 @@ def _quantized(name: str, entries: list[TensorEntry], scheme: Scheme, method: Me
     zero_points: list[np.ndarray] = []
 
     def quantized() -> Iterator[Blocks]:
-        for rows in slices(entries):
+        for rows in scaled_slices(entries, scheme):
             try:
                 yield quantize(rows, scheme, method)
             except CheckpointError as error:

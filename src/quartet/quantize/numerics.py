@@ -54,6 +54,7 @@ class Scheme:
     block_size: int  # a power of two, at least 16; the last block of a row may be shorter (padded with zeros)
     symmetric: bool
     planes: bool = False  # 8 bits as two planes of 4: the coarse one can be used alone (see `_planes`)
+    scaled_columns: bool = False  # each column is divided by a scale of its own beforehand (see `scales_of_columns`)
 
     def __post_init__(self) -> None:
         if self.bits not in (4, 8):
@@ -142,6 +143,19 @@ def dequantize(blocks: Blocks, scheme: Scheme, columns: int) -> Floats:
         values *= blocks.scales[part, :, None]
         out[part] = values.reshape(len(values), -1)[:, :columns]
     return out
+
+
+def scales_of_columns(mean_squares: NDArray[np.float64]) -> Floats:
+    """What to divide the columns [k] of a matrix by, given their mean squares, before it is quantised.
+
+    A block's scale is that of its largest columns, and small ones beside them lose their digits. With columns of one
+    size a matrix is most precise, but products weigh the large ones more; so the square root of their size is between
+    both, as in AWQ (Lin et al. 2023, where activations give the size) with an exponent of one half. Columns of zeros
+    stay as they are.
+    """
+    sizes = np.sqrt(mean_squares)
+    scales = np.sqrt(sizes).astype(np.float32)
+    return np.where(_reciprocals(scales) == 0, np.float32(1), scales)
 
 
 def in_7_bits(matrix: Floats) -> tuple[NDArray[np.int8], Floats]:

@@ -62,12 +62,14 @@ def stored_scheme(matrix: StoredMatrix) -> Scheme | None:
         return None
     planes = matrix.residual is not None
     bits: Literal[4, 8] = 8 if planes or matrix.bits == 8 else 4
-    return Scheme(bits, matrix.block_size, symmetric=matrix.zero_points is None, planes=planes)
+    scaled = matrix.column_scales is not None
+    return Scheme(bits, matrix.block_size, symmetric=matrix.zero_points is None, planes=planes, scaled_columns=scaled)
 
 
 _INT8 = Scheme(bits=8, block_size=128, symmetric=True)
 _INT4 = Scheme(bits=4, block_size=64, symmetric=False)
-_TWO_PLANES = Scheme(bits=8, block_size=128, symmetric=False, planes=True)
+_TABLE = Scheme(bits=4, block_size=64, symmetric=False, scaled_columns=True)
+_TWO_PLANES = Scheme(bits=8, block_size=128, symmetric=False, planes=True, scaled_columns=True)
 
 RECIPES = {
     recipe.name: recipe
@@ -79,7 +81,7 @@ RECIPES = {
             {EMBED_AND_LM_HEAD: _TWO_PLANES} | dict.fromkeys((ENCODER, CACHE_INITIALIZER, DECODER), _INT4),
             calibrated=True,
             last_layer={DECODER: _INT8},  # no later layer evens its errors out
-            untied_embedding=_INT4,
+            untied_embedding=_TABLE,
         ),
     )
 }
@@ -115,7 +117,7 @@ def _with_schemes(recipe: Recipe, options: QuantizationOptions) -> Recipe:
     if options.embedding_bits is not None:
         untied = None  # the embedding and the LM head alike
     if options.embedding_bits == 4:
-        schemes[EMBED_AND_LM_HEAD] = _INT4
+        schemes[EMBED_AND_LM_HEAD] = _TABLE
     if options.block_size is not None:
         if options.block_size not in BLOCK_SIZES:
             known = ", ".join(map(str, BLOCK_SIZES))

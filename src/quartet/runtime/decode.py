@@ -19,7 +19,7 @@ from quartet.spec import KEY_AND_VALUE, PAST_LENGTH, past_name, present_name
 BESTS = ("top_scores", "top_ids", "log_sum_exp")  # outputs of the head
 LOGITS_BYTES = packing.LARGEST_KEPT  # of the head at once: what is larger comes from the system, page by page
 SMALLEST_ROOM = 32  # tokens of a cache that is written in place; it doubles when they are used up
-RESCORED = 14  # of the best tokens by the coarse plane, and twice as many more as the search asks for
+RESCORED = 6  # of the best tokens by the coarse plane, and twice as many more as the search asks for
 
 
 @dataclass

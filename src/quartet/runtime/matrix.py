@@ -29,9 +29,8 @@ class MatrixRows:
         self.file = os.open(folder / place.file, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         self.scheme = stored_scheme(place)
         self.recent = RecentRows(place.rows, place.columns)
-        self.bias: Floats | None = None
-        if place.bias is not None:
-            self.bias = np.frombuffer(_read(self.file, place.bias, 4 * place.rows), np.float32)
+        self.bias = self._vector(place.bias, place.rows)
+        self.column_scales = self._vector(place.column_scales, place.columns)
 
     def close(self) -> None:
         """Close the file; closing twice does no harm."""
@@ -66,7 +65,11 @@ class MatrixRows:
             None if place.zero_points is None else self._part(ids, place.zero_points, -(-blocks * place.bits // 8)),
             None if place.residual is None else self._part(ids, place.residual, row_bytes).reshape(packed),
         )
-        return dequantize(stored, scheme, place.columns)
+        rows = dequantize(stored, scheme, place.columns)
+        return rows if self.column_scales is None else rows * self.column_scales
+
+    def _vector(self, start: int | None, count: int) -> Floats | None:
+        return None if start is None else np.frombuffer(_read(self.file, start, 4 * count), np.float32)
 
     def _part(self, ids: Ids, start: int, row_bytes: int) -> NDArray[np.uint8]:
         """Bytes [n, row_bytes] of some rows of one part."""
