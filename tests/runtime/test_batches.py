@@ -8,12 +8,13 @@ from quartet.runtime.batches import batches
 lengths = st.lists(st.integers(1, 50), max_size=30)
 
 
-@given(lengths, st.integers(1, 99), st.sampled_from(["examples", "tokens"]))
-def test_every_row_is_in_one_batch_and_no_batch_is_too_large(lengths, size, batch_type):
-    found = batches(lengths, size, batch_type)
+@given(lengths, st.integers(1, 99), st.sampled_from(["examples", "tokens"]), st.sampled_from([None, 1, 4, 50]))
+def test_every_row_is_in_one_batch_and_no_batch_is_too_large(lengths, size, batch_type, most):
+    found = batches(lengths, size, batch_type, most)
     assert sorted(row for batch in found for row in batch) == list(range(len(lengths)))
     for batch in found:
         padded = len(batch) * max(lengths[row] for row in batch)
+        assert len(batch) <= (most or size)
         assert len(batch) <= size if batch_type == "examples" else padded <= size or len(batch) == 1
     in_order = [lengths[row] for batch in found for row in batch]
     assert in_order == sorted(lengths, reverse=True)

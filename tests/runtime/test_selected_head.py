@@ -48,7 +48,9 @@ def test_only_what_was_selected_is_said(demo: Path, tmp_path: Path) -> None:
         rows = set(target_rows(demo, less.manifest, french, [tmp_path / "text"]).tolist())
         for text in TEXTS:
             ids = [ENGLISH, *less.tokenizer.encode(text), 2]
-            said = generate_batch(less._for_target(french), [ids], [[2, FRENCH]], SearchOptions(max_new_tokens=20))
+            said = generate_batch(
+                less._for_target(french, less._open), [ids], [[2, FRENCH]], SearchOptions(max_new_tokens=20)
+            )
             assert set(said[0][0].tokens) <= rows
             assert whole.generate([ids], [2, FRENCH]) == less.generate([ids], [2, FRENCH])  # not limited
 

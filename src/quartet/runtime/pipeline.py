@@ -1,7 +1,8 @@
 """`Translator`: text in, text out. Planning (`plan`), batching and joining around `generate`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -9,11 +10,12 @@ from quartet import models
 from quartet.errors import OptionError
 from quartet.progress import Progress, silent
 from quartet.runtime import packing
-from quartet.runtime.batches import BatchType, batches
-from quartet.runtime.generate import SearchOptions, generate_batch, stream
+from quartet.runtime.batches import BatchType
+from quartet.runtime.generate import SearchOptions, stream
 from quartet.runtime.plan import Plan, Planner, Split
 from quartet.runtime.search import Hypothesis
-from quartet.runtime.sessions import Sessions, open_sessions, select_head
+from quartet.runtime.sessions import Sessions, for_several_callers, open_sessions, select_head
+from quartet.runtime.side_by_side import search_all, threads_of_each
 from quartet.runtime.text import Tokenizer, load_tokenizer
 from quartet.spec import Language, Manifest
 
@@ -58,8 +60,9 @@ class Translator:
         self.folder = models.ready(str(model), precision=precision, revision=revision)
         self._texts_to_select = _texts_to_select(vocabulary)
         self._threads = threads
-        self._selected: dict[str | None, Sessions] = {}  # by target language
+        self._selected: dict[tuple[str | None, bool], Sessions] = {}  # by target language, and whether for two callers
         self._sessions: Sessions | None = open_sessions(self.folder, threads, verify)
+        self._beside: Sessions | None = None  # for two callers
         self.manifest: Manifest = self._sessions.manifest
         if self.manifest.speech is not None:
             raise OptionError(f"{self.manifest.name} hears speech and translates no text; name a translation model")
@@ -68,7 +71,7 @@ class Translator:
 
     def close(self) -> None:
         """Give the memory back. The translator cannot be used afterwards."""
-        self._sessions = None
+        self._sessions = self._beside = None
         self._selected = {}
         self._planner = None
         packing.trim()
@@ -146,7 +149,7 @@ class Translator:
         target, source: language codes or names in any common spelling. Without a target: the model's only one.
         Without a source: the model's only one, else each text's language is detected; a text that is in the target
         language already comes back unchanged.
-        max_length: most tokens per piece, the end included. max_batch_size: rows decoded together, or with the
+        max_length: most tokens per piece, the end included. max_batch_size: most rows decoded together, or with the
         batch_type `tokens` their source tokens, padding included.
         split: `auto` takes a text apart only where it is longer than the model translates safely, `sentences`
         always, `none` never. loop_guard: stop a phrase from being repeated without end.
@@ -170,8 +173,10 @@ class Translator:
         rows = [(plan, piece) for plan in plans for piece in plan.pieces]
         sources = [texts_.source_ids(plan, piece) for plan, piece in rows]
         prefixes = [texts_.prefix_ids(plan) for plan, _ in rows]
-        model = self._for_target(plans[0].target) if rows else self._open
-        found = iter(self._search(model, sources, prefixes, search, max_batch_size, batch_type, progress))
+        if not rows:
+            return [self._join(plan, []) for plan in plans]
+        selected = partial(self._for_target, plans[0].target)
+        found = iter(self._search(selected, sources, prefixes, search, max_batch_size, batch_type, progress))
         return [self._join(plan, [next(found) for _ in plan.pieces]) for plan in plans]
 
     def stream(
@@ -230,7 +235,7 @@ class Translator:
         shapes = self.manifest.shapes
         _check_ids(ids, shapes.source_vocab_size or shapes.vocab_size)
         _check_ids(prefixes, shapes.vocab_size)
-        found = self._search(self._open, ids, prefixes, search, max_batch_size, batch_type, silent)
+        found = self._search(lambda model: model, ids, prefixes, search, max_batch_size, batch_type, silent)
         return [list(hypotheses[0].tokens) for hypotheses in found]
 
     @property
@@ -265,7 +270,7 @@ class Translator:
 
     def _search(
         self,
-        model: Sessions,
+        selected: Callable[[Sessions], Sessions],
         sources: Sequence[Sequence[int]],
         prefixes: Sequence[Sequence[int]],
         options: SearchOptions,
@@ -273,21 +278,27 @@ class Translator:
         batch_type: BatchType,
         progress: Progress,
     ) -> list[list[Hypothesis]]:
-        """Search in batches of similar length; results in the order of the sources."""
-        results: list[list[Hypothesis]] = [[] for _ in sources]
-        done = 0
-        for rows in batches([len(source) for source in sources], max_batch_size, batch_type):
-            found = generate_batch(model, [sources[i] for i in rows], [prefixes[i] for i in rows], options)
-            for row, hypotheses in zip(rows, found, strict=True):
-                results[row] = hypotheses
-            done += len(rows)
-            progress(done, len(sources))
+        """Search in batches; results in the order of the sources. selected: the model with the head that is wanted."""
+
+        def beside(worth_opening: bool) -> Sessions | None:
+            model = self._for_two(worth_opening)
+            return model and selected(model)
+
+        model = selected(self._open)
+        results = search_all(model, beside, sources, prefixes, options, max_batch_size, batch_type, progress)
         if len(sources) > 1:  # of one text there is little, and the next one wants it
             packing.trim()
         return results
 
+    def _for_two(self, worth_opening: bool) -> Sessions | None:
+        """The model for two callers, if it is open or worth it. In float32 it would have the weights twice."""
+        threads = threads_of_each(self._threads)
+        if self._beside is None and worth_opening and threads and self.manifest.precision != "fp32":
+            self._beside = for_several_callers(open_sessions(self.folder, threads))
+        return self._beside
+
     def _stream(self, plan: Plan, options: SearchOptions) -> Iterator[str]:
-        planner, model = self._texts, self._for_target(plan.target) if plan.pieces else self._open
+        planner, model = self._texts, self._for_target(plan.target, self._open) if plan.pieces else self._open
         texts: list[str] = []
         shown = None
         for piece in plan.pieces:
@@ -303,13 +314,14 @@ class Translator:
         if whole != shown:
             yield whole
 
-    def _for_target(self, target: Language | None) -> Sessions:
+    def _for_target(self, target: Language | None, model: Sessions) -> Sessions:
         """The model, with a head of its own for the target language where a vocabulary is selected."""
         if self._texts_to_select is None:
-            return self._open
-        key = target.code if target else None
+            return model
+        key = target.code if target else None, model is self._beside
+        threads = threads_of_each(self._threads) if model is self._beside else self._threads
         if key not in self._selected:
-            self._selected[key] = select_head(self._open, self.folder, target, self._texts_to_select, self._threads)
+            self._selected[key] = select_head(model, self.folder, target, self._texts_to_select, threads)
         return self._selected[key]
 
     @property

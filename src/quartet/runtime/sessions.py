@@ -53,6 +53,7 @@ class Sessions:
     lm_head_pages: packing.Pages
     many_decoder: ForManyRows  # opens the decoder for many rows, at the first call; None: there is none
     many_lm_head: ForManyRows
+    keeps_pages: bool = False  # others use it at the same time: no page of its weights may be given back
     rows: Ids | None = None  # of the whole head, those that `lm_head` has, ascending; None: all of them
     for_few_rows: "Sessions | None" = None  # the same model, where this one is for many
 
@@ -88,7 +89,9 @@ class Sessions:
 
     @property
     def decoding_pages(self) -> packing.Pages:
-        """Weights that only decoding reads, for many rows or few."""
+        """Weights that only decoding reads, for many rows or few, and that may be given back."""
+        if self.keeps_pages:
+            return ()
         others = self.for_few_rows.decoding_pages if self.for_few_rows else ()
         return self.decoder_pages + self.lm_head_pages + others
 
@@ -135,6 +138,11 @@ def open_sessions(folder: Path, threads: int | None = None, verify: bool = False
             raise
         shutil.rmtree(packed, ignore_errors=True)  # damaged; the next load makes it anew
         return _load(folder, folder, manifest, threads)
+
+
+def for_several_callers(model: Sessions) -> Sessions:
+    """The same model; none of its weights leave memory, since one caller may decode while another encodes."""
+    return replace(model, encoding_pages=(), keeps_pages=True)
 
 
 def _load(folder: Path, weights: Path, manifest: Manifest, threads: int | None) -> Sessions:
