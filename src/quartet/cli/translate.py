@@ -18,7 +18,7 @@ from quartet.errors import OptionError
 from quartet.progress import Progress, silent
 from quartet.runtime.pipeline import Translation, Translator
 
-BATCHES_AT_ONCE = 8  # of a file: enough to sort lines by length, and memory stays small
+BATCHES_AT_ONCE = 16  # of a file: enough to sort lines by length and to run two at a time, and memory stays small
 READ_AHEAD = 4096  # lines
 
 log = logging.getLogger("quartet")
