@@ -227,3 +227,19 @@ packing.trim()
 print(again < 100, faults() > 1000)
 """
     assert subprocess.check_output([sys.executable, "-c", code], text=True).split() == ["True", "True"]
+
+
+@pytest.mark.parametrize("size", [0, 1, 5000, packing.AT_ONCE + 5])
+def test_a_file_that_is_cached_in_large_pages_stays_what_it_is(tmp_path, size):
+    content = (np.arange(size) % 251).astype(np.uint8).tobytes()
+    (tmp_path / "data").write_bytes(content)
+    packing.cache_in_large_pages(tmp_path / "data")
+    assert (tmp_path / "data").read_bytes() == content
+
+
+def test_a_file_that_cannot_be_cached_otherwise_is_left(tmp_path, monkeypatch):
+    (tmp_path / "data").write_bytes(b"weights")
+    monkeypatch.setattr(packing, "MADV_POPULATE_READ", 9999)  # an older kernel
+    packing.cache_in_large_pages(tmp_path / "data")
+    packing.cache_in_large_pages(tmp_path / "missing")
+    assert (tmp_path / "data").read_bytes() == b"weights"
