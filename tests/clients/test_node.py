@@ -119,7 +119,7 @@ def test_a_mistake_is_one_line(arguments, message, model, node):
 
 
 def test_layouts_and_versions_that_it_does_not_know(model, tmp_path, node):
-    for change, message in ({"layout": "rtranslator"}, "layout rtranslator"), ({"format_version": "2.0"}, "format 2.0"):
+    for change, message in ({"layout": "rtranslator"}, "layout rtranslator"), ({"format_version": "3.0"}, "format 3.0"):
         manifest = json.loads((model / "quartet.json").read_text("utf-8")) | change
         (tmp_path / "quartet.json").write_text(json.dumps(manifest), "utf-8")
         assert message in node("js/translate.js", tmp_path, "eng_Latn", "fra_Latn", "Hi.").stderr
