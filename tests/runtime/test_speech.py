@@ -61,6 +61,7 @@ def test_several_prompts_of_a_window_are_decoded_as_if_alone(model, audio, beam_
 def test_the_mean_log_probability_is_that_of_the_tokens_after_the_rules(model, audio):
     """Without rules but those of the vocabulary it can be read from the logits."""
     options = DecodingOptions(max_new_tokens=30, timestamps=False, suppress_tokens=(), suppress_blank=False)
+    tolerance = 2e-3 if model.manifest.precision == "int4" else 1e-3  # where timestamps are scored once more
     for i, found in enumerate(decode_windows(model, audio, [PROMPT] * audio.windows, options)):
         fed = [*PROMPT, *found.tokens]
         state = start(model, audio.take([i]).cache, 1)
@@ -71,7 +72,7 @@ def test_the_mean_log_probability_is_that_of_the_tokens_after_the_rules(model, a
             scores = read_scores(model, pre_logits)
             expected.append(float(scores.gains(np.array([following]))[0]))
         expected = expected[: len(found.tokens) + (len(found.tokens) < 30)]
-        assert found.avg_logprob == pytest.approx(np.mean(expected), abs=2e-3)  # timestamps are scored once more
+        assert found.avg_logprob == pytest.approx(np.mean(expected), abs=tolerance)
 
 
 def test_the_probability_of_no_speech_is_read_at_the_decoder_start(model, audio):

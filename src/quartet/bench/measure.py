@@ -1,6 +1,5 @@
 """One model on one test set, in a process of its own: its translations, and what they cost."""
 
-import os
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -83,11 +82,6 @@ class Work:
         if self.speaks_text:
             return sum(self.planner.tokenizer.count(row[0]) for row in rows)
         return sum(map(len, rows))
-
-
-def all_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def planner_of(folder: Path) -> Planner:

@@ -10,7 +10,7 @@ import numpy as np
 
 from quartet.calibration.walk import Batch, Model, Step, walk
 from quartet.graph.builder import Weight
-from quartet.graph.writer import column_scales, overwrite, scaled_slices
+from quartet.graph.writer import column_scales, overwrite, slices
 from quartet.progress import Progress
 from quartet.quantize import gptq
 from quartet.quantize.numerics import Blocks, Floats
@@ -56,13 +56,13 @@ def _replace(model: Model, file: str, weight: Weight, moments: Floats) -> None:
     scheme = weight.scheme
     assert scheme is not None
     entries = [model.tensors[source] for source in weight.sources]
-    if scheme.scaled_columns:
-        scales = column_scales(entries)
+    scales = column_scales(entries) if scheme.scaled_columns else None
+    if scales is not None:
         moments = moments * scales * scales[:, None]
     factor = gptq.factor(moments, HEAD_DAMPING if file == EMBED_AND_LM_HEAD else gptq.DAMPING)
 
     def blocks() -> Iterator[Blocks]:
-        for rows in scaled_slices(entries, scheme):
+        for rows in slices(entries, scales):
             yield gptq.quantize(rows, scheme, factor)
 
     overwrite(model.graphs[file], weight, blocks(), model.folder)

@@ -9,13 +9,14 @@ from quartet.bench import machine
 from quartet.bench.breakdown import Part, break_down
 from quartet.bench.contest import Entry
 from quartet.bench.data import HELD_OUT, TestSet, open_test_set, read_lines
-from quartet.bench.measure import Cost, Settings, all_cores, measure, planner_of, work_of
+from quartet.bench.measure import Cost, Settings, measure, planner_of, work_of
 from quartet.cli.console import progress_bar
 from quartet.cli.convert import ready_by_name
 from quartet.cli.output import aligned
 from quartet.errors import LanguageError, OptionError
 from quartet.runtime.languages import find
 from quartet.runtime.plan import Planner
+from quartet.runtime.side_by_side import all_cores
 from quartet.spec import Manifest
 
 

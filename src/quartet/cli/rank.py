@@ -10,7 +10,7 @@ from quartet import models
 from quartet.bench import tables
 from quartet.bench.choice import Limits, parse_size
 from quartet.bench.data import open_test_set, parse_pair
-from quartet.bench.measure import Settings, all_cores
+from quartet.bench.measure import Settings
 from quartet.bench.page import as_page
 from quartet.bench.plots import PLOTS, save_png
 from quartet.bench.published import published, rows_of
@@ -22,6 +22,7 @@ from quartet.cli.output import aligned
 from quartet.errors import OptionError, OutputError
 from quartet.quantize.recipes import recipe_of
 from quartet.runtime.languages import find
+from quartet.runtime.side_by_side import all_cores
 from quartet.spec import Manifest
 
 log = logging.getLogger("quartet")

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from quartet.graph.builder import Initializer, Weight
+from quartet.graph.builder import Weight
 from quartet.graph.head import head_over
 from quartet.graph.writer import ALIGNMENT, data_name, write_borrowing
 from quartet.quantize.recipes import Recipe, stored_scheme
@@ -26,27 +26,23 @@ def write_selected_head(folder: Path, matrix: StoredMatrix, rows: NDArray[np.int
     )
     bias = Weight("/lm_head.bias", ("biases",), (1, len(rows))) if matrix.bias is not None else None
     builder = head_over(weight, bias, Recipe("selected"))
-    starts = {i.name: getattr(matrix, part) for part, i in weight.parts.items()}
-    if bias is not None:
-        starts[bias.name] = matrix.bias
+    parts = weight.parts | ({"bias": bias.parts["codes"]} if bias else {})  # by the names of `StoredMatrix` too
     offsets: dict[str, int] = {}
     with (out / data_name(LM_HEAD)).open("wb") as file:
-        for initializer in (*weight.initializers, *(bias.initializers if bias else ())):
+        for part, initializer in parts.items():
             file.write(bytes(-file.tell() % ALIGNMENT))
             offsets[initializer.name] = file.tell()
-            for part in _copied(folder / matrix.file, starts[initializer.name], matrix, initializer, rows):
-                file.write(part.data)
+            path, start = folder / matrix.file, getattr(matrix, part)
+            if part == "column_scales":
+                file.write(np.fromfile(path, np.float32, matrix.columns, offset=start).data)
+                continue
+            for block in _gathered(path, start, matrix.rows, int(initializer.nbytes) // len(rows), rows):
+                file.write(block.data)
     write_borrowing(builder, data_name(LM_HEAD), offsets, out)
 
 
-def _copied(
-    path: Path, start: int, matrix: StoredMatrix, part: Initializer, rows: NDArray[np.int64]
-) -> Iterator[np.ndarray]:
-    """The bytes of a part: those of its rows, a few thousand at a time, or of all its columns."""
-    if part.name.endswith(".column_scales"):
-        yield np.fromfile(path, np.float32, matrix.columns, offset=start)
-        return
-    shape = (matrix.rows, int(part.nbytes) // len(rows))
-    stored = np.memmap(path, np.uint8, "r", offset=start, shape=shape)
+def _gathered(path: Path, start: int, count: int, row_bytes: int, rows: NDArray[np.int64]) -> Iterator[np.ndarray]:
+    """Some of `count` rows of bytes, a few thousand at a time."""
+    stored = np.memmap(path, np.uint8, "r", offset=start, shape=(count, row_bytes))
     for first in range(0, len(rows), ROWS_AT_ONCE):
         yield stored[rows[first : first + ROWS_AT_ONCE]]

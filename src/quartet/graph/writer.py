@@ -75,23 +75,15 @@ def write_sharing(builder: Builder, owners: Iterable[Builder], path: Path) -> No
 def stored_matrix(builder: Builder, weight: Weight, bias: Weight | None = None) -> StoredMatrix:
     """Where the rows of a matrix lie that was written, and a bias for each."""
     places = written_places(builder)
-    bias_place = places[bias.name] if bias else None
     rows, columns = weight.source_shape
-    file = data_name(builder.name)
-    if weight.scheme is None:
-        return StoredMatrix(file, rows, columns, bits=32, codes=places[weight.name], bias=bias_place)
     return StoredMatrix(
-        file,
+        data_name(builder.name),
         rows,
         columns,
-        bits=weight.scheme.code_bits,
-        codes=places[f"{weight.name}.codes"],
-        block_size=weight.scheme.block_size,
-        scales=places[f"{weight.name}.scales"],
-        zero_points=places.get(f"{weight.name}.zero_points"),
-        residual=places.get(f"{weight.name}.residual"),
-        column_scales=places.get(f"{weight.name}.column_scales"),
-        bias=bias_place,
+        bits=weight.scheme.code_bits if weight.scheme else 32,
+        block_size=weight.scheme.block_size if weight.scheme else None,
+        bias=places[bias.name] if bias else None,
+        **{part: places[initializer.name] for part, initializer in weight.parts.items()},
     )
 
 
@@ -109,20 +101,22 @@ def _place(value: ir.Value, location: str, offset: int) -> None:
 def _stored(weight: Weight, entries: list[TensorEntry], recipe: Recipe) -> Iterator[Iterable[np.ndarray]]:
     """The bytes of each initializer of a weight, in pieces, in C order."""
     if weight.scheme is not None:
-        yield from _quantized(weight.name, entries, weight.scheme, recipe.method)
-        if weight.scheme.scaled_columns:
-            yield [column_scales(entries)]
+        scales = column_scales(entries) if weight.scheme.scaled_columns else None
+        yield from _quantized(weight.name, entries, scales, weight.scheme, recipe.method)
+        if scales is not None:
+            yield [scales]
     elif weight.transposed:
         yield [np.ascontiguousarray(np.concatenate([read(entry) for entry in entries]).T)]
     else:
         yield slices(entries)
 
 
-def slices(entries: list[TensorEntry]) -> Iterator[np.ndarray]:
-    """The rows of matrices put under each other, a few MB at a time."""
+def slices(entries: list[TensorEntry], scales: Floats | None = None) -> Iterator[np.ndarray]:
+    """The rows of matrices put under each other, a few MB at a time, their columns divided by `scales` [k]."""
     for entry in entries:
         for start, stop in row_slices(entry.shape, SLICE_BYTES):
-            yield read(entry, start, stop)
+            rows = read(entry, start, stop)
+            yield rows if scales is None else rows / scales
 
 
 def column_scales(entries: list[TensorEntry]) -> Floats:
@@ -134,14 +128,9 @@ def column_scales(entries: list[TensorEntry]) -> Floats:
     return scales_of_columns(sums / sum(entry.shape[0] for entry in entries))
 
 
-def scaled_slices(entries: list[TensorEntry], scheme: Scheme) -> Iterator[np.ndarray]:
-    """The rows of matrices put under each other as a scheme quantises them, a few MB at a time."""
-    scales = column_scales(entries) if scheme.scaled_columns else None
-    for rows in slices(entries):
-        yield rows if scales is None else rows / scales
-
-
-def _quantized(name: str, entries: list[TensorEntry], scheme: Scheme, method: Method) -> Iterator[Iterable[np.ndarray]]:
+def _quantized(
+    name: str, entries: list[TensorEntry], of_columns: Floats | None, scheme: Scheme, method: Method
+) -> Iterator[Iterable[np.ndarray]]:
     """Codes slice by slice; the scales and zero points, small, are kept until the codes are written.
 
     The second plane, as large as the codes, is not kept but made in a second pass.
@@ -150,7 +139,7 @@ def _quantized(name: str, entries: list[TensorEntry], scheme: Scheme, method: Me
     zero_points: list[np.ndarray] = []
 
     def quantized() -> Iterator[Blocks]:
-        for rows in scaled_slices(entries, scheme):
+        for rows in slices(entries, of_columns):
             try:
                 yield quantize(rows, scheme, method)
             except CheckpointError as error:

@@ -63,6 +63,7 @@ class Translator:
         self._selected: dict[tuple[str | None, bool], Sessions] = {}  # by target language, and whether for two callers
         self._sessions: Sessions | None = open_sessions(self.folder, threads, verify)
         self._beside: Sessions | None = None  # for two callers
+        self._threads_beside = threads_of_each(threads)
         self.manifest: Manifest = self._sessions.manifest
         if self.manifest.speech is not None:
             raise OptionError(f"{self.manifest.name} hears speech and translates no text; name a translation model")
@@ -173,9 +174,7 @@ class Translator:
         rows = [(plan, piece) for plan in plans for piece in plan.pieces]
         sources = [texts_.source_ids(plan, piece) for plan, piece in rows]
         prefixes = [texts_.prefix_ids(plan) for plan, _ in rows]
-        if not rows:
-            return [self._join(plan, []) for plan in plans]
-        selected = partial(self._for_target, plans[0].target)
+        selected = partial(self._for_target, plans[0].target) if rows else _with_whole_head
         found = iter(self._search(selected, sources, prefixes, search, max_batch_size, batch_type, progress))
         return [self._join(plan, [next(found) for _ in plan.pieces]) for plan in plans]
 
@@ -235,7 +234,7 @@ class Translator:
         shapes = self.manifest.shapes
         _check_ids(ids, shapes.source_vocab_size or shapes.vocab_size)
         _check_ids(prefixes, shapes.vocab_size)
-        found = self._search(lambda model: model, ids, prefixes, search, max_batch_size, batch_type, silent)
+        found = self._search(_with_whole_head, ids, prefixes, search, max_batch_size, batch_type, silent)
         return [list(hypotheses[0].tokens) for hypotheses in found]
 
     @property
@@ -292,9 +291,9 @@ class Translator:
 
     def _for_two(self, worth_opening: bool) -> Sessions | None:
         """The model for two callers, if it is open or worth it. In float32 it would have the weights twice."""
-        threads = threads_of_each(self._threads)
-        if self._beside is None and worth_opening and threads and self.manifest.precision != "fp32":
-            self._beside = for_several_callers(open_sessions(self.folder, threads))
+        possible = self._threads_beside > 0 and self.manifest.precision != "fp32"
+        if self._beside is None and worth_opening and possible:
+            self._beside = for_several_callers(open_sessions(self.folder, self._threads_beside))
         return self._beside
 
     def _stream(self, plan: Plan, options: SearchOptions) -> Iterator[str]:
@@ -319,8 +318,8 @@ class Translator:
         if self._texts_to_select is None:
             return model
         key = target.code if target else None, model is self._beside
-        threads = threads_of_each(self._threads) if model is self._beside else self._threads
         if key not in self._selected:
+            threads = self._threads_beside if model is self._beside else self._threads
             self._selected[key] = select_head(model, self.folder, target, self._texts_to_select, threads)
         return self._selected[key]
 
@@ -329,6 +328,11 @@ class Translator:
         if self._sessions is None:
             raise OptionError("this translator is closed; make a new one")
         return self._sessions
+
+
+def _with_whole_head(model: Sessions) -> Sessions:
+    """No vocabulary is selected."""
+    return model
 
 
 def _texts_to_select(vocabulary: str | Path | None) -> tuple[Path, ...] | None:

@@ -29,8 +29,12 @@ def threads_of_each(threads: int | None) -> int:
     A session has its callers and as many threads more as it may have, less one. None: half of the logical cores, which
     are all of them where a core has two.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return threads - 1 if threads is not None else cores // 2
+    return threads - 1 if threads is not None else all_cores() // 2
+
+
+def all_cores() -> int:
+    """Logical cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def search_all(
