@@ -202,13 +202,12 @@ def greedy_search(search_: Search, state: DecoderState, pre_logits: OrtValue) ->
 
 def _greedy(search_: Search, state: DecoderState, pre_logits: OrtValue) -> Iterator[_GreedyStep]:
     history = search_.common_prefix()
-    rows = np.arange(len(history))
+    rows, limits = np.arange(len(history)), search_.limits
     totals, done = np.zeros(len(rows), np.float64), np.zeros(len(rows), bool)
     while len(rows):
-        tokens, gains = _next_tokens(search_, search_.read(search_.model, pre_logits, 1), history, rows)
+        tokens, gains = _next_tokens(search_, search_.read(search_.model, pre_logits, 1), history, rows, limits)
         totals = totals + gains
         history = np.concatenate([history, tokens[:, None]], axis=1)
-        limits = search_.limits.take(rows)
         ends = (tokens == search_.rules.eos) & (history.shape[1] > limits.prefix_length)
         ends = (ends | (history.shape[1] >= limits.max_length)) & ~done
         ended = [(int(rows[i]), history[i], totals[i]) for i in np.flatnonzero(ends)]
@@ -216,7 +215,7 @@ def _greedy(search_: Search, state: DecoderState, pre_logits: OrtValue) -> Itera
         done |= ends
         if ends.any():
             kept, sources = _unfinished(done, search_.rows_per_source)
-            rows, totals, done = rows[kept], totals[kept], done[kept]
+            rows, totals, done, limits = rows[kept], totals[kept], done[kept], limits.take(kept)
             if 0 < len(kept) < len(history):
                 select_rows(state, kept)
                 select_sources(state, sources)
@@ -237,9 +236,11 @@ def _unfinished(done: NDArray[np.bool_], rows_per_source: int) -> tuple[Ids, Ids
     return (sources[:, None] * rows_per_source + np.arange(rows_per_source)).reshape(-1), sources
 
 
-def _next_tokens(search_: Search, scores: Scores, history: Ids, rows: Ids) -> tuple[Ids, Floats]:
+def _next_tokens(
+    search_: Search, scores: Scores, history: Ids, rows: Ids, limits: RowLimits
+) -> tuple[Ids, Floats]:
     """The chosen token of each row, and what it adds to the row's score."""
-    rules.apply(scores, history, search_.rules, search_.limits.take(rows), log_space=False)
+    rules.apply(scores, history, search_.rules, limits, log_space=False)
     _force_prefixes(search_, scores, rows, history.shape[1])
     return search_.choose(scores)
 

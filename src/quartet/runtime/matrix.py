@@ -18,6 +18,7 @@ from quartet.spec import StoredMatrix
 
 Ids = NDArray[np.int64]
 
+FEW = 12  # ids; to look for equal ones takes longer than to read a row twice
 RECENT_BYTES = 8 << 20  # of rows kept in float32: beams want two rows of three again in the next steps
 
 
@@ -43,7 +44,9 @@ class MatrixRows:
         self.close()
 
     def read(self, ids: Ids) -> Floats:
-        """Rows [.., d] for ids [..]; an id that comes twice is read once."""
+        """Rows [.., d] for ids [..]; of many, an id that comes twice is read once."""
+        if ids.size <= FEW:
+            return self.recent.get(ids.reshape(-1), self._rows).reshape(*ids.shape, -1)
         unique, places = np.unique(ids, return_inverse=True)
         return self.recent.get(unique, self._rows)[places.reshape(ids.shape)]
 
@@ -90,7 +93,7 @@ class RecentRows:
         self.lock = threading.Lock()
 
     def get(self, ids: Ids, read: Callable[[Ids], Floats]) -> Floats:
-        """Rows [n, d] for ids [n], all different; `read` gives those that are not here."""
+        """Rows [n, d] for ids [n]; `read` gives those that are not here."""
         if len(ids) > len(self.rows):
             return read(ids)
         with self.lock:
