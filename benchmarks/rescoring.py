@@ -20,8 +20,8 @@ from sentences import add_sentence_arguments, read_sentences
 
 from quartet import Translator
 from quartet.runtime import generate
-from quartet.runtime.decode import RESCORED, read_scores
 from quartet.runtime.generate import Search
+from quartet.runtime.head import RESCORED, HeadOutputs, read_scores
 from quartet.runtime.scores import Scores
 from quartet.runtime.sessions import Sessions
 
@@ -34,7 +34,7 @@ class Watch:
         self.needed_for_best: list[int] = []
         self.needed_for_all: list[int] = []
 
-    def __call__(self, model: Sessions, pre_logits: OrtValue, count: int = 1) -> Scores:
+    def __call__(self, model: Sessions, pre_logits: OrtValue, count: int, outputs: HeadOutputs) -> Scores:
         assert model.candidates is not None, "the head is not in two planes"
         ids = np.arange(model.manifest.shapes.vocab_size)
         if self.matrix is None:
@@ -46,7 +46,7 @@ class Watch:
         needed = (coarse[:, None] >= scores[:, :, None]).sum(axis=2)
         self.needed_for_best += needed[:, 0].tolist()
         self.needed_for_all += needed.max(axis=1).tolist()
-        return read_scores(model, pre_logits, count)
+        return read_scores(model, pre_logits, count, outputs)
 
 
 def main() -> None:

@@ -18,8 +18,9 @@ from quartet.graph.detokenizer import detokenizer, token_bytes
 from quartet.graph.verify import stored_weights
 from quartet.layouts import check_sizes
 from quartet.quantize.recipes import QuantizationOptions
-from quartet.runtime.decode import decode_one_token, encode_features, read_scores, start
+from quartet.runtime.decode import decode_one_token, encode_features, start
 from quartet.runtime.generate import SearchOptions, generate_batch
+from quartet.runtime.head import read_scores
 from quartet.runtime.sessions import open_sessions
 from quartet.runtime.text import load_tokenizer
 from quartet.spec import FILES, MANIFEST_NAME, Manifest, file_entry

@@ -10,8 +10,9 @@ import pytest
 
 import tiny
 from quartet.conversion import convert_folder
-from quartet.runtime.decode import decode_one_token, embed, encode, padded, read_scores
+from quartet.runtime.decode import decode_one_token, embed, encode, padded
 from quartet.runtime.generate import SearchOptions, generate_batch
+from quartet.runtime.head import read_scores
 from quartet.runtime.sessions import Sessions, open_sessions
 
 GOLDEN = Path(__file__).parent / "golden"

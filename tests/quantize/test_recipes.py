@@ -16,7 +16,8 @@ from quartet.graph import files, pieces
 from quartet.graph.verify import stored_weights
 from quartet.quantize.numerics import Scheme
 from quartet.quantize.recipes import RECIPES, QuantizationOptions, Recipe, recipe_of
-from quartet.runtime.decode import decode_one_token, embed, encode, read_scores
+from quartet.runtime.decode import decode_one_token, embed, encode
+from quartet.runtime.head import read_scores
 from quartet.runtime.sessions import open_sessions
 from quartet.spec import Manifest
 

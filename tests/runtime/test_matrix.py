@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 import tiny
 from quartet.conversion import convert_folder
 from quartet.runtime import matrix
-from quartet.runtime.decode import embed, read_scores
+from quartet.runtime.decode import embed
+from quartet.runtime.head import read_scores
 from quartet.runtime.matrix import MatrixRows, RecentRows
 from quartet.runtime.sessions import open_sessions
 from quartet.spec import Manifest

@@ -1,4 +1,3 @@
-import mmap
 import platform
 import subprocess
 import sys
@@ -10,8 +9,9 @@ import pytest
 import tiny
 from quartet import models
 from quartet.conversion import convert_folder
-from quartet.runtime import decode, packing
-from quartet.runtime.decode import decode_one_token, encode, read_scores
+from quartet.runtime import head, packing
+from quartet.runtime.decode import decode_one_token, encode
+from quartet.runtime.head import read_scores
 from quartet.runtime.sessions import MANY_ROWS, open_sessions
 from quartet.spec import Manifest
 
@@ -164,22 +164,6 @@ def test_pages_that_are_given_back_are_read_again(quartet, tmp_path):
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="pages are given back on Linux only")
-def test_addresses_that_belong_to_somebody_else_by_now_are_left_alone(tmp_path):
-    path = tmp_path / "weights"
-    path.write_bytes(bytes(1 << 16))
-    with path.open("rb") as file:
-        weights = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    pages = packing.mapped_pages([path])
-    assert len(pages) == 1
-    weights.close()
-    others = [mmap.mmap(-1, 1 << 16) for _ in range(64)]
-    for other in others:
-        other[:] = b"x" * (1 << 16)
-    packing.give_back(pages)
-    assert all(other[:] == b"x" * (1 << 16) for other in others)
-
-
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="pages are given back on Linux only")
 def test_a_model_lives_on_when_another_one_of_the_same_files_is_gone(quartet):
     first, second = open_sessions(quartet, 1), open_sessions(quartet, 1)
     assert first.encoding_pages
@@ -202,7 +186,7 @@ def test_large_logits_are_read_in_parts(quartet, monkeypatch):
     sources = [[5, 6, 7, 2 + row % 3] for row in range(11)]
     pre_logits = decode_one_token(model, encode(model, sources), np.full(11, 2))
     whole = read_scores(model, pre_logits)
-    monkeypatch.setattr(decode, "LOGITS_BYTES", 3 * 4 * model.head_size)
+    monkeypatch.setattr(head, "LOGITS_BYTES", 3 * 4 * model.head_size)
     parts = read_scores(model, pre_logits)
     for name in ("logits", "top_ids", "floor", "log_sum_exp"):
         assert np.array_equal(getattr(parts, name), getattr(whole, name))
@@ -227,19 +211,3 @@ packing.trim()
 print(again < 100, faults() > 1000)
 """
     assert subprocess.check_output([sys.executable, "-c", code], text=True).split() == ["True", "True"]
-
-
-@pytest.mark.parametrize("size", [0, 1, 5000, packing.AT_ONCE + 5])
-def test_a_file_that_is_cached_in_large_pages_stays_what_it_is(tmp_path, size):
-    content = (np.arange(size) % 251).astype(np.uint8).tobytes()
-    (tmp_path / "data").write_bytes(content)
-    packing.cache_in_large_pages(tmp_path / "data")
-    assert (tmp_path / "data").read_bytes() == content
-
-
-def test_a_file_that_cannot_be_cached_otherwise_is_left(tmp_path, monkeypatch):
-    (tmp_path / "data").write_bytes(b"weights")
-    monkeypatch.setattr(packing, "MADV_POPULATE_READ", 9999)  # an older kernel
-    packing.cache_in_large_pages(tmp_path / "data")
-    packing.cache_in_large_pages(tmp_path / "missing")
-    assert (tmp_path / "data").read_bytes() == b"weights"

@@ -68,6 +68,7 @@ def stored_scheme(matrix: StoredMatrix) -> Scheme | None:
 
 _INT8 = Scheme(bits=8, block_size=128, symmetric=True)
 _INT4 = Scheme(bits=4, block_size=64, symmetric=False)
+_INT4_STEPS = Scheme(bits=4, block_size=128, symmetric=False)  # a step multiplies by these 12 % faster
 _TABLE = Scheme(bits=4, block_size=64, symmetric=False, scaled_columns=True)
 _TWO_PLANES = Scheme(bits=8, block_size=128, symmetric=False, planes=True, scaled_columns=True)
 
@@ -78,7 +79,7 @@ RECIPES = {
         Recipe("int8", dict.fromkeys((EMBED_AND_LM_HEAD, ENCODER, CACHE_INITIALIZER, DECODER), _INT8)),
         Recipe(
             "int4",
-            {EMBED_AND_LM_HEAD: _TWO_PLANES} | dict.fromkeys((ENCODER, CACHE_INITIALIZER, DECODER), _INT4),
+            {EMBED_AND_LM_HEAD: _TWO_PLANES, ENCODER: _INT4, CACHE_INITIALIZER: _INT4, DECODER: _INT4_STEPS},
             calibrated=True,
             last_layer={DECODER: _INT8},  # no later layer evens its errors out
             untied_embedding=_TABLE,

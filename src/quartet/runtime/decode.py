@@ -1,28 +1,21 @@
-"""The calls of the loop: encode a batch, decode tokens, read the logits. The cache stays inside ONNX Runtime.
+"""The calls of the loop: encode a batch, decode tokens. The cache stays inside ONNX Runtime.
 
 Shapes: b rows, s source length, p decoded so far, c tokens that a cache has room for, t tokens fed at once, d width,
-h heads, k head size, v vocabulary.
+h heads, k head size.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
-from onnxruntime import InferenceSession, IOBinding, OrtValue
+from onnxruntime import IOBinding, OrtValue
 
-from quartet.runtime import packing
-from quartet.runtime.matrix import MatrixRows
-from quartet.runtime.scores import Floats, Ids, Scores
+from quartet.runtime import pages
+from quartet.runtime.scores import Floats, Ids
 from quartet.runtime.sessions import Sessions
-from quartet.spec import KEY_AND_VALUE, PAST_LENGTH, TOP_K, past_name, present_name
+from quartet.spec import KEY_AND_VALUE, PAST_LENGTH, past_name, present_name
 
-LOGITS_BYTES = packing.LARGEST_KEPT  # of the head at once: what is larger comes from the system, page by page
 SMALLEST_ROOM = 32  # tokens of a cache that is written in place; it doubles when they are used up
-RESCORED = 6  # of the best tokens by the coarse plane, and twice as many more as the search asks for
-
-
-Array = NDArray[np.generic]
 
 
 @dataclass
@@ -45,7 +38,7 @@ def encode(model: Sessions, sources: Sequence[Sequence[int]]) -> DecoderState:
 
     Of mapped weights only those stay in memory that are used at the same time: the encoder's, or the decoder's.
     """
-    packing.give_back(model.decoding_pages)
+    pages.give_back(model.decoding_pages)
     input_ids, mask = padded(sources, model.manifest.tokens.pad)
     attention_mask = OrtValue.ortvalue_from_numpy(mask)
     inputs = {
@@ -58,7 +51,7 @@ def encode(model: Sessions, sources: Sequence[Sequence[int]]) -> DecoderState:
 
 def encode_features(model: Sessions, features: Floats) -> dict[str, OrtValue]:
     """Log-mel frames [b, mels, frames] to the encoder's part of the cache, as `DecoderState` has it."""
-    packing.give_back(model.decoding_pages)
+    pages.give_back(model.decoding_pages)
     return _cache(model, {"input_features": OrtValue.ortvalue_from_numpy(features)})
 
 
@@ -73,7 +66,7 @@ def _cache(model: Sessions, inputs: dict[str, OrtValue]) -> dict[str, OrtValue]:
     pairs = [(i, what) for i in layers for what in KEY_AND_VALUE]
     outputs = [present_name(i, "encoder", what) for i, what in pairs]
     cache = model.cache_initializer.run_with_ort_values(outputs, {"encoder_hidden_states": hidden})
-    packing.give_back(model.encoding_pages)
+    pages.give_back(model.encoding_pages)
     return dict(zip([past_name(i, "encoder", what) for i, what in pairs], cache, strict=True))
 
 
@@ -207,49 +200,6 @@ def last_of(pre_logits: OrtValue) -> OrtValue:
     """`pre_logits` of the last token, [b, 1, d] of [b, t, d]."""
     values = pre_logits.numpy()
     return pre_logits if values.shape[1] == 1 else OrtValue.ortvalue_from_numpy(np.ascontiguousarray(values[:, -1:]))
-
-
-def read_scores(model: Sessions, pre_logits: OrtValue, count: int = 1) -> Scores:
-    """The LM head: `pre_logits` [b, 1, d] to the scores of the next token, in memory that may be written to.
-
-    `count`: how many of the best tokens have to be right, where the head is quantised in two planes.
-    """
-    rows, vocabulary = pre_logits.shape()[0], model.head_size
-    best = min(TOP_K, vocabulary)
-    found = {
-        "logits": np.empty((rows, 1, vocabulary), np.float32),
-        "top_scores": np.empty((rows, 1, best), np.float32),
-        "top_ids": np.empty((rows, 1, best), np.int64),
-        "log_sum_exp": np.empty((rows, 1), np.float32),
-    }
-    at_once = max(1, LOGITS_BYTES // (4 * vocabulary))
-    for start in range(0, rows, at_once):
-        _read_part(model.lm_head, pre_logits, found, slice(start, start + at_once))
-    logits, top_scores, top_ids, log_sum_exp = (values[:, 0] for values in found.values())
-    scores = Scores(logits, top_ids, top_scores[:, -1], log_sum_exp)
-    if model.candidates is not None:
-        ids = top_ids[:, : RESCORED + 2 * count]
-        scores.correct(ids, rescored(pre_logits.numpy()[:, 0], model.candidates, model.whole_ids(ids)))
-    return scores
-
-
-def _read_part(lm_head: InferenceSession, pre_logits: OrtValue, outputs: Mapping[str, Array], rows: slice) -> None:
-    """Write what the head gives for some rows into `outputs`, by name."""
-    binding = lm_head.io_binding()
-    binding.bind_ortvalue_input("pre_logits", OrtValue.ortvalue_from_numpy(pre_logits.numpy()[rows]))
-    for name, values in outputs.items():
-        binding.bind_ortvalue_output(name, OrtValue.ortvalue_from_numpy(values[rows]))
-    lm_head.run_with_iobinding(binding)
-
-
-def rescored(pre_logits: Floats, matrix: MatrixRows, ids: Ids) -> Floats:
-    """Logits of `ids` [b, k] by the whole matrix instead of its coarse plane; `pre_logits` [b, d].
-
-    Not by `matmul`: threads of numpy's BLAS spin for some 20 ms after each product, beside the next runs of the model,
-    which then take twice as long.
-    """
-    logits: Floats = np.einsum("bkd,bd->bk", matrix.read(ids), pre_logits) + matrix.bias_of(ids)
-    return logits
 
 
 def select_rows(state: DecoderState, rows: Ids, first: int = 0) -> None:

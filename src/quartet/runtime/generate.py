@@ -4,7 +4,7 @@ Shapes: r rows (sources, or sources times beams), t tokens so far from the decod
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +18,11 @@ from quartet.runtime.decode import (
     decode_tokens,
     encode,
     last_of,
-    read_scores,
     rows_of,
     select_rows,
     select_sources,
 )
+from quartet.runtime.head import HeadOutputs, read_scores
 from quartet.runtime.rules import RowLimits, Rules
 from quartet.runtime.scores import Candidates, Floats, Ids, Scores
 from quartet.runtime.search import Hypothesis
@@ -58,7 +58,7 @@ class SearchOptions:
             raise OptionError(f"repetition_penalty is {self.repetition_penalty}; more than 0 is expected (1: off)")
 
 
-Read = Callable[[Sessions, OrtValue, int], Scores]  # `pre_logits` to scores, as `read_scores`
+Read = Callable[[Sessions, OrtValue, int, HeadOutputs], Scores]  # `pre_logits` to scores, as `read_scores`
 Choose = Callable[[Scores], tuple[Ids, Floats]]  # the next token of each row [r], and what it adds to the row's score
 
 
@@ -83,6 +83,11 @@ class Search:
     read: Read = read_scores
     choose: Choose = likeliest  # in greedy search
     patience: float = 1.0  # finished hypotheses that beams wait for, in multiples of their number
+    outputs: HeadOutputs = field(default_factory=HeadOutputs)
+
+    def scores(self, pre_logits: OrtValue, count: int) -> Scores:
+        """Scores of the next token, until they are asked for again; the best `count` are right."""
+        return self.read(self.model, pre_logits, count, self.outputs)
 
     def common_prefix(self) -> Ids:
         """The first tokens of every row [r, t], as many as the shortest prefix has."""
@@ -205,7 +210,7 @@ def _greedy(search_: Search, state: DecoderState, pre_logits: OrtValue) -> Itera
     rows, limits = np.arange(len(history)), search_.limits
     totals, done = np.zeros(len(rows), np.float64), np.zeros(len(rows), bool)
     while len(rows):
-        tokens, gains = _next_tokens(search_, search_.read(search_.model, pre_logits, 1), history, rows, limits)
+        tokens, gains = _next_tokens(search_, search_.scores(pre_logits, 1), history, rows, limits)
         totals = totals + gains
         history = np.concatenate([history, tokens[:, None]], axis=1)
         ends = (tokens == search_.rules.eos) & (history.shape[1] > limits.prefix_length)
@@ -236,9 +241,7 @@ def _unfinished(done: NDArray[np.bool_], rows_per_source: int) -> tuple[Ids, Ids
     return (sources[:, None] * rows_per_source + np.arange(rows_per_source)).reshape(-1), sources
 
 
-def _next_tokens(
-    search_: Search, scores: Scores, history: Ids, rows: Ids, limits: RowLimits
-) -> tuple[Ids, Floats]:
+def _next_tokens(search_: Search, scores: Scores, history: Ids, rows: Ids, limits: RowLimits) -> tuple[Ids, Floats]:
     """The chosen token of each row, and what it adds to the row's score."""
     rules.apply(scores, history, search_.rules, limits, log_space=False)
     _force_prefixes(search_, scores, rows, history.shape[1])
@@ -322,7 +325,7 @@ def _beam_candidates(search_: Search, pre_logits: OrtValue, beams: search.Beams,
     """The best next tokens of every beam and their processed log probabilities, [b * k, n]."""
     sources, beam_size, length = beams.tokens.shape
     history = beams.tokens.reshape(sources * beam_size, length)
-    scores = search_.read(search_.model, pre_logits, 2 * beam_size)
+    scores = search_.scores(pre_logits, 2 * beam_size)
     of_beam = np.repeat(rows, beam_size)
     rules.apply(scores, history, search_.rules, search_.limits.take(of_beam), log_space=True)
     _force_prefixes(search_, scores, of_beam, length)

@@ -10,13 +10,11 @@ import ctypes
 import hashlib
 import json
 import logging
-import mmap
-import os
 import platform
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -25,14 +23,14 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from quartet import models
+from quartet.runtime import pages
+from quartet.runtime.layout import lay_out_in_large_pages
 from quartet.spec import DECODER, Manifest
 
 log = logging.getLogger("quartet")
 
-LAYOUT = 3  # of this cache; to be raised where its contents change
+LAYOUT = 4  # of this cache; to be raised where its contents change
 SMALLEST = 32 << 20  # bytes of weights below which packing costs nothing worth keeping
-MADV_DONTNEED, MADV_POPULATE_READ = 4, 22
-AT_ONCE = 32 << 20  # bytes of a file that are mapped on their way into the page cache
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's `mallopt`
 KEPT_BYTES = 512 << 20  # of memory that is free at its end
 LARGEST_KEPT = 32 << 20  # bytes of an array; glibc takes no larger ones from what it keeps
@@ -77,13 +75,16 @@ def pack(folder: Path, packed: Path, files: Mapping[str, Products], load: Load) 
                 for file, products in files.items():
                     source = _rewritten(folder, file, products, Path(work))
                     expected.append(_probe(load(source, file, _saving(staging, file))))
+                for file in files:
+                    lay_out_in_large_pages(staging / f"{file}.onnx")
                 found = (_probe(load(staging, file, as_it_is)) for file in files)
                 if not all(map(_same, expected, found)):
                     for path in staging.iterdir():
                         path.unlink()
                     (staging / UNUSABLE).touch()
                 for path in staging.glob("*.data"):
-                    cache_in_large_pages(path)
+                    pages.forget(path)  # written piece by piece, it lies in small pages
+                    pages.read_in_large_pages(path)
                 staging.rename(packed)
             _remove_stale(packed)
         except Exception as error:  # a disk that is full shows as one of ONNX Runtime's own classes
@@ -136,25 +137,6 @@ def _saving(folder: Path, file: str) -> Adapt:
     return apply
 
 
-def cache_in_large_pages(path: Path) -> None:
-    """Let the system read a file anew that nobody has mapped, in pages of 2 MB where it can (Linux, ext4 and others).
-
-    A file that was written piece by piece lies in small pages, and a step that reads all weights spends a fifth of its
-    time on finding them (docs/log.md).
-    """
-    if not sys.platform.startswith("linux"):
-        return
-    with contextlib.suppress(OSError, ValueError, AttributeError), path.open("rb") as file:
-        os.fdatasync(file.fileno())  # what is not on the disk yet is not forgotten
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-            mapped.madvise(mmap.MADV_HUGEPAGE)
-            for start in range(0, len(mapped), AT_ONCE):
-                part = start, min(AT_ONCE, len(mapped) - start)
-                mapped.madvise(MADV_POPULATE_READ, *part)
-                mapped.madvise(mmap.MADV_DONTNEED, *part)
-
-
 def _remove_stale(packed: Path) -> None:
     """What the same folder had packed with another CPU, version, or conversion."""
     for other in packed.parent.parent.iterdir():
@@ -190,42 +172,3 @@ def trim() -> None:
     if sys.platform.startswith("linux"):
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).malloc_trim(0)
-
-
-# ---- pages ------------------------------------------------------------------------------------------------------
-
-Pages = tuple[tuple[str, str], ...]  # mappings as the system writes them: addresses, and the file
-
-
-def mapped_pages(files: Sequence[Path]) -> Pages:
-    """Where this process maps files and has written nothing; empty where the system does not say."""
-    names = {str(file.resolve()) for file in files}
-    found: list[tuple[str, str]] = []
-    for line in _lines("/proc/self/smaps"):
-        first, *rest = line.split(maxsplit=5)
-        if not first.endswith(":"):  # a mapping begins: addresses, access, offset, device, inode, name
-            mapping, wanted = (first, rest[-1]), len(rest) == 5 and rest[-1] in names
-        elif wanted and first == "Anonymous:" and rest[0] == "0":
-            found.append(mapping)
-    return tuple(found)
-
-
-def give_back(pages: Pages) -> None:
-    """Let go of pages of mapped files that will not be read for a while; the next read finds them in the page cache.
-
-    What is mapped no more is left alone: its addresses may be somebody else's by now.
-    """
-    if not pages:
-        return
-    madvise = ctypes.CDLL(None, use_errno=True).madvise
-    mapped = {(parts[0], parts[-1]) for line in _lines("/proc/self/maps") if (parts := line.split(maxsplit=5))}
-    for addresses, _ in mapped.intersection(pages):
-        start, end = (int(address, 16) for address in addresses.split("-"))
-        madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), MADV_DONTNEED)
-
-
-def _lines(path: str) -> list[str]:
-    if sys.platform.startswith("linux"):
-        with contextlib.suppress(OSError):
-            return Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
-    return []

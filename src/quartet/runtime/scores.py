@@ -9,6 +9,7 @@ Shapes: r rows, v vocabulary, k best.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,15 +36,16 @@ class Scores:
     log_sum_exp: Floats  # [r] of the logits before any edit
     raised: bool = False  # a rule may have lifted a logit that was not among the best
     forced: NDArray[np.bool_] = field(init=False)  # [r] rows with a single token left, whatever it scores
-    _share: NDArray[np.float64] = field(
-        init=False
-    )  # [r] of all probability, what the edits counted so far left or made
     _edits: list[tuple[Ids, Ids, Floats]] = field(default_factory=list)  # rows, tokens, and the logits they had
     _counted: int = 0  # of the edits, those that `_share` knows
 
     def __post_init__(self) -> None:
         self.forced = np.zeros(len(self.logits), bool)
-        self._share = np.ones(len(self.logits))
+
+    @cached_property
+    def _share(self) -> NDArray[np.float64]:
+        """[r] of all probability, what the edits counted so far left or made."""
+        return np.ones(len(self.logits))
 
     @staticmethod
     def of(logits: Floats) -> "Scores":
@@ -77,10 +79,7 @@ class Scores:
         """Give the logits at (rows, tokens), which are broadcast against each other, other values."""
         if not rows.size:  # as in most steps
             return
-        if not np.ndim(tokens):
-            tokens = np.full_like(rows, tokens)
-        else:
-            rows, tokens = np.broadcast_arrays(rows, tokens)
+        rows, tokens = (rows, np.full_like(rows, tokens)) if not tokens.ndim else np.broadcast_arrays(rows, tokens)
         self._edits.append((rows.reshape(-1), tokens.reshape(-1), self.logits[rows, tokens].reshape(-1)))
         self.logits[rows, tokens] = values
 

@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime as ort
 
 from quartet.errors import ManifestError, OptionError
-from quartet.runtime import packing
+from quartet.runtime import packing, pages
 from quartet.runtime.matrix import Ids, MatrixRows
 from quartet.runtime.scores import Floats
 from quartet.spec import (
@@ -32,7 +32,7 @@ OPENED = (ENCODER, CACHE_INITIALIZER, DECODER, LM_HEAD)
 ENCODING = (ENCODER, CACHE_INITIALIZER)  # a source is many rows to them
 MANY_ROWS = 8  # from here on int8 products are faster than those of the stored blocks
 
-ForManyRows = Callable[[], tuple[ort.InferenceSession, packing.Pages] | None]
+ForManyRows = Callable[[], tuple[ort.InferenceSession, pages.Pages] | None]
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,9 @@ class Sessions:
     encoder: ort.InferenceSession
     cache_initializer: ort.InferenceSession
     decoder: ort.InferenceSession
-    encoding_pages: packing.Pages  # weights that only encoding reads
-    decoder_pages: (
-        packing.Pages
-    )  # weights that only decoding reads, of `decoder`: closed, it would give its addresses to others
-    lm_head_pages: packing.Pages
+    encoding_pages: pages.Pages  # weights that only encoding reads
+    decoder_pages: pages.Pages  # weights that only decoding reads, of `decoder`
+    lm_head_pages: pages.Pages
     many_decoder: ForManyRows  # opens the decoder for many rows, at the first call; None: there is none
     many_lm_head: ForManyRows
     keeps_pages: bool = False  # others use it at the same time: no page of its weights may be given back
@@ -88,7 +86,7 @@ class Sessions:
         return {} if self.rows is None else {row: place for place, row in enumerate(self.rows.tolist())}
 
     @property
-    def decoding_pages(self) -> packing.Pages:
+    def decoding_pages(self) -> pages.Pages:
         """Weights that only decoding reads, for many rows or few, and that may be given back."""
         if self.keeps_pages:
             return ()
@@ -161,9 +159,9 @@ def _load(folder: Path, weights: Path, manifest: Manifest, threads: int | None) 
         encoder=encoder,
         cache_initializer=cache_initializer,
         decoder=decoder,
-        encoding_pages=packing.mapped_pages([weights / f"{file}.onnx.data" for file in ENCODING]),
-        decoder_pages=packing.mapped_pages([weights / f"{DECODER}.onnx.data"]),
-        lm_head_pages=packing.mapped_pages([weights / f"{LM_HEAD}.onnx.data"]),
+        encoding_pages=pages.mapped_pages([weights / f"{file}.onnx.data" for file in ENCODING]),
+        decoder_pages=pages.mapped_pages([weights / f"{DECODER}.onnx.data"]),
+        lm_head_pages=pages.mapped_pages([weights / f"{LM_HEAD}.onnx.data"]),
         many_decoder=_for_many_rows(folder, DECODER, threads, manifest),
         many_lm_head=_for_many_rows(folder, LM_HEAD, threads, manifest),
     )
@@ -181,7 +179,7 @@ def _few_rows(file: str, manifest: Manifest) -> bool:
 
 def _for_many_rows(folder: Path, file: str, threads: int | None, manifest: Manifest) -> ForManyRows:
     @cache
-    def opened() -> tuple[ort.InferenceSession, packing.Pages] | None:
+    def opened() -> tuple[ort.InferenceSession, pages.Pages] | None:
         if not _many_rows_pay(manifest):
             return None
         packed = _packed(folder, manifest, threads, f"many-{file}", {file: "rows"})
@@ -192,7 +190,7 @@ def _for_many_rows(folder: Path, file: str, threads: int | None, manifest: Manif
         except ManifestError:
             shutil.rmtree(packed, ignore_errors=True)  # damaged; the next process makes it anew
             return None
-        return session, packing.mapped_pages([packed / f"{file}.onnx.data"])
+        return session, pages.mapped_pages([packed / f"{file}.onnx.data"])
 
     return opened
 
@@ -210,7 +208,7 @@ def with_head(model: Sessions, made: Path, threads: int | None = None) -> Sessio
     return replace(
         model,
         lm_head=_open(weights, LM_HEAD, threads, model.manifest, arena=_few_rows(LM_HEAD, model.manifest)),
-        lm_head_pages=packing.mapped_pages([weights / f"{LM_HEAD}.onnx.data"]),
+        lm_head_pages=pages.mapped_pages([weights / f"{LM_HEAD}.onnx.data"]),
         many_lm_head=_for_many_rows(made, LM_HEAD, threads, model.manifest),
         rows=load_rows(made),
     )
@@ -268,11 +266,14 @@ def _open(
         # the mapped matrix is used as it is: packing it would be a copy
         options.add_session_config_entry("session.disable_prepacking", "1")
     adapt(options)
-    path = folder / f"{file}.onnx"
+    path, data = folder / f"{file}.onnx", folder / f"{file}.onnx.data"
+    pages.read_in_large_pages(data)
     try:
         session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime raises a family of classes that share no public base
         raise ManifestError(f"{path} does not load: {str(error).splitlines()[0]}") from None
     # it looked at all weights while loading: until they are used they need not count
-    packing.give_back(packing.mapped_pages([folder / f"{file}.onnx.data"]))
+    mapped = pages.mapped_pages([data])
+    pages.give_back(mapped)
+    pages.want_large(mapped)
     return session

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
 from quartet.progress import Progress
-from quartet.runtime import packing
+from quartet.runtime import pages
 from quartet.runtime.batches import BatchType, batches
 from quartet.runtime.generate import SearchOptions, generate_batch
 from quartet.runtime.search import Hypothesis
@@ -57,7 +57,7 @@ def search_all(
     if beside:
         most = min(most, -(-len(sources) // 2))
         beside.for_rows(most * options.beam_size)  # opens what they need once, not for each caller
-        packing.give_back(model.encoding_pages + model.decoding_pages)
+        pages.give_back(model.encoding_pages + model.decoding_pages)
     parts = batches([len(source) for source in sources], max_batch_size, batch_type, most)
     results: list[list[Hypothesis]] = [[] for _ in sources]
 

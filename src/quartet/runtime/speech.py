@@ -11,17 +11,9 @@ import numpy as np
 from onnxruntime import OrtValue
 
 from quartet.errors import OptionError
-from quartet.runtime.decode import (
-    DecoderState,
-    decode_tokens,
-    encode_features,
-    last_of,
-    read_scores,
-    rescored,
-    select_rows,
-    start,
-)
+from quartet.runtime.decode import DecoderState, decode_tokens, encode_features, last_of, select_rows, start
 from quartet.runtime.generate import Choose, Search, beam_search, greedy_search, likeliest
+from quartet.runtime.head import HeadOutputs, read_scores, rescored
 from quartet.runtime.rules import RowLimits, Rules
 from quartet.runtime.scores import Floats, Ids, Scores
 from quartet.runtime.search import Hypothesis
@@ -282,12 +274,12 @@ def _likeliest_remaining(scores: Scores) -> tuple[Ids, Floats]:
     return tokens, scores.remaining_log_probs(tokens)
 
 
-def _read(model: Sessions, pre_logits: OrtValue, count: int) -> Scores:
+def _read(model: Sessions, pre_logits: OrtValue, count: int, outputs: HeadOutputs) -> Scores:
     """Scores of the next token. With a matrix in two planes, timestamps are exact wherever they may matter.
 
     They are many and alike, so that the few best of them do not stand for all.
     """
-    scores = read_scores(model, pre_logits, count)
+    scores = read_scores(model, pre_logits, count, outputs)
     if model.candidates is None:
         return scores
     begin = speech_of(model).timestamp_begin
