@@ -51,6 +51,16 @@ def test_the_best_are_right_whatever_is_forbidden(seed, forbidden, count):
     assert (np.diff(found.ids, axis=1) > 0).all()
 
 
+@given(st.integers(0, 9999), edits)
+def test_of_equal_scores_the_lowest_id_is_the_likeliest(seed, forbidden):
+    logits = logits_of(seed).round(0)
+    scores, plain = as_the_head_gives(logits), logits.copy()
+    for row, token in forbidden:
+        scores.forbid(np.array([row]), token)
+        plain[row, token] = -np.inf
+    assert np.array_equal(scores.likeliest(), plain.argmax(axis=1))
+
+
 @given(
     st.integers(0, 9999), st.sampled_from([0.5, 0.9, 1.3, 5.0]), st.booleans(), st.lists(st.integers(0, 39), min_size=1)
 )

@@ -18,6 +18,16 @@ from quartet.spec import KEY_AND_VALUE, PAST_LENGTH, past_name, present_name
 SMALLEST_ROOM = 32  # tokens of a cache that is written in place; it doubles when they are used up
 
 
+@dataclass(frozen=True)
+class BoundInputs:
+    """Arrays that a decoder reads at each step, bound to it together with those that stay the same."""
+
+    binding: IOBinding
+    input_ids: Ids  # [b, t]
+    embed_matrix: Floats  # [b, t, d]
+    past_length: Ids  # [1]
+
+
 @dataclass
 class DecoderState:
     """What one batch carries from step to step, by the decoder's input names. Only `past` changes as tokens come.
@@ -30,7 +40,8 @@ class DecoderState:
     past: dict[str, OrtValue]  # past_key_values.{i}.decoder.*: [b, h, p, k], or [b, h, c, k] where written in place
     length: int = 0  # p
     shared: bool = False  # whether others read `encoder_cache` too
-    binding: IOBinding | None = None  # of a decoder that writes in place to these arrays; None: anew at the next step
+    room: int = 0  # c, where written in place
+    bound: BoundInputs | None = None  # and these arrays, to a decoder that writes in place; None: anew at the next step
 
 
 def encode(model: Sessions, sources: Sequence[Sequence[int]]) -> DecoderState:
@@ -116,19 +127,21 @@ def decode_tokens(model: Sessions, state: DecoderState, tokens: Ids, more: Seque
     Returns `pre_logits` [b, t, d], then what other outputs were asked for by name.
     """
     input_ids = model.whole_ids(tokens)
-    inputs = {
-        "input_ids": OrtValue.ortvalue_from_numpy(input_ids),
-        "embed_matrix": OrtValue.ortvalue_from_numpy(embed(model, input_ids)),
-    }
     run = _run_in_place if model.cache_in_place else _run
-    found = run(model, state, inputs, ["pre_logits", *more])
+    found = run(model, state, input_ids, embed(model, input_ids), more)
     state.length += tokens.shape[1]
     return tuple(found)
 
 
-def _run(model: Sessions, state: DecoderState, inputs: dict[str, OrtValue], wanted: list[str]) -> list[OrtValue]:
+def _run(
+    model: Sessions, state: DecoderState, input_ids: Ids, embed_matrix: Floats, more: Sequence[str]
+) -> list[OrtValue]:
     """Outputs of a decoder that returns a longer past."""
-    names = [*map(_present, state.past), *wanted]
+    inputs = {
+        "input_ids": OrtValue.ortvalue_from_numpy(input_ids),
+        "embed_matrix": OrtValue.ortvalue_from_numpy(embed_matrix),
+    }
+    names = [*map(_present, state.past), "pre_logits", *more]
     grown: list[OrtValue] = model.decoder.run_with_ort_values(names, inputs | _of_sources(state) | state.past)
     found = grown[len(state.past) :]
     state.past = dict(zip(state.past, grown, strict=False))
@@ -136,37 +149,43 @@ def _run(model: Sessions, state: DecoderState, inputs: dict[str, OrtValue], want
 
 
 def _run_in_place(
-    model: Sessions, state: DecoderState, inputs: dict[str, OrtValue], wanted: list[str]
+    model: Sessions, state: DecoderState, input_ids: Ids, embed_matrix: Floats, more: Sequence[str]
 ) -> list[OrtValue]:
-    """Outputs of a decoder that writes into the past, which gets room for the new tokens.
-
-    What stays the same from step to step is bound once: 74 arrays of NLLB-600M, half a millisecond.
-    """
-    rows, count, width = inputs["embed_matrix"].shape()
-    _make_room(state, count)
-    binding = state.binding = state.binding or _bound(model, state)
-    inputs[PAST_LENGTH] = OrtValue.ortvalue_from_numpy(np.array([state.length], np.int64))
-    for name, value in inputs.items():
-        binding.bind_ortvalue_input(name, value)
-    pre_logits, *more = wanted
-    found = OrtValue.ortvalue_from_numpy(np.empty((rows, count, width), np.float32))
-    binding.bind_ortvalue_output(pre_logits, found)
+    """Outputs of a decoder that writes into the past, which gets room for the new tokens."""
+    _make_room(state, input_ids.shape[1])
+    bound = state.bound
+    if bound is None or bound.input_ids.shape != input_ids.shape:
+        bound = state.bound = _bound(model, state, embed_matrix)
+    bound.input_ids[:], bound.embed_matrix[:], bound.past_length[:] = input_ids, embed_matrix, state.length
+    pre_logits = OrtValue.ortvalue_from_numpy(np.empty(embed_matrix.shape, np.float32))
+    bound.binding.bind_ortvalue_output("pre_logits", pre_logits)
     for name in more:
-        binding.bind_output(name)
-    model.decoder.run_with_iobinding(binding)
+        bound.binding.bind_output(name)
+    model.decoder.run_with_iobinding(bound.binding)
     if not more:
-        return [found]
-    state.binding = None  # the next step may want something else
-    return [found, *binding.get_outputs()[-len(more) :]]
+        return [pre_logits]
+    state.bound = None  # the next step may want something else
+    return [pre_logits, *bound.binding.get_outputs()[-len(more) :]]
 
 
-def _bound(model: Sessions, state: DecoderState) -> IOBinding:
-    binding = model.decoder.io_binding()
-    for name, value in (_of_sources(state) | state.past).items():
-        binding.bind_ortvalue_input(name, value)
+def _bound(model: Sessions, state: DecoderState, embed_matrix: Floats) -> BoundInputs:
+    """Once for many steps: the 77 arrays of NLLB-600M take half a millisecond."""
+    bound = BoundInputs(
+        model.decoder.io_binding(),
+        np.empty(embed_matrix.shape[:2], np.int64),
+        np.empty(embed_matrix.shape, np.float32),
+        np.empty(1, np.int64),
+    )
+    inputs = {
+        "input_ids": OrtValue.ortvalue_from_numpy(bound.input_ids),
+        "embed_matrix": OrtValue.ortvalue_from_numpy(bound.embed_matrix),
+        PAST_LENGTH: OrtValue.ortvalue_from_numpy(bound.past_length),
+    }
+    for name, value in (inputs | _of_sources(state) | state.past).items():
+        bound.binding.bind_ortvalue_input(name, value)
     for name, value in state.past.items():
-        binding.bind_ortvalue_output(_present(name), value)
-    return binding
+        bound.binding.bind_ortvalue_output(_present(name), value)
+    return bound
 
 
 def _of_sources(state: DecoderState) -> dict[str, OrtValue]:
@@ -181,12 +200,11 @@ def _present(past: str) -> str:
 
 def _make_room(state: DecoderState, count: int) -> None:
     """Let so many more tokens fit into a past that is written in place."""
-    room = next(iter(state.past.values())).shape()[2]
-    if state.length + count > room:
-        state.binding = None
-        room = max(SMALLEST_ROOM, 2 * room, state.length + count)
+    if state.length + count > state.room:
+        state.bound = None
+        state.room = max(SMALLEST_ROOM, 2 * state.room, state.length + count)
         for name, value in state.past.items():  # one after the other: of a single one there are two at a time
-            state.past[name] = _with_room(value, state.length, room)
+            state.past[name] = _with_room(value, state.length, state.room)
 
 
 def _with_room(value: OrtValue, length: int, room: int) -> OrtValue:
@@ -209,12 +227,12 @@ def select_rows(state: DecoderState, rows: Ids, first: int = 0) -> None:
     """
     past = _selected(state.past, rows, slice(first, state.length))
     if past is not state.past:
-        state.past, state.binding = past, None
+        state.past, state.bound = past, None
 
 
 def select_sources(state: DecoderState, sources: Ids) -> None:
     """Keep some of the sources."""
-    state.binding = None
+    state.bound = None
     state.encoder_cache = _selected(state.encoder_cache, sources, slice(None), in_place=not state.shared)
     state.shared = False
     if state.encoder_mask is not None:

@@ -64,8 +64,7 @@ Choose = Callable[[Scores], tuple[Ids, Floats]]  # the next token of each row [r
 
 def likeliest(scores: Scores) -> tuple[Ids, Floats]:
     """The best token of each row, and its log probability before any rule; 0 where it was forced."""
-    found = scores.best(1)
-    tokens = found.ids[np.arange(len(found.ids)), found.scores.argmax(axis=1)]
+    tokens = scores.likeliest()
     return tokens, scores.gains(tokens)
 
 

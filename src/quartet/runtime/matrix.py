@@ -98,11 +98,11 @@ class RecentRows:
             return read(ids)
         with self.lock:
             places = self.place[ids]
-            new = ids[places < 0]
             found = self.rows[places]
-            if len(new):
-                found[places < 0] = fresh = read(new)
-                self._keep(new, fresh)
+            if places.min(initial=0) < 0:
+                new = places < 0
+                found[new] = fresh = read(ids[new])
+                self._keep(ids[new], fresh)
             return found
 
     def _keep(self, ids: Ids, rows: Floats) -> None:

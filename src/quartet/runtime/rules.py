@@ -64,7 +64,8 @@ def apply(scores: Scores, history: Ids, rules: Rules, limits: RowLimits, log_spa
         ban_repeated_ngrams(scores, history, rules.no_repeat_ngram_size)
     ban_words(scores, history, rules.bad_words_ids, rules.eos)
     new_tokens = length - limits.prefix_length
-    scores.forbid(np.flatnonzero(new_tokens < rules.min_new_tokens), rules.eos)
+    if rules.min_new_tokens:
+        scores.forbid(np.flatnonzero(new_tokens < rules.min_new_tokens), rules.eos)
     if rules.forced_bos is not None and length == 1:
         scores.force(np.arange(len(history)), rules.forced_bos)
     if rules.forced_eos is not None:

@@ -102,6 +102,19 @@ class Scores:
 
     def best(self, count: int) -> Candidates:
         """At least `count` tokens of each row, the best among them, ordered by id."""
+        found = self._best(count)
+        order = _places(np.argsort(found.ids, axis=1))
+        return Candidates(found.ids[order], found.scores[order])
+
+    def likeliest(self) -> Ids:
+        """The best token of each row [r]; of equal ones the one with the lowest id."""
+        found = self._best(1)
+        worse = found.scores < found.scores.max(axis=1, keepdims=True)
+        tokens: Ids = np.where(worse, self.logits.shape[1], found.ids).min(axis=1)
+        return tokens
+
+    def _best(self, count: int) -> Candidates:
+        """As `best`, in any order."""
         count = min(count, self.logits.shape[1])
         rows, width = len(self.logits), self.top_ids.shape[1]
         known = self.logits[_places(self.top_ids)]
@@ -109,11 +122,11 @@ class Scores:
         if width >= count and not self.raised:
             certain = np.partition(known, width - count, axis=1)[:, width - count] >= self.floor
         if certain.all():
-            return _by_id(self.top_ids, known)
+            return Candidates(self.top_ids, known)
         ids = self.top_ids.copy() if certain.any() else np.empty((rows, count), np.int64)
         wanted = ids.shape[1]
         ids[~certain] = np.argpartition(-self.logits[~certain], wanted - 1, axis=1)[:, :wanted]
-        return _by_id(ids, self.logits[_places(ids)])
+        return Candidates(ids, self.logits[_places(ids)])
 
     def log_probs(self, count: int, renormalize: bool) -> Candidates:
         """`best`, as log probabilities; with `renormalize` over what the rules left, else over all logits."""
@@ -164,11 +177,6 @@ def _shares(logits: Floats, total: Floats) -> NDArray[np.float64]:
     """Of all probability, what tokens have together: logits [.., n] and the log-sum-exp [..] of all."""
     shares: NDArray[np.float64] = np.exp(logits - total[..., None]).sum(axis=-1, dtype=np.float64)
     return shares
-
-
-def _by_id(ids: Ids, scores: Floats) -> Candidates:
-    order = _places(np.argsort(ids, axis=1))
-    return Candidates(ids[order], scores[order])
 
 
 def _places(ids: Ids) -> tuple[Ids, Ids]:

@@ -269,8 +269,7 @@ def _chooser(options: DecodingOptions) -> Choose:
 
 def _likeliest_remaining(scores: Scores) -> tuple[Ids, Floats]:
     """The best token of each row, and its log probability among those that the rules leave."""
-    found = scores.best(1)
-    tokens = found.ids[np.arange(len(found.ids)), found.scores.argmax(axis=1)]
+    tokens = scores.likeliest()
     return tokens, scores.remaining_log_probs(tokens)
 
 
