@@ -28,6 +28,7 @@ class HeadOutputs:
     room: int = 0
     rows: int = 0  # that `parts` are bound for
     parts: list[tuple[slice, IOBinding]] = field(default_factory=list)  # rows that are read at once
+    read: OrtValue | None = None  # what the only part is bound to
 
     def bind(self, model: Sessions, rows: int) -> None:
         """Make room for so many rows, unless there is."""
@@ -45,7 +46,7 @@ class HeadOutputs:
             at_once = max(1, LOGITS_BYTES // (4 * vocabulary))
             parts = [slice(start, min(start + at_once, rows)) for start in range(0, rows, at_once)]
             self.parts = [(part, self._bound(model, part)) for part in parts]
-            self.rows = rows
+            self.rows, self.read = rows, None
 
     def _bound(self, model: Sessions, part: slice) -> IOBinding:
         binding = model.lm_head.io_binding()
@@ -64,8 +65,11 @@ def read_scores(model: Sessions, pre_logits: OrtValue, count: int = 1, outputs: 
     hidden = pre_logits.numpy()
     outputs.bind(model, len(hidden))
     for part, binding in outputs.parts:
-        whole = len(outputs.parts) == 1
-        binding.bind_ortvalue_input("pre_logits", pre_logits if whole else OrtValue.ortvalue_from_numpy(hidden[part]))
+        if len(outputs.parts) > 1:
+            binding.bind_ortvalue_input("pre_logits", OrtValue.ortvalue_from_numpy(hidden[part]))
+        elif pre_logits is not outputs.read:
+            binding.bind_ortvalue_input("pre_logits", pre_logits)
+            outputs.read = pre_logits
         model.lm_head.run_with_iobinding(binding)
     logits, top_scores, top_ids, log_sum_exp = (values[: len(hidden), 0] for values in outputs.arrays.values())
     scores = Scores(logits, top_ids, top_scores[:, -1], log_sum_exp)
