@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 
 from quartet import models
 from quartet.runtime import pages
-from quartet.runtime.layout import lay_out_in_large_pages
 from quartet.spec import DECODER, Manifest
 
 log = logging.getLogger("quartet")
@@ -75,8 +74,7 @@ def pack(folder: Path, packed: Path, files: Mapping[str, Products], load: Load) 
                 for file, products in files.items():
                     source = _rewritten(folder, file, products, Path(work))
                     expected.append(_probe(load(source, file, _saving(staging, file))))
-                for file in files:
-                    lay_out_in_large_pages(staging / f"{file}.onnx")
+                _lay_out([staging / f"{file}.onnx" for file in files])
                 found = (_probe(load(staging, file, as_it_is)) for file in files)
                 if not all(map(_same, expected, found)):
                     for path in staging.iterdir():
@@ -101,6 +99,13 @@ def _rewritten(folder: Path, file: str, products: Products, out: Path) -> Path:
 
     write_for_this_machine(folder, file, out, row_products=products == "rows")
     return out
+
+
+def _lay_out(paths: list[Path]) -> None:
+    from quartet.runtime.layout import lay_out_in_large_pages  # noqa: PLC0415 - onnx is slow to import
+
+    for path in paths:
+        lay_out_in_large_pages(path)
 
 
 def _probe(session: ort.InferenceSession) -> list[Floats]:
