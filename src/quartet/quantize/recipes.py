@@ -118,7 +118,7 @@ def _with_schemes(recipe: Recipe, options: QuantizationOptions) -> Recipe:
     if options.embedding_bits is not None:
         untied = None  # the embedding and the LM head alike
     if options.embedding_bits == 4:
-        schemes[EMBED_AND_LM_HEAD] = _TABLE
+        schemes |= {EMBED_AND_LM_HEAD: _TABLE, DECODER: _INT4}  # such a head forgives less
     if options.block_size is not None:
         if options.block_size not in BLOCK_SIZES:
             known = ", ".join(map(str, BLOCK_SIZES))
