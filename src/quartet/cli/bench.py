@@ -91,7 +91,7 @@ def _as_text(
     lines = [
         f"{manifest.name} {manifest.precision}, {texts.source} to {texts.target}, {len(texts.sources)} sentences: "
         f"{texts.name}",
-        f"{about['cpu']}, {about['memory']}; {settings.threads} threads, which read {bandwidth / 1e9:.1f} GB/s",
+        f"{about['cpu']}, {about['memory']}; --threads {settings.threads}, memory read at {bandwidth / 1e9:.1f} GB/s",
         "",
         f"{', '.join([*memory, f'disk {cost.disk:.0f} MB'])}; load {cost.load:.2f} s, first token "
         f"{cost.first_token * 1e3:.0f} ms",
