@@ -24,29 +24,28 @@ RESCORED = 6  # of the best tokens by the coarse plane, and twice as many more a
 class HeadOutputs:
     """What the head of one model writes into, step after step of a search."""
 
-    arrays: dict[str, NDArray[Any]] = field(default_factory=dict)  # by output, with room for `room` rows
-    room: int = 0
+    arrays: dict[str, NDArray[Any]] = field(default_factory=dict)  # by output, for as many rows as there were at most
     rows: int = 0  # that `parts` are bound for
     parts: list[tuple[slice, IOBinding]] = field(default_factory=list)  # rows that are read at once
     read: OrtValue | None = None  # what the only part is bound to
 
     def bind(self, model: Sessions, rows: int) -> None:
         """Make room for so many rows, unless there is."""
+        if rows == self.rows:
+            return
         vocabulary = model.head_size
-        if rows > self.room:
+        if rows > len(self.arrays.get("logits", ())):
             best = min(TOP_K, vocabulary)
-            self.room = rows
             self.arrays = {
                 "logits": np.empty((rows, 1, vocabulary), np.float32),
                 "top_scores": np.empty((rows, 1, best), np.float32),
                 "top_ids": np.empty((rows, 1, best), np.int64),
                 "log_sum_exp": np.empty((rows, 1), np.float32),
             }
-        if rows != self.rows:
-            at_once = max(1, LOGITS_BYTES // (4 * vocabulary))
-            parts = [slice(start, min(start + at_once, rows)) for start in range(0, rows, at_once)]
-            self.parts = [(part, self._bound(model, part)) for part in parts]
-            self.rows, self.read = rows, None
+        at_once = max(1, LOGITS_BYTES // (4 * vocabulary))
+        parts = [slice(start, min(start + at_once, rows)) for start in range(0, rows, at_once)]
+        self.parts = [(part, self._bound(model, part)) for part in parts]
+        self.rows, self.read = rows, None
 
     def _bound(self, model: Sessions, part: slice) -> IOBinding:
         binding = model.lm_head.io_binding()

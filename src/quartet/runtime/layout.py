@@ -4,6 +4,7 @@ ONNX Runtime maps each matrix by itself. A large page of the file is mapped as o
 """
 
 import bisect
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +15,7 @@ from onnx import StringStringEntryProto as Entry
 PAGE = 2 << 20
 SMALL_PAGE = 4096  # what is smaller begins at a multiple of this, so that it is not mapped with its neighbours
 PREPACKED = "prepacked_"  # entries of ONNX Runtime: a name, then for each buffer `|offset;length;padding`
+BUFFER = re.compile(r"\|(\d+);(\d+)")
 
 
 class Piece(NamedTuple):
@@ -74,9 +76,12 @@ def _pieces(entries: Iterable[Entry]) -> list[Piece]:
     """A tensor's own bytes, and what was packed of them."""
     found = {entry.key: entry.value for entry in entries}
     packed = [value for key, value in found.items() if key.startswith(PREPACKED)]
-    buffers = [buffer.split(";") for value in packed for buffer in value.split("|")[1:]]
-    own = Piece(int(found.get("offset", 0)), int(found["length"]))
-    return [own, *(Piece(int(start), int(length)) for start, length, *_ in buffers)]
+    buffers = [buffer for value in packed for buffer in BUFFER.finditer(value)]
+    return [Piece(int(found["offset"]), int(found["length"])), *map(_piece, buffers)]
+
+
+def _piece(buffer: re.Match[str]) -> Piece:
+    return Piece(int(buffer[1]), int(buffer[2]))
 
 
 def _move(entries: Iterable[Entry], new: dict[Piece, int]) -> None:
@@ -85,9 +90,4 @@ def _move(entries: Iterable[Entry], new: dict[Piece, int]) -> None:
         if entry.key == "offset":
             entry.value = str(new[own])
         elif entry.key.startswith(PREPACKED):
-            name, *buffers = entry.value.split("|")
-            moved = []
-            for buffer in buffers:
-                start, length, *rest = buffer.split(";")
-                moved.append(";".join([str(new[Piece(int(start), int(length))]), length, *rest]))
-            entry.value = "|".join([name, *moved])
+            entry.value = BUFFER.sub(lambda buffer: f"|{new[_piece(buffer)]};{buffer[2]}", entry.value)

@@ -75,14 +75,13 @@ def pack(folder: Path, packed: Path, files: Mapping[str, Products], load: Load) 
                     source = _rewritten(folder, file, products, Path(work))
                     expected.append(_probe(load(source, file, _saving(staging, file))))
                 _lay_out([staging / f"{file}.onnx" for file in files])
+                for path in staging.glob("*.data"):
+                    pages.forget(path)  # written piece by piece, it lies in small pages; a load reads it in large ones
                 found = (_probe(load(staging, file, as_it_is)) for file in files)
                 if not all(map(_same, expected, found)):
                     for path in staging.iterdir():
                         path.unlink()
                     (staging / UNUSABLE).touch()
-                for path in staging.glob("*.data"):
-                    pages.forget(path)  # written piece by piece, it lies in small pages
-                    pages.read_in_large_pages(path)
                 staging.rename(packed)
             _remove_stale(packed)
         except Exception as error:  # a disk that is full shows as one of ONNX Runtime's own classes

@@ -32,7 +32,8 @@ OPENED = (ENCODER, CACHE_INITIALIZER, DECODER, LM_HEAD)
 ENCODING = (ENCODER, CACHE_INITIALIZER)  # a source is many rows to them
 MANY_ROWS = 8  # from here on int8 products are faster than those of the stored blocks
 
-ForManyRows = Callable[[], tuple[ort.InferenceSession, pages.Pages] | None]
+Opened = tuple[ort.InferenceSession, pages.Pages]  # a file, and where its weights are mapped
+ForManyRows = Callable[[], Opened | None]
 
 
 @dataclass(frozen=True)
@@ -155,13 +156,13 @@ def _load(folder: Path, weights: Path, manifest: Manifest, threads: int | None) 
         manifest,
         embedding=MatrixRows(folder, manifest.embedding),
         candidates=MatrixRows(folder, manifest.lm_head) if manifest.lm_head.residual is not None else None,
-        lm_head=lm_head,
-        encoder=encoder,
-        cache_initializer=cache_initializer,
-        decoder=decoder,
-        encoding_pages=pages.mapped_pages([weights / f"{file}.onnx.data" for file in ENCODING]),
-        decoder_pages=pages.mapped_pages([weights / f"{DECODER}.onnx.data"]),
-        lm_head_pages=pages.mapped_pages([weights / f"{LM_HEAD}.onnx.data"]),
+        lm_head=lm_head[0],
+        encoder=encoder[0],
+        cache_initializer=cache_initializer[0],
+        decoder=decoder[0],
+        encoding_pages=encoder[1] + cache_initializer[1],
+        decoder_pages=decoder[1],
+        lm_head_pages=lm_head[1],
         many_decoder=_for_many_rows(folder, DECODER, threads, manifest),
         many_lm_head=_for_many_rows(folder, LM_HEAD, threads, manifest),
     )
@@ -179,18 +180,17 @@ def _few_rows(file: str, manifest: Manifest) -> bool:
 
 def _for_many_rows(folder: Path, file: str, threads: int | None, manifest: Manifest) -> ForManyRows:
     @cache
-    def opened() -> tuple[ort.InferenceSession, pages.Pages] | None:
+    def opened() -> Opened | None:
         if not _many_rows_pay(manifest):
             return None
         packed = _packed(folder, manifest, threads, f"many-{file}", {file: "rows"})
         if packed is None:
             return None
         try:
-            session = _open(packed, file, threads, manifest)
+            return _open(packed, file, threads, manifest)
         except ManifestError:
             shutil.rmtree(packed, ignore_errors=True)  # damaged; the next process makes it anew
             return None
-        return session, pages.mapped_pages([packed / f"{file}.onnx.data"])
 
     return opened
 
@@ -205,10 +205,11 @@ def select_head(
 def with_head(model: Sessions, made: Path, threads: int | None = None) -> Sessions:
     """The model with another head, of some rows of its own, from the folder where it was made."""
     weights = _packed(made, model.manifest, threads, "few", {LM_HEAD: "blocks"}) or made
+    lm_head, mapped = _open(weights, LM_HEAD, threads, model.manifest, arena=_few_rows(LM_HEAD, model.manifest))
     return replace(
         model,
-        lm_head=_open(weights, LM_HEAD, threads, model.manifest, arena=_few_rows(LM_HEAD, model.manifest)),
-        lm_head_pages=pages.mapped_pages([weights / f"{LM_HEAD}.onnx.data"]),
+        lm_head=lm_head,
+        lm_head_pages=mapped,
         many_lm_head=_for_many_rows(made, LM_HEAD, threads, model.manifest),
         rows=load_rows(made),
     )
@@ -226,7 +227,7 @@ def _packed(
         return None
 
     def load(where: Path, file: str, adapt: packing.Adapt) -> ort.InferenceSession:
-        return _open(where, file, threads, manifest, adapt)
+        return _open(where, file, threads, manifest, adapt)[0]
 
     return packed if packing.pack(folder, packed, files, load) else None
 
@@ -251,7 +252,7 @@ def _open(
     manifest: Manifest,
     adapt: packing.Adapt = packing.as_it_is,
     arena: bool = False,
-) -> ort.InferenceSession:
+) -> Opened:
     options = ort.SessionOptions()
     # the graphs are written with fused kernels, the optimiser finds nothing but costs time at load
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
@@ -276,4 +277,4 @@ def _open(
     mapped = pages.mapped_pages([data])
     pages.give_back(mapped)
     pages.want_large(mapped)
-    return session
+    return session, mapped
