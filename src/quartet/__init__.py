@@ -16,6 +16,7 @@ The stages, in the order in which data passes them:
 """
 
 import importlib
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     from quartet.runtime.pipeline import Translation, Translator
     from quartet.spec import Manifest
     from quartet.speech.transcribe import Transcriber
+
+# ONNX Runtime's wheels send telemetry from 1.29 on, unless this stands in the environment when it is imported; the
+# processes that quartet starts inherit it. Whoever wants telemetry sets it to 0.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __all__ = ["Manifest", "QuartetError", "Transcriber", "Translation", "Translator", "convert"]
 
