@@ -24,7 +24,7 @@ from sentencepiece import SentencePieceProcessor, sentencepiece_model_pb2
 from sentences import add_sentence_arguments, read_sentences
 
 from quartet import Translator
-from quartet.conversion import convert_folder
+from quartet.conversion.convert import convert_folder
 
 BEAM, LENGTH_PENALTY = 4, 0.2  # of Argos Translate
 METADATA = {

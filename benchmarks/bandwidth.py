@@ -9,7 +9,7 @@ import argparse
 
 from report import last_line, table
 
-from quartet.bench.machine import read_bandwidth
+from quartet.bench.hardware import read_bandwidth
 
 
 def main() -> None:

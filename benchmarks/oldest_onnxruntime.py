@@ -106,9 +106,9 @@ def make_models(work: Path) -> list[Path]:
     """Every precision of the demo model and of small ones, with rows to decode."""
     import tiny  # noqa: PLC0415  only the parent has what it needs
     import tiny_speech_text  # noqa: PLC0415
-    from quartet.conversion import convert_folder  # noqa: PLC0415
-    from quartet.models import DEMO_FOLDER  # noqa: PLC0415
-    from quartet.runtime.text import load_tokenizer  # noqa: PLC0415
+    from quartet.conversion.convert import convert_folder  # noqa: PLC0415
+    from quartet.provision import DEMO_FOLDER  # noqa: PLC0415
+    from quartet.text.tokenizer import load_tokenizer  # noqa: PLC0415
 
     checkpoints = {"demo": DEMO_FOLDER} | {name: tiny.make(work / name, name) for name in VARIANTS}
     folders = []

@@ -16,7 +16,7 @@ from report import last_line, table
 from sentences import add_sentence_arguments, read_sentences
 
 from quartet import Translator
-from quartet.conversion import convert_folder
+from quartet.conversion.convert import convert_folder
 from quartet.quantize.recipes import RECIPES, QuantizationOptions
 
 TIMED = 12  # sentences of the alternating runs

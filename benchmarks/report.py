@@ -5,7 +5,7 @@ import shlex
 import sys
 from collections.abc import Iterable, Sequence
 
-from quartet.bench.machine import describe
+from quartet.bench.hardware import describe
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

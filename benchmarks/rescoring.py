@@ -21,7 +21,7 @@ from sentences import add_sentence_arguments, read_sentences
 from quartet import Translator
 from quartet.runtime import generate
 from quartet.runtime.generate import Search
-from quartet.runtime.head import RESCORED, HeadOutputs, read_scores
+from quartet.runtime.logits import RESCORED, HeadOutputs, read_scores
 from quartet.runtime.scores import Scores
 from quartet.runtime.sessions import Sessions
 

@@ -10,7 +10,7 @@ from random_checkpoint import big
 
 from quartet.bench import contest
 from quartet.bench.contest import Entry
-from quartet.conversion import convert_folder
+from quartet.conversion.convert import convert_folder
 from quartet.quantize.recipes import RECIPES
 
 BASE = "ctranslate2"  # what everything is compared with

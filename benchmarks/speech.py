@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from quartet.speech.audio import RATE, Samples, open_audio
+from quartet.audio.audio import RATE, Samples, open_audio
 
 VOICES = {"en": "en-us", "fr": "fr-fr", "de": "de", "es": "es"}
 LIBRIVOX = Path("/usr/share/pocketsphinx/test/data/librivox")

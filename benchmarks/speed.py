@@ -29,11 +29,11 @@ from rivals import BASE, add_arguments, entries, random_checkpoint
 from workload import FRENCH, random_job, vocabulary
 
 from quartet.bench.contest import Contender, Entry, Run, alternate, median_ratio
-from quartet.bench.machine import read_bandwidth
+from quartet.bench.hardware import read_bandwidth
 from quartet.bench.weights import ctranslate2_bytes_per_step, quartet_bytes_per_step
-from quartet.graph.selected_head import write_selected_head
+from quartet.runtime.machine.head_selection import ROWS
+from quartet.runtime.machine.selected_head import write_selected_head
 from quartet.spec import Manifest
-from quartet.vocabulary.head import ROWS
 
 BYTES_PER_STEP = {"quartet": quartet_bytes_per_step, "ctranslate2": ctranslate2_bytes_per_step}
 COLUMNS = ("batch", "beam", "contender", "tokens", "tokens/s", f"speed ÷ {BASE}", "ms per step")

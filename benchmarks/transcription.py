@@ -26,8 +26,8 @@ from typing import Any
 import numpy as np
 from report import last_line, table
 
-from quartet.models import ready
-from quartet.speech.audio import RATE, Samples
+from quartet.audio.audio import RATE, Samples
+from quartet.provision import ready
 from speech import read_aloud, samples_of, write_wav
 
 

@@ -21,7 +21,7 @@ from sentences import add_sentence_arguments, read_sentences
 from workload import planner_of, text_job
 
 from quartet.bench.contest import Contender, alternate, median_ratio
-from quartet.runtime.plan import Planner
+from quartet.translation.plan import Planner
 
 COLUMNS = ("batch", "beam", "contender", "sentences/s", f"speed ÷ {BASE}", "tokens", "tokens/s", "chrF")
 

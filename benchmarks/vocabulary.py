@@ -15,7 +15,7 @@ from report import last_line, table
 from sentences import add_sentence_arguments, read_sentences
 
 from quartet import Translator
-from quartet.conversion import convert_folder
+from quartet.conversion.convert import convert_folder
 
 
 def main() -> None:

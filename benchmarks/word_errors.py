@@ -18,7 +18,7 @@ import numpy as np
 from report import last_line, table
 
 from quartet import Transcriber
-from quartet.models import resolve
+from quartet.catalog import resolve
 from speech import Reading, readings
 
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from quartet.bench.contest import Entry
 from quartet.bench.worker import Job
-from quartet.runtime.plan import Planner
-from quartet.runtime.text import load_tokenizer
 from quartet.spec import Manifest
+from quartet.text.tokenizer import load_tokenizer
+from quartet.translation.plan import Planner
 
 ENGLISH, FRENCH = -159, -149  # ids of NLLB's language tokens, from the vocabulary's end
 FIRST_ID, LAST_ID = 10, -300  # of what is no special token

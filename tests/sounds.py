@@ -5,7 +5,7 @@ import wave
 
 import numpy as np
 
-from quartet.speech.audio import RATE
+from quartet.audio.audio import RATE
 
 
 def tone(seconds: float = 1.0, rate: int = RATE) -> np.ndarray:

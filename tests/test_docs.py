@@ -12,7 +12,7 @@ import pytest
 import tiny
 import tiny_speech
 from demo_model import CONFIG
-from quartet.conversion import convert_folder
+from quartet.conversion.convert import convert_folder
 from quartet.runtime.generate import SearchOptions, generate_batch
 from quartet.runtime.sessions import open_sessions
 from quartet.runtime.speech import DecodingOptions, decode_windows, encode_audio

@@ -14,7 +14,7 @@ import pytest
 from fidelity import differences
 from quartet import Translator
 from quartet.runtime.decode import decode_one_token, encode
-from quartet.runtime.head import read_scores
+from quartet.runtime.logits import read_scores
 from quartet.runtime.rules import LOOP_REPEATS, longest_repeat
 
 GOLDEN = Path(__file__).parent / "golden"

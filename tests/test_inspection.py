@@ -29,7 +29,7 @@ def variant(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def quartet(variant: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from quartet.conversion import convert_folder
+    from quartet.conversion.convert import convert_folder
 
     folder = tmp_path_factory.mktemp("quartet")
     convert_folder(tiny.make(folder / "checkpoint", variant), folder / "quartet")
@@ -169,7 +169,7 @@ def test_a_step_is_told_with_the_sizes_of_the_model(of_quartet: Inspection, of_o
 
 @pytest.mark.parametrize(("precision", "oldest"), [("fp32", (1, 17)), ("int8", (1, 22)), ("int4", (1, 22))])
 def test_the_oldest_release_of_the_runtime(precision: str, oldest: tuple[int, int], tmp_path: Path) -> None:
-    from quartet.conversion import convert_folder
+    from quartet.conversion.convert import convert_folder
 
     convert_folder(tiny.make(tmp_path / "checkpoint", "m2m100-base"), tmp_path / "quartet", precision=precision)
     found = inspect_folder(tmp_path / "quartet")
@@ -189,7 +189,7 @@ def test_no_release_is_claimed_that_was_not_measured(of_optimum: Inspection) -> 
 
 
 def for_the_app(checkpoint: Path) -> Inspection:
-    from quartet.conversion import convert_folder
+    from quartet.conversion.convert import convert_folder
 
     convert_folder(checkpoint, checkpoint.parent / "app", layout="rtranslator")
     return inspect_folder(checkpoint.parent / "app")

@@ -9,7 +9,7 @@ import pytest
 
 import tiny_speech_text
 import tiny_text
-from quartet.conversion import convert_folder
+from quartet.conversion.convert import convert_folder
 from sounds import tone, wav
 
 HEAVY = {

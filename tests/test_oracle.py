@@ -9,10 +9,10 @@ import tiny
 from demo_model import ENGLISH, FRENCH, GERMAN
 from fidelity import differences
 from quartet import Translator
-from quartet.conversion import convert_folder
+from quartet.conversion.convert import convert_folder
 from quartet.runtime.decode import decode_one_token, encode
 from quartet.runtime.generate import SearchOptions, generate_batch
-from quartet.runtime.head import read_scores
+from quartet.runtime.logits import read_scores
 from quartet.runtime.sessions import open_sessions
 
 pytestmark = pytest.mark.oracle

@@ -7,7 +7,7 @@ import pytest
 
 import tiny
 import tiny_speech
-from quartet.conversion import convert_folder
+from quartet.conversion.convert import convert_folder
 from quartet.errors import ManifestError
 from quartet.runtime.sessions import open_sessions
 from quartet.spec import FORMAT_VERSION, MANIFEST_NAME, Manifest

@@ -31,5 +31,7 @@ def test_a_fresh_home_stays_empty(tmp_path, way):
 def test_whoever_wants_telemetry_may_have_it():
     script = "import os, quartet; print(os.environ['ORT_DISABLE_TELEMETRY'])"
     env = os.environ | {"ORT_DISABLE_TELEMETRY": "0", "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run([sys.executable, "-c", script], env=env, check=True, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=env, check=True, capture_output=True, text=True, timeout=60
+    )
     assert done.stdout.strip() == "0"

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 import tiny
-from quartet.conversion import convert_folder
+from quartet.conversion.convert import convert_folder
 from quartet.runtime.decode import decode_one_token, embed, encode, padded
 from quartet.runtime.generate import SearchOptions, generate_batch
-from quartet.runtime.head import read_scores
+from quartet.runtime.logits import read_scores
 from quartet.runtime.sessions import Sessions, open_sessions
 
 GOLDEN = Path(__file__).parent / "golden"

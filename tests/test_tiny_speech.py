@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import tiny_speech
-from quartet.conversion import convert_folder
+from quartet.conversion.convert import convert_folder
 from quartet.runtime.decode import decode_one_token, decode_tokens, encode_features, start
-from quartet.runtime.head import read_scores
+from quartet.runtime.logits import read_scores
 from quartet.runtime.sessions import Sessions, open_sessions
 from quartet.runtime.speech import DecodingOptions, align, decode_windows, encode_audio
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from quartet import Translator
-from quartet.conversion import convert_folder
+from quartet.conversion.convert import convert_folder
 
 SCRIPT = Path(__file__).parents[1] / "training" / "demo.py"
 TINY = ["--width", 32, "--heads", 2, "--feed-forward", 64, "--encoder-layers", 2, "--decoder-layers", 1]

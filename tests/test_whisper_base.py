@@ -9,13 +9,14 @@ import rtranslator
 from checkpoint_files import write_torch_zip
 from log_mel import log_mel, read_wav
 from quartet.checkpoint import open_checkpoint, read
-from quartet.conversion import convert, convert_folder
+from quartet.conversion.convert import convert_folder
 from quartet.families import tokenizers
 from quartet.families.whisper import openai_name
+from quartet.provision import convert
 from quartet.runtime.sessions import open_sessions
 from quartet.runtime.speech import DecodingOptions, align, decode_windows, detect_languages, encode_audio
-from quartet.runtime.text import load_tokenizer
 from quartet.spec import FILES
+from quartet.text.tokenizer import load_tokenizer
 
 pytestmark = pytest.mark.slow
 

@@ -20,11 +20,11 @@ import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from quartet.conversion import convert
     from quartet.errors import QuartetError
-    from quartet.runtime.pipeline import Translation, Translator
+    from quartet.provision import convert
     from quartet.spec import Manifest
-    from quartet.speech.transcribe import Transcriber
+    from quartet.transcription.transcriber import Transcriber
+    from quartet.translation.translator import Translation, Translator
 
 # ONNX Runtime's wheels send telemetry from 1.29 on, unless this stands in the environment when it is imported; the
 # processes that quartet starts inherit it. Whoever wants telemetry sets it to 0.
@@ -35,10 +35,10 @@ __all__ = ["Manifest", "QuartetError", "Transcriber", "Translation", "Translator
 _HOMES = {
     "Manifest": "quartet.spec",
     "QuartetError": "quartet.errors",
-    "Transcriber": "quartet.speech.transcribe",
-    "Translation": "quartet.runtime.pipeline",
-    "Translator": "quartet.runtime.pipeline",
-    "convert": "quartet.conversion",
+    "Transcriber": "quartet.transcription.transcriber",
+    "Translation": "quartet.translation.translator",
+    "Translator": "quartet.translation.translator",
+    "convert": "quartet.provision",
 }
 
 

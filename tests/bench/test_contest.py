@@ -11,7 +11,7 @@ from quartet import Translator
 from quartet.bench import contest, worker
 from quartet.bench.contest import Contender, Entry, worker_command
 from quartet.bench.worker import Job
-from quartet.conversion import convert_folder
+from quartet.conversion.convert import convert_folder
 from quartet.errors import MeasurementError
 
 JOB = Job(sources=[[5, 9, 12, 2], [7, 2]], prefix=[2], max_new_tokens=6, min_new_tokens=6, batch_size=2)

@@ -6,7 +6,7 @@ from quartet.bench import contest, worker
 from quartet.bench.contest import Entry
 from quartet.bench.data import open_test_set
 from quartet.bench.measure import Settings, measure, planner_of, work_of
-from quartet.conversion import convert_folder
+from quartet.conversion.convert import convert_folder
 
 KINDS = ["ctranslate2-float32", "ctranslate2-int8", "transformers-float32"]
 

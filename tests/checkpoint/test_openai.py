@@ -7,11 +7,12 @@ import pytest
 
 import tiny_speech
 from checkpoint_files import write_torch_zip, write_torch_zip_raw
-from quartet import models
+from quartet import catalog, provision
 from quartet.checkpoint import open_checkpoint, openai
-from quartet.conversion import convert, convert_folder
+from quartet.conversion.convert import convert_folder
 from quartet.errors import CheckpointError, ModelNotFoundError
 from quartet.families.whisper import openai_name
+from quartet.provision import convert
 from quartet.spec import FILES
 
 SHAPE = tiny_speech.VARIANTS["turbo"]
@@ -90,13 +91,13 @@ def test_a_pickle_that_runs_something_is_refused(tmp_path):
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(ModelNotFoundError, match=r"no model .*gone\.pt"):
-        models.resolve(str(tmp_path / "gone.pt"))
+        catalog.resolve(str(tmp_path / "gone.pt"))
 
 
 def test_it_is_converted_once_into_the_cache_and_again_when_it_changes(wide, tmp_path):
     path = write(tmp_path / "mine.pt", wide)
-    first = models.ready(str(path), "fp32")
-    assert models.ready(str(path), "fp32") == first
+    first = provision.ready(str(path), "fp32")
+    assert provision.ready(str(path), "fp32") == first
     path.write_bytes(path.read_bytes() + b"")
     write(path, tiny_speech.replace(wide, seed=99))
-    assert models.ready(str(path), "fp32") != first
+    assert provision.ready(str(path), "fp32") != first

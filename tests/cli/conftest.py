@@ -11,7 +11,7 @@ import pytest
 
 import tiny_text
 from quartet import cli
-from quartet.conversion import convert_folder
+from quartet.conversion.convert import convert_folder
 
 
 @dataclass(frozen=True)

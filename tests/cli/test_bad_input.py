@@ -19,7 +19,7 @@ import tiny
 from checkpoint_files import write_safetensors, write_torch_zip_raw
 from ctranslate2_models import variables, write_model, write_model_bin
 from optimum_exports import unpacked, with_external_data
-from quartet.conversion import convert_folder
+from quartet.conversion.convert import convert_folder
 from quartet.spec import MANIFEST_NAME
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals, disks and messages of POSIX")

@@ -61,7 +61,7 @@ def test_what_makes_no_sense_is_one_line(run, short, options, message):
 
 def test_a_model_that_hears_is_refused(run, tmp_path):
     import tiny_speech_text
-    from quartet.conversion import convert_folder
+    from quartet.conversion.convert import convert_folder
 
     convert_folder(tiny_speech_text.make(tmp_path / "checkpoint"), tmp_path / "model")
     result = run("bench", tmp_path / "model")

@@ -9,7 +9,8 @@ from contextlib import nullcontext
 
 import pytest
 
-from quartet.bench import cache, machine
+from quartet.bench import cache
+from quartet.bench import hardware as machine
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from importlib.metadata import version
 
 import pytest
 
-from quartet import models
-from quartet.conversion import convert_folder
+from quartet import catalog
+from quartet.conversion.convert import convert_folder
 
 COMMANDS = ["translate", "convert", "languages", "models", "cache", "cache clear", "cache path", "inspect"]
 
@@ -58,7 +58,7 @@ def test_languages_as_json(model, run):
 
 def test_models_fit_a_terminal_and_keep_one_line_each(run, home):
     lines = run("models").out.splitlines()
-    for alias in models.aliases().values():
+    for alias in catalog.aliases().values():
         (line,) = [line for line in lines if line.startswith(f"{alias.name} ")]
         assert len(line) <= 80
         assert alias.license in line
@@ -70,7 +70,7 @@ def test_models_lists_what_is_converted(checkpoint, run, home):
     run("translate", "--model", checkpoint, "--to", "fr", "--from", "en", "--max-length", 2, "Hello.")
     assert re.search(r"^checkpoint +int4 +1 MB +CC-BY-4.0$", run("models").out, re.MULTILINE)
     found = json.loads(run("models", "--json").out)
-    assert {alias["name"] for alias in found["aliases"]} == set(models.aliases())
+    assert {alias["name"] for alias in found["aliases"]} == set(catalog.aliases())
     assert [model["name"] for model in found["converted"]] == ["checkpoint"]
     assert found["cache"] == str(home)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from quartet.conversion import convert_folder
+from quartet.conversion.convert import convert_folder
 
 JS = Path(__file__).parents[2] / "clients" / "js"
 

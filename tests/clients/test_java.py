@@ -14,11 +14,11 @@ import pytest
 
 import tiny
 from demo_model import ENGLISH, FRENCH
-from quartet.conversion import convert_folder
+from quartet.conversion.convert import convert_folder
 from quartet.runtime.generate import SearchOptions, generate_batch
 from quartet.runtime.sessions import open_sessions
-from quartet.runtime.text import load_tokenizer
 from quartet.spec import Manifest
+from quartet.text.tokenizer import load_tokenizer
 
 pytestmark = pytest.mark.slow
 

@@ -7,8 +7,8 @@ import pytest
 import tiny
 import tiny_tokenizers
 from quartet import Translator
-from quartet.conversion import convert_folder
-from quartet.runtime.text import load_tokenizer
+from quartet.conversion.convert import convert_folder
+from quartet.text.tokenizer import load_tokenizer
 
 pytestmark = pytest.mark.slow
 

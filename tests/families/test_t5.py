@@ -13,14 +13,14 @@ import tiny
 from checkpoint_files import write_safetensors
 from quartet import Translator, families
 from quartet.checkpoint import open_checkpoint
-from quartet.conversion import convert_folder
+from quartet.conversion.convert import convert_folder
 from quartet.errors import UnsupportedModelError
 from quartet.families import t5
 from quartet.runtime.decode import encode
-from quartet.runtime.plan import Planner
 from quartet.runtime.sessions import open_sessions
-from quartet.runtime.text import load_tokenizer
 from quartet.spec import ModelSpec, RelativeBias
+from quartet.text.tokenizer import load_tokenizer
+from quartet.translation.plan import Planner
 
 TOKENS = Path(__file__).parents[1] / "golden" / "tokens" / "t5"
 

@@ -11,7 +11,7 @@ from tokenizers import Tokenizer as JsonTokenizer
 import tiny_tokenizers
 from quartet.checkpoint import open_checkpoint
 from quartet.families import find, tokenizer_json
-from quartet.runtime.text import load_tokenizer
+from quartet.text.tokenizer import load_tokenizer
 
 TEXTS = [
     "Where is the train station?",

@@ -10,8 +10,8 @@ import sentencepiece
 
 from quartet.errors import CheckpointError
 from quartet.families import tokenizers
-from quartet.runtime.text import load_tokenizer
 from quartet.spec import Language
+from quartet.text.tokenizer import load_tokenizer
 
 ROOT = Path(__file__).parents[2]
 TOKENS = ROOT / "tests" / "golden" / "tokens"

@@ -8,7 +8,7 @@ import pytest
 import tiny_speech
 from checkpoint_files import write_safetensors
 from quartet.checkpoint import open_checkpoint
-from quartet.conversion import convert_folder
+from quartet.conversion.convert import convert_folder
 from quartet.errors import CheckpointError, OptionError, UnsupportedModelError
 from quartet.families.whisper import ALIGNMENT_HEADS, describe, openai_name, read_spec, tensor_names
 from quartet.graph import files

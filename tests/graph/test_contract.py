@@ -7,9 +7,9 @@ import pytest
 
 import tiny
 import tiny_speech
-from quartet.conversion import convert_folder
+from quartet.conversion.convert import convert_folder
+from quartet.conversion.verify import stored_weights, verify
 from quartet.errors import ManifestError
-from quartet.graph.verify import stored_weights, verify
 from quartet.spec import FILES
 
 VARIANTS = ["m2m100-base", "m2m100-heads-differ", "m2m100-untied", "marian-base", "marian-separate-sizes"]

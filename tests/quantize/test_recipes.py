@@ -9,15 +9,15 @@ import tiny
 import tiny_text
 from checkpoint_files import write_safetensors
 from quartet import Translator
-from quartet.conversion import convert_folder
+from quartet.conversion.convert import convert_folder
+from quartet.conversion.verify import stored_weights
 from quartet.errors import CheckpointError, OptionError
 from quartet.families import m2m100
 from quartet.graph import files, pieces
-from quartet.graph.verify import stored_weights
 from quartet.quantize.numerics import Scheme
 from quartet.quantize.recipes import RECIPES, QuantizationOptions, Recipe, recipe_of
 from quartet.runtime.decode import decode_one_token, embed, encode
-from quartet.runtime.head import read_scores
+from quartet.runtime.logits import read_scores
 from quartet.runtime.sessions import open_sessions
 from quartet.spec import Manifest
 

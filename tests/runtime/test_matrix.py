@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tiny
-from quartet.conversion import convert_folder
+from quartet.conversion.convert import convert_folder
 from quartet.runtime import matrix
 from quartet.runtime.decode import embed
-from quartet.runtime.head import read_scores
+from quartet.runtime.logits import read_scores
 from quartet.runtime.matrix import MatrixRows, RecentRows
 from quartet.runtime.sessions import open_sessions
 from quartet.spec import Manifest

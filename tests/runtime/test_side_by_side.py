@@ -6,9 +6,10 @@ import pytest
 
 import tiny
 from quartet import Translator
-from quartet.conversion import convert_folder
-from quartet.runtime import pipeline, side_by_side
+from quartet.conversion.convert import convert_folder
+from quartet.runtime import side_by_side
 from quartet.runtime.side_by_side import FEWEST_BESIDE, MOST_BESIDE, WORTH_OPENING, threads_of_each
+from quartet.translation import translator as pipeline
 
 SOURCES = [[5 + i % 90, 7 + i % 80, *range(10, 12 + i % 9), 2] for i in range(WORTH_OPENING)]
 PREFIX = [2, 98]

@@ -5,10 +5,10 @@ import pytest
 
 import tiny_speech
 from quartet import Translator
-from quartet.conversion import convert_folder
+from quartet.conversion.convert import convert_folder
 from quartet.errors import OptionError
 from quartet.runtime.decode import decode_tokens, start
-from quartet.runtime.head import read_scores
+from quartet.runtime.logits import read_scores
 from quartet.runtime.sessions import open_sessions
 from quartet.runtime.speech import DecodingOptions, align, decode_windows, detect_languages, encode_audio
 from tiny_speech import BEGIN, END, ENGLISH, FRENCH, GERMAN, NO_SPEECH, PREVIOUS, START, TRANSCRIBE, VOCABULARY

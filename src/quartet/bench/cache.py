@@ -9,8 +9,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from quartet import models
-from quartet.bench import machine
+from quartet import store
+from quartet.bench import hardware as machine
 from quartet.bench.data import TestSet
 from quartet.bench.measure import Cost, Measurement, Settings
 from quartet.bench.worker import peer_of
@@ -47,7 +47,7 @@ def load(key: str) -> Measurement | None:
         return None
 
 
-def store(key: str, measurement: Measurement) -> None:
+def keep(key: str, measurement: Measurement) -> None:
     """Keep a measurement; raises `OutputError` where the cache cannot be written."""
     path = _path(key)
     partial = path.with_suffix(f".{os.getpid()}.partial")
@@ -63,11 +63,11 @@ def store(key: str, measurement: Measurement) -> None:
 
 def peers_folder() -> Path:
     """Where models are kept that other programs need in formats of their own."""
-    return models.cache_folder() / "peers"
+    return store.cache_folder() / "peers"
 
 
 def _path(key: str) -> Path:
-    return models.cache_folder() / "rank" / f"{key[:32]}.json"
+    return store.cache_folder() / "rank" / f"{key[:32]}.json"
 
 
 def _sha256(path: Path) -> str:

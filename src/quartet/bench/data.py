@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 
 from quartet.errors import LanguageError, OptionError
-from quartet.runtime.languages import display_name, find, is_language, resolve
+from quartet.text.languages import display_name, find, is_language, resolve
 
 HELD_OUT = "held-out sentences of Tatoeba (manythings.org/anki), CC-BY 2.0 FR"
 SPLITS = ("devtest", "dev")  # folders of FLORES-200, the usual one for results first

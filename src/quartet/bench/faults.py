@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from quartet.errors import OptionError
-from quartet.runtime.detect import language_guesses
-from quartet.runtime.languages import find
 from quartet.runtime.rules import longest_repeat
-from quartet.vocabulary.scripts import is_written_in, script_words
+from quartet.text.detect import language_guesses
+from quartet.text.languages import find
+from quartet.text.scripts import is_written_in, script_words
 
 REPEATED_WORDS, REPEATED_LETTERS = 3, 6  # so many times in a row, and more often than in the reference
 CERTAIN = 0.6  # probability from which on a detected language counts

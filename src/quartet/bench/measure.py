@@ -11,10 +11,10 @@ from quartet.bench.data import TestSet
 from quartet.bench.worker import Job, Rows
 from quartet.errors import OptionError
 from quartet.progress import Progress, silent
-from quartet.runtime.plan import Plan, Planner
-from quartet.runtime.split import Piece
-from quartet.runtime.text import load_tokenizer
 from quartet.spec import Manifest
+from quartet.text.sentences import Piece
+from quartet.text.tokenizer import load_tokenizer
+from quartet.translation.plan import Plan, Planner
 
 FIRST_TOKENS = 5  # sentences whose first token is timed
 ROUNDS = 3  # of the sentences one by one; their median counts

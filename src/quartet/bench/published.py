@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
 
-from quartet.runtime.languages import find
+from quartet.text.languages import find
 
 WORDS = ("model", "pair", "data")  # of a figure; the rest are numbers
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quartet.errors import OptionError
-from quartet.runtime.languages import find
+from quartet.text.languages import find
 
 DRAWS = 1000
 CERTAIN = 0.95

@@ -7,8 +7,9 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from quartet import models
-from quartet.bench import cache, contest, machine, quality
+from quartet import catalog, provision, store
+from quartet.bench import cache, contest, quality
+from quartet.bench import hardware as machine
 from quartet.bench.choice import Limits, choose
 from quartet.bench.contest import Entry
 from quartet.bench.data import TestSet
@@ -19,9 +20,9 @@ from quartet.bench.rows import Choice, Ranking, Row, Text
 from quartet.bench.worker import installed, peer_of
 from quartet.checkpoint import open_checkpoint
 from quartet.errors import LanguageError, MeasurementError, OptionError, QuartetError
-from quartet.progress import Progress, Told, untold
-from quartet.runtime.plan import Planner
+from quartet.progress import Progress, Stage, silent_stage
 from quartet.spec import MANIFEST_NAME, Manifest
+from quartet.translation.plan import Planner
 
 FLOAT32 = "fp32"
 QUARTET = "quartet"
@@ -32,7 +33,7 @@ BESIDES_OTHERS = 350e6
 log = logging.getLogger("quartet")
 
 Ready = Callable[[str, str | None], Path]  # the folder of a model at a precision, converted where it is not yet
-Bar = Callable[[], AbstractContextManager[Told]]
+Bar = Callable[[], AbstractContextManager[Stage]]
 
 
 @dataclass(frozen=True)
@@ -67,11 +68,11 @@ class _Measured:
 
 
 def _ready(name: str, precision: str | None) -> Path:
-    return models.ready(name, precision)
+    return provision.ready(name, precision)
 
 
-def _no_bar() -> AbstractContextManager[Told]:
-    return nullcontext(untold)
+def _no_bar() -> AbstractContextManager[Stage]:
+    return nullcontext(silent_stage)
 
 
 def rank(
@@ -97,7 +98,7 @@ def rank(
     skipped: list[str] = []
     texts = tuple(map(_text, test_sets))  # without sacrebleu this is the end
     for name in names:
-        models.resolve(name)
+        catalog.resolve(name)
     kinds = list(_installed(peers, skipped))
     tasks = list(_tasks(names, precisions, kinds, test_sets, settings, ready, skipped))
     measured: dict[str, list[_Measured]] = {_pair(test_set): [] for test_set in test_sets}
@@ -166,11 +167,11 @@ def _candidates(
     name: str, precisions: Sequence[str], kinds: Sequence[str], ready: Ready, skipped: list[str]
 ) -> tuple[Planner, list[Candidate]]:
     """Everything that plays a model, and the tokeniser that they share."""
-    source = models.resolve(name)
+    source = catalog.resolve(name)
     own = source.kind == "quartet"
     if own and source.folder:
         precisions = [Manifest.load(source.folder).precision]
-    shown = source.folder.resolve().name if source.folder and name != models.DEMO else name
+    shown = source.folder.resolve().name if source.folder and name != catalog.DEMO else name
     found: list[Candidate] = []
     for precision in precisions:
         if _is_too_large(f"{name} {precision}", _estimate_unseen(name, precision), skipped):
@@ -196,14 +197,14 @@ def _quartet(name: str, precision: str, folder: Path) -> Candidate:
     return Candidate(name, QUARTET, precision, entry, files, size / 1e6, (size + BESIDES) / 1e6)
 
 
-def _of_peer(name: str, kind: str, source: models.Source) -> Candidate:
+def _of_peer(name: str, kind: str, source: catalog.Source) -> Candidate:
     peer, variant = peer_of(kind)
     engine = Path(kind).stem if kind.endswith(".py") else kind.partition("-")[0]
-    checkpoint, _ = models.fetch(source)
-    read = [path for path in checkpoint.iterdir() if path.suffix in models.SOURCE_SUFFIXES and path.is_file()]
+    checkpoint, _ = provision.fetch(source)
+    read = [path for path in checkpoint.iterdir() if path.suffix in provision.SOURCE_SUFFIXES and path.is_file()]
     folder = checkpoint
     if hasattr(peer, "make"):
-        folder = cache.peers_folder() / models.entry_name(source, Path(kind).name)
+        folder = cache.peers_folder() / provision.entry_name(source, Path(kind).name)
         folder.parent.mkdir(parents=True, exist_ok=True)
         contest.make(kind, checkpoint, folder)
         read = [path for path in folder.iterdir() if path.is_file()]
@@ -216,7 +217,7 @@ def _of_peer(name: str, kind: str, source: models.Source) -> Candidate:
 
 def _estimate_unseen(name: str, precision: str) -> float | None:
     """MB of memory that a model of the table of aliases will need; None where its size is not known."""
-    found = next((alias for alias in models.aliases().values() if name in (alias.name, alias.repo)), None)
+    found = next((alias for alias in catalog.aliases().values() if name in (alias.name, alias.repo)), None)
     if found is None or found.parameters is None or precision not in BYTES:
         return None
     return found.parameters * BYTES[precision] + BESIDES / 1e6
@@ -258,7 +259,7 @@ def _measure_all(tasks: Sequence[_Task], settings: Settings, bar: Bar, skipped: 
                 yield _judged(task, found)
 
 
-def _within(tell: Told, what: str, start: float, share: float) -> Progress:
+def _within(tell: Stage, what: str, start: float, share: float) -> Progress:
     """Progress of one row as a share of the whole."""
     return lambda done, total: tell(what, start + share * done / total)
 
@@ -269,11 +270,11 @@ def _measured(task: _Task, settings: Settings, progress: Progress, skipped: list
         return None
     work = work_of(task.planner, task.test_set, peer_of(candidate.entry.kind)[0].SPEAKS == "text")
     try:
-        found = measure(candidate.entry, work, settings, models.cache_folder(), candidate.disk, progress)
+        found = measure(candidate.entry, work, settings, store.cache_folder(), candidate.disk, progress)
     except MeasurementError as error:
         skipped.append(str(error))
         return None
-    cache.store(task.key, found)
+    cache.keep(task.key, found)
     return found
 
 

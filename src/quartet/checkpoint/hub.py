@@ -27,10 +27,9 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from quartet.errors import CheckpointError, DownloadError, ModelNotFoundError, QuartetError, did_you_mean
+from quartet.progress import Bars, Progress, terminal_bar
 
 # In this order: where a repository has several formats, the first one is taken and nothing is downloaded twice.
 WEIGHTS = (
@@ -95,12 +94,12 @@ class Listing:
 
 
 def download(
-    repo_id: str, revision: str | None = None, *, progress: bool = True, known: Iterable[str] = ()
+    repo_id: str, revision: str | None = None, *, bars: Bars = terminal_bar, known: Iterable[str] = ()
 ) -> tuple[Path, str]:
     """Bring a checkpoint into huggingface_hub's cache; returns its folder there and the commit.
 
     What is cached and intact is not fetched again. Without a network, or in offline mode, a checkpoint that is
-    completely in the cache is used as it is. `progress` shows a bar where stderr is a terminal; `known` are names to
+    completely in the cache is used as it is. `bars` shows how far it is; `known` are names to
     suggest where the hub has no such model.
 
     Raises `ModelNotFoundError` (no such repository or revision), `CheckpointError` (a repository without a
@@ -114,7 +113,7 @@ def download(
             if folder is None:
                 raise
             return folder, folder.name
-        return _download(listing, progress), listing.commit
+        return _download(listing, bars), listing.commit
 
 
 def download_tokenizer(repo_id: str) -> Path:
@@ -133,7 +132,7 @@ def download_tokenizer(repo_id: str) -> Path:
         files = [listing.files[name] for name in OTHER_FILES if name in listing.files]
         if not any(file.name in TOKENIZERS for file in files):
             raise CheckpointError(f"{repo_id} has no tokeniser: none of {', '.join(TOKENIZERS)} is there")
-        return _fetch_all(listing, files, progress=False)
+        return _fetch_all(listing, files, terminal_bar)
 
 
 def _cached_tokenizer(repo_id: str) -> Path | None:
@@ -168,17 +167,17 @@ def _listing(repo_id: str, revision: str | None) -> Listing:
     return Listing(repo_id, revision, info.sha, files)
 
 
-def _download(listing: Listing, progress: bool) -> Path:
+def _download(listing: Listing, bars: Bars) -> Path:
     """Weights come last: a folder that has them has everything, which is what `cached` relies on."""
     first = _first_weights(listing)
     small = [listing.files[name] for name in (*OTHER_FILES, first) if name in listing.files]
     if not first.endswith(INDEX_SUFFIX):
-        return _fetch_all(listing, small, progress)
-    folder = _fetch_all(listing, small, progress)
+        return _fetch_all(listing, small, bars)
+    folder = _fetch_all(listing, small, bars)
     missing = [name for name in _weight_files(folder, first) if name not in listing.files]
     if missing:
         raise CheckpointError(f"{listing.repo_id} is incomplete: {first} names {missing[0]}, which is not there")
-    return _fetch_all(listing, [listing.files[name] for name in _weight_files(folder, first)], progress)
+    return _fetch_all(listing, [listing.files[name] for name in _weight_files(folder, first)], bars)
 
 
 def _first_weights(listing: Listing) -> str:
@@ -204,10 +203,10 @@ def _weight_files(folder: Path, first: str) -> list[str]:
         raise CheckpointError(f"{folder / first} is no index of weights: {type(error).__name__} {error}") from None
 
 
-def _fetch_all(listing: Listing, files: list[RemoteFile], progress: bool) -> Path:
+def _fetch_all(listing: Listing, files: list[RemoteFile], bars: Bars) -> Path:
     missing = sum(file.size for file in files if not _is_cached(listing, file))
     _check_space(listing.repo_id, missing)
-    with _progress_bar(listing.repo_id, missing, progress):
+    with bars(f"downloading {listing.repo_id}", "bytes") as progress, _watched(listing.repo_id, missing, progress):
         paths = [_fetch_intact(listing, file) for file in files]
     return paths[0].parent
 
@@ -301,30 +300,26 @@ def _silent_library() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _progress_bar(repo_id: str, total: int, wanted: bool) -> Iterator[None]:
-    """One bar for all files, fed by looking at what has arrived: that works for every version and every transport."""
-    console = Console(stderr=True)
-    if not (wanted and total and console.is_terminal):
+def _watched(repo_id: str, total: int, progress: Progress) -> Iterator[None]:
+    """Tell how much of all files has arrived, by looking: that works for every version and every transport."""
+    if not total:
         yield
         return
     blobs = _cache_root() / f"models--{repo_id.replace('/', '--')}" / "blobs"
     before = _bytes_in(blobs, complete_only=True)
     done = threading.Event()
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bar:
-        task = bar.add_task(f"downloading {repo_id}", total=total)
 
-        def watch() -> None:
-            while not done.wait(WATCH_SECONDS):
-                bar.update(task, completed=min(total, _bytes_in(blobs) - before))
+    def watch() -> None:
+        while not done.wait(WATCH_SECONDS):
+            progress(min(total, _bytes_in(blobs) - before), total)
 
-        watcher = threading.Thread(target=watch, daemon=True)
-        watcher.start()
-        try:
-            yield
-        finally:
-            done.set()
-            watcher.join()
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watcher.join()
 
 
 def _bytes_in(folder: Path, complete_only: bool = False) -> int:

@@ -4,20 +4,19 @@ import argparse
 import dataclasses
 import json
 
-from quartet import models
-from quartet.bench import machine
+from quartet import provision, store
+from quartet.bench import hardware as machine
 from quartet.bench.breakdown import Part, break_down
 from quartet.bench.contest import Entry
 from quartet.bench.data import HELD_OUT, TestSet, open_test_set, read_lines
 from quartet.bench.measure import Cost, Settings, measure, planner_of, work_of
-from quartet.cli.console import progress_bar
-from quartet.cli.convert import ready_by_name
 from quartet.cli.output import aligned
 from quartet.errors import LanguageError, OptionError
-from quartet.runtime.languages import find
-from quartet.runtime.plan import Planner
+from quartet.progress import terminal_bar
 from quartet.runtime.side_by_side import all_cores
 from quartet.spec import Manifest
+from quartet.text.languages import find
+from quartet.translation.plan import Planner
 
 
 def bench(args: argparse.Namespace) -> None:
@@ -26,13 +25,13 @@ def bench(args: argparse.Namespace) -> None:
         raise OptionError(f"--sentences is {args.sentences}; 1 or more is expected")
     threads = args.threads or all_cores()
     settings = Settings(threads, args.beam_size, args.batch_size, timed=args.sentences)
-    folder = ready_by_name(args.model, args.precision)
+    folder = provision.ready(args.model, args.precision)
     planner = planner_of(folder)
     texts = _texts(planner, args)
     size = sum(entry.bytes for entry in planner.manifest.files.values()) / 1e6
     entry, work = Entry(planner.manifest.name, "quartet", folder), work_of(planner, texts)
-    with progress_bar("measuring", "sentences") as progress:
-        found = measure(entry, work, settings, models.cache_folder(), size, progress)
+    with terminal_bar("measuring", "sentences") as progress:
+        found = measure(entry, work, settings, store.cache_folder(), size, progress)
     bandwidth = machine.read_bandwidth(threads)
     sizes = dict.fromkeys((1, args.batch_size))
     parts = {size: break_down(folder, texts, settings, size, bandwidth) for size in sizes}

@@ -1,4 +1,4 @@
-"""What a person sees on the terminal besides results: notices and progress bars, all on stderr."""
+"""What a person sees on the terminal besides results: notices, and the bar of a ranking, all on stderr."""
 
 import contextlib
 import logging
@@ -6,18 +6,9 @@ import math
 from collections.abc import Iterator
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from quartet.progress import Progress as Report
-from quartet.progress import Told, silent, untold
+from quartet.progress import Stage, silent_stage
 
 
 def show_notices() -> None:
@@ -30,40 +21,14 @@ def show_notices() -> None:
 
 
 @contextlib.contextmanager
-def progress_bar(description: str, unit: str) -> Iterator[Report]:
-    """A bar that appears with the first progress and vanishes at the end; none where stderr is no terminal.
-
-    Unit `bytes` shows megabytes, any other one plain numbers.
-    """
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield silent
-        return
-    count = [DownloadColumn()] if unit == "bytes" else [MofNCompleteColumn(), TextColumn(unit)]
-    columns = (TextColumn("{task.description}"), BarColumn(), *count, TimeRemainingColumn())
-    bars = Progress(*columns, console=console, transient=True)
-    task = bars.add_task(description, total=None)
-
-    def advance(done: int, total: int) -> None:
-        bars.start()
-        bars.update(task, completed=done, total=total)
-
-    try:
-        yield advance
-    finally:
-        if bars.live.is_started:
-            bars.stop()
-
-
-@contextlib.contextmanager
-def bar_of_steps() -> Iterator[Told]:
+def bar_of_steps() -> Iterator[Stage]:
     """A bar over something long in many steps: what is done now, and the time left of the whole at the pace so far.
 
     None where stderr is no terminal.
     """
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield untold
+        yield silent_stage
         return
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, speed_estimate_period=math.inf) as bars:

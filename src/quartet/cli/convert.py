@@ -1,24 +1,22 @@
-"""`quartet convert`, and the conversion with a bar that the other commands use for models named at run time."""
+"""`quartet convert`."""
 
 import argparse
 import logging
-from pathlib import Path
 
-from quartet import models
-from quartet.cli.console import progress_bar
+from quartet import provision
 from quartet.cli.output import aligned
-from quartet.spec import Difference, Origin, Report
+from quartet.progress import terminal_bar
+from quartet.spec import Difference, Report
 
 log = logging.getLogger("quartet")
 
 
 def convert(args: argparse.Namespace) -> None:
     """Convert and say what came out."""
-    from quartet import conversion  # noqa: PLC0415  onnx_ir is slow to import
     from quartet.quantize.recipes import DEFAULT_PRECISION, QuantizationOptions  # noqa: PLC0415
 
-    with progress_bar("converting", "bytes") as progress:
-        manifest = conversion.convert(
+    with terminal_bar("converting", "bytes") as progress:
+        manifest = provision.convert(
             args.source,
             args.out_dir,
             precision=args.precision or DEFAULT_PRECISION,
@@ -55,21 +53,3 @@ def report_table(report: Report) -> list[str]:
 def _row(found: Difference) -> tuple[str, ...]:
     output = found.output if found.layer is None else f"layer {found.layer}"
     return found.file, output, f"{found.largest:.3g}", f"{found.mean:.3g}", f"{found.relative:.2%}"
-
-
-def ready_model(args: argparse.Namespace) -> Path:
-    """The converted folder of `--model`; downloads and converts with bars where that is needed."""
-    return ready_by_name(args.model, args.precision, args.revision)
-
-
-def ready_by_name(name: str, precision: str | None = None, revision: str | None = None) -> Path:
-    """The same for a model's name."""
-    return models.ready(name, precision, revision, convert=_convert_with_bar)
-
-
-def _convert_with_bar(folder: Path, out_dir: Path, *, precision: str, origin: Origin) -> None:
-    from quartet.conversion import convert_folder  # noqa: PLC0415
-
-    with progress_bar(f"converting {origin.name}", "bytes") as progress:
-        manifest = convert_folder(folder, out_dir, precision=precision, origin=origin, progress=progress)
-    log.info("converted %s once; licence of the model: %s", origin.name, manifest.license or "not stated")

@@ -6,7 +6,7 @@ import json
 import logging
 from pathlib import Path
 
-from quartet import models
+from quartet import catalog, store
 from quartet.bench import tables
 from quartet.bench.choice import Limits, parse_size
 from quartet.bench.data import open_test_set, parse_pair
@@ -17,13 +17,12 @@ from quartet.bench.published import published, rows_of
 from quartet.bench.ranking import rank as rank_all
 from quartet.bench.rows import Ranking, of_pair
 from quartet.cli.console import bar_of_steps
-from quartet.cli.convert import ready_by_name
 from quartet.cli.output import aligned
 from quartet.errors import OptionError, OutputError
 from quartet.quantize.recipes import recipe_of
-from quartet.runtime.languages import find
 from quartet.runtime.side_by_side import all_cores
 from quartet.spec import Manifest
+from quartet.text.languages import find
 
 log = logging.getLogger("quartet")
 
@@ -54,7 +53,6 @@ def rank(args: argparse.Namespace) -> None:
         settings,
         limits,
         comet=args.comet,
-        ready=ready_by_name,
         bar=bar_of_steps,
     )
     if args.report:
@@ -75,15 +73,15 @@ def _print_published(args: argparse.Namespace) -> None:
 
 def known_models(pairs: list[tuple[str, str]]) -> list[str]:
     """The demo model and what is converted already, as far as they translate any of the pairs."""
-    names = [models.DEMO]
-    for model in models.list_cached():
+    names = [catalog.DEMO]
+    for model in store.list_cached():
         manifest = Manifest.load(model.folder)
         sources, targets = (
             [language.code for language in manifest.languages if getattr(language, side)]
             for side in ("source", "target")
         )
         has = any(find(source, sources) and find(target, targets) for source, target in pairs)
-        if has and manifest.speech is None and models.REPO_ID.fullmatch(model.name):
+        if has and manifest.speech is None and catalog.REPO_ID.fullmatch(model.name):
             names.append(model.name)
     return list(dict.fromkeys(names))
 

@@ -8,17 +8,17 @@ from typing import Any
 
 from rich.console import Console
 
-from quartet import models as known_models
-from quartet.cli.convert import ready_model
+from quartet import catalog, store
 from quartet.cli.output import aligned
 from quartet.errors import OptionError
-from quartet.runtime.languages import display_name
+from quartet.provision import ready
 from quartet.spec import Language, Manifest
+from quartet.text.languages import display_name
 
 
 def languages(args: argparse.Namespace) -> None:
     """Codes and English names of the model's languages."""
-    manifest = Manifest.load(ready_model(args))
+    manifest = Manifest.load(ready(args.model, args.precision, args.revision))
     if args.json:
         _print_json([{"name": display_name(x.code), **dataclasses.asdict(x)} for x in manifest.languages])
         return
@@ -35,37 +35,37 @@ def _directions(language: Language) -> str:
 
 def models(args: argparse.Namespace) -> None:
     """The aliases, and what is converted."""
-    cached = known_models.list_cached()
+    cached = store.list_cached()
     if args.json:
-        aliases = [dataclasses.asdict(alias) for alias in known_models.aliases().values()]
+        aliases = [dataclasses.asdict(alias) for alias in catalog.aliases().values()]
         converted = [dataclasses.asdict(model) | {"folder": str(model.folder)} for model in cached]
-        _print_json({"aliases": aliases, "converted": converted, "cache": str(known_models.cache_folder())})
+        _print_json({"aliases": aliases, "converted": converted, "cache": str(store.cache_folder())})
         return
     print("Known by name (any org/name on the hub works too)\n")
-    _print_columns(("name", "params", "licence", ""), *map(_alias_row, known_models.aliases().values()))
-    print(f"\nConverted, in {known_models.cache_folder()}\n")
+    _print_columns(("name", "params", "licence", ""), *map(_alias_row, catalog.aliases().values()))
+    print(f"\nConverted, in {store.cache_folder()}\n")
     if cached:
         _print_columns(("name", "precision", "size", "licence"), *map(_cached_row, cached))
     else:
         print("nothing yet")
 
 
-def _alias_row(alias: known_models.Alias) -> tuple[str, ...]:
+def _alias_row(alias: catalog.Alias) -> tuple[str, ...]:
     return alias.name, f"{alias.parameters:,} M" if alias.parameters else "", alias.license or "", alias.about
 
 
-def _cached_row(model: known_models.CachedModel) -> tuple[str, ...]:
+def _cached_row(model: store.CachedModel) -> tuple[str, ...]:
     return model.name, model.precision, f"{model.bytes / 1e6:,.0f} MB", model.license or "not stated"
 
 
 def cache_clear(args: argparse.Namespace) -> None:
     """Delete converted models and say how much came free."""
-    print(f"{known_models.clear_cache(args.name) / 1e6:,.1f} MB freed")
+    print(f"{store.clear_cache(args.name) / 1e6:,.1f} MB freed")
 
 
 def cache_path(args: argparse.Namespace) -> None:  # noqa: ARG001 - every command gets them
     """Print the cache folder."""
-    print(known_models.cache_folder())
+    print(store.cache_folder())
 
 
 def inspect(args: argparse.Namespace) -> None:

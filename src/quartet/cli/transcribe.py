@@ -8,17 +8,15 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, nullcontext
 from typing import TextIO
 
-from quartet.cli.console import progress_bar
-from quartet.cli.convert import ready_by_name, ready_model
+from quartet.audio.audio import Source, open_audio
 from quartet.cli.output import opened
 from quartet.errors import OptionError
-from quartet.progress import Progress, silent
-from quartet.runtime.languages import display_name, iso639_1
-from quartet.runtime.pipeline import Translator
-from quartet.speech.audio import Source, open_audio
-from quartet.speech.segments import Segment, TranscriptionInfo
-from quartet.speech.subtitles import FORMATS
-from quartet.speech.transcribe import Transcriber
+from quartet.progress import Progress, silent, terminal_bar
+from quartet.text.languages import display_name, iso639_1
+from quartet.transcription.segments import Segment, TranscriptionInfo
+from quartet.transcription.subtitles import FORMATS
+from quartet.transcription.transcriber import Transcriber
+from quartet.translation.translator import Translator
 
 STANDARD_INPUT = "-"
 
@@ -33,9 +31,9 @@ def transcribe(args: argparse.Namespace) -> None:
     open_audio(source)  # before a model is fetched for something that is no audio
     with ExitStack() as stack:
         out = stack.enter_context(opened(args.output))
-        transcriber = stack.enter_context(Transcriber(ready_model(args), threads=args.threads, verify=args.verify))
+        transcriber = stack.enter_context(_transcriber(args))
         on_screen = out is sys.stdout and out.isatty()  # then the segments show how far it is
-        progress = stack.enter_context(nullcontext(silent) if on_screen else progress_bar("transcribing", "s"))
+        progress = stack.enter_context(nullcontext(silent) if on_screen else terminal_bar("transcribing", "s"))
         segments, info = _started(transcriber, source, args, progress)
         if args.language == "auto":
             log.info("language: %s (%.0f %%)", display_name(info.language), 100 * info.language_probability)
@@ -51,6 +49,12 @@ def _source(args: argparse.Namespace) -> Source:
     if sys.stdin is None or sys.stdin.isatty():
         raise OptionError("there is no audio on standard input; name a file")
     return open(sys.stdin.fileno(), "rb", closefd=False)
+
+
+def _transcriber(args: argparse.Namespace) -> Transcriber:
+    return Transcriber(
+        args.model, precision=args.precision, revision=args.revision, threads=args.threads, verify=args.verify
+    )
 
 
 def _started(
@@ -81,7 +85,7 @@ def _translation(info: TranscriptionInfo, args: argparse.Namespace, stack: ExitS
     name = args.translation_model or f"opus-mt-{info.language}-{iso639_1(args.to) or args.to}"
     if args.translation_model is None:
         log.info("translating with %s (--translation-model names another one)", name)
-    translator = stack.enter_context(Translator(ready_by_name(name), threads=args.threads))
+    translator = stack.enter_context(Translator(name, threads=args.threads))
     translator.check_languages(args.to, info.language)
 
     def translated(segment: Segment) -> Segment:

@@ -11,12 +11,10 @@ import threading
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO, TextIO
 
-from quartet.cli.console import progress_bar
-from quartet.cli.convert import ready_model
 from quartet.cli.output import opened
 from quartet.errors import OptionError
-from quartet.progress import Progress, silent
-from quartet.runtime.pipeline import Translation, Translator
+from quartet.progress import Progress, silent, terminal_bar
+from quartet.translation.translator import Translation, Translator
 
 BATCHES_AT_ONCE = 16  # of a file: enough to sort lines by length and to run two at a time, and memory stays small
 READ_AHEAD = 4096  # lines
@@ -54,7 +52,14 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _translator(args: argparse.Namespace) -> Translator:
-    return Translator(ready_model(args), threads=args.threads, verify=args.verify, vocabulary=args.vocabulary)
+    return Translator(
+        args.model,
+        precision=args.precision,
+        revision=args.revision,
+        threads=args.threads,
+        verify=args.verify,
+        vocabulary=args.vocabulary,
+    )
 
 
 def _source(args: argparse.Namespace) -> str | None:
@@ -67,7 +72,7 @@ def _translate_file(translator: Translator, args: argparse.Namespace, out: TextI
         file.seek(0)
         lines = _decoded(file, str(args.input))
         done = 0
-        with progress_bar("translating", "lines") as progress:
+        with terminal_bar("translating", "lines") as progress:
             for chunk in _chunks(lines, BATCHES_AT_ONCE * args.batch_size):
                 _write(translator, chunk, args, out, _of_lines(progress, done, len(chunk), total))
                 done += len(chunk)

@@ -9,8 +9,8 @@ from quartet.families.bart import tensor_names
 from quartet.families.config import activation, check_heads, embed_scale, generation, integer, setting, stack, tokens
 from quartet.families.description import Description
 from quartet.positions import fairseq
-from quartet.runtime.languages import find
 from quartet.spec import Language, ModelSpec, Sinusoidal
+from quartet.text.languages import find
 
 MODEL_TYPES = ("m2m_100",)
 

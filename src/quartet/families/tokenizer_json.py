@@ -12,8 +12,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from quartet.runtime.text import Tokenizer, load_tokenizer
 from quartet.spec import TokenizerSpec
+from quartet.text.tokenizer import Tokenizer, load_tokenizer
 
 NAME = "tokenizer.json"
 UNREACHABLE = -1e6  # score of pieces that only the other side's model makes

@@ -7,8 +7,8 @@ import re
 from collections.abc import Collection
 from typing import Literal
 
-from quartet.graph.audio import INITIALIZER
-from quartet.graph.detokenizer import DETOKENIZER
+from quartet.conversion.layouts.detokenizer import DETOKENIZER
+from quartet.conversion.layouts.mel_graph import INITIALIZER
 from quartet.spec import CACHE_INITIALIZER, DECODER, EMBED_AND_LM_HEAD, ENCODER, FILES, LM_HEAD
 
 ROLES = {  # in the order in which data passes the files

@@ -22,12 +22,12 @@ from quartet.runtime.decode import (
     select_rows,
     select_sources,
 )
-from quartet.runtime.head import HeadOutputs, read_scores
+from quartet.runtime.logits import HeadOutputs, read_scores
 from quartet.runtime.rules import RowLimits, Rules
 from quartet.runtime.scores import Candidates, Floats, Ids, Scores
 from quartet.runtime.search import Hypothesis
 from quartet.runtime.sessions import Sessions
-from quartet.vocabulary.ids import renamed_generation, renamed_tokens
+from quartet.runtime.vocabulary_ids import renamed_generation, renamed_tokens
 
 
 @dataclass(frozen=True)

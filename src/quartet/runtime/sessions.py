@@ -11,7 +11,8 @@ import numpy as np
 import onnxruntime as ort
 
 from quartet.errors import ManifestError, OptionError
-from quartet.runtime import packing, pages
+from quartet.runtime.machine import packing, pages
+from quartet.runtime.machine.head_selection import load_rows, selected_head
 from quartet.runtime.matrix import Ids, MatrixRows
 from quartet.runtime.scores import Floats
 from quartet.spec import (
@@ -25,7 +26,6 @@ from quartet.spec import (
     Manifest,
     file_entry,
 )
-from quartet.vocabulary.head import load_rows, selected_head
 
 ONE_TOKEN_FORMATS = ("1.0", "1.1")  # whose decoders take one token at a time
 OPENED = (ENCODER, CACHE_INITIALIZER, DECODER, LM_HEAD)

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
 from quartet.progress import Progress
-from quartet.runtime import pages
 from quartet.runtime.batches import BatchType, batches
 from quartet.runtime.generate import SearchOptions, generate_batch
+from quartet.runtime.machine import pages
 from quartet.runtime.search import Hypothesis
 from quartet.runtime.sessions import Sessions
 

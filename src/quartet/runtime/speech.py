@@ -13,7 +13,7 @@ from onnxruntime import OrtValue
 from quartet.errors import OptionError
 from quartet.runtime.decode import DecoderState, decode_tokens, encode_features, last_of, select_rows, start
 from quartet.runtime.generate import Choose, Search, beam_search, greedy_search, likeliest
-from quartet.runtime.head import HeadOutputs, read_scores, rescored
+from quartet.runtime.logits import HeadOutputs, read_scores, rescored
 from quartet.runtime.rules import RowLimits, Rules
 from quartet.runtime.scores import Floats, Ids, Scores
 from quartet.runtime.search import Hypothesis

@@ -11,10 +11,10 @@ from sentencepiece import SentencePieceProcessor
 
 from ctranslate2_models import variables, write_model_bin
 from demo_model import DEMO
-from quartet import Translator, models
+from quartet import Translator, catalog, provision
 from quartet.checkpoint import is_checkpoint, opened
-from quartet.conversion import convert
 from quartet.errors import CheckpointError, ModelNotFoundError, UnsupportedModelError
+from quartet.provision import convert
 
 PIECES = DEMO / "sentencepiece.bpe.model"
 METADATA = {"package_version": "1.0", "from_code": "en", "from_name": "English", "to_code": "fr", "to_name": "French"}
@@ -78,7 +78,7 @@ def test_a_package_is_a_model_by_its_name(package):
         encoded = translator._planner.tokenizer.encode("the train")
         assert encoded == [i + 2 for i in pieces.encode("the train")]
         assert translator._planner.tokenizer.decode(encoded) == "the train"
-    assert models.ready(str(package), "fp32") == models.ready(str(package), "fp32")
+    assert provision.ready(str(package), "fp32") == provision.ready(str(package), "fp32")
 
 
 def test_a_target_prefix_is_the_targets_language(tmp_path):
@@ -138,4 +138,4 @@ def test_a_zip_file_of_other_things(tmp_path, names):
 
 def test_no_such_package(tmp_path):
     with pytest.raises(ModelNotFoundError, match="no such folder"):
-        models.resolve(str(tmp_path / "missing.argosmodel"))
+        catalog.resolve(str(tmp_path / "missing.argosmodel"))

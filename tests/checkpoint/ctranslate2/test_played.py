@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from ctranslate2_models import unpack
-from quartet.conversion import convert_folder
+from quartet.conversion.convert import convert_folder
 from quartet.runtime.decode import decode_one_token, encode
 from quartet.runtime.generate import SearchOptions, generate_batch
-from quartet.runtime.head import read_scores
+from quartet.runtime.logits import read_scores
 from quartet.runtime.sessions import open_sessions
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "tiny.json.gz"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from quartet.checkpoint import open_checkpoint, opened, read
-from quartet.conversion import convert_folder
+from quartet.conversion.convert import convert_folder
 
 pytestmark = pytest.mark.oracle
 pytest.importorskip("ctranslate2", reason="needs the oracle extra")

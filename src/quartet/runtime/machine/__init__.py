@@ -1,0 +1,1 @@
+"""What is packed and rewritten for the CPU at hand, and where its bytes lie in memory."""

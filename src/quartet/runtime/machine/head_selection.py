@@ -1,0 +1,103 @@
+"""An LM head for one target language alone: rows of the whole one, built once and kept in the cache.
+
+The head computes only the rows that text in the language can need; its ids are places in the list of these rows. The
+embedding stays whole, so that any source text is read as before.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quartet.errors import ManifestError, OptionError, OutputError
+from quartet.spec import FORMAT_VERSION, Language, Manifest, file_entry
+from quartet.store import HEADS, cache_folder
+from quartet.text.vocabulary import rows_of, sides
+
+ROWS = "rows.npy"  # ids [n] of the rows, ascending, int64
+VERSION = 1  # of what is in the cache
+
+Ids = NDArray[np.int64]
+
+
+def selected_head(folder: Path, manifest: Manifest, target: Language | None, texts: Sequence[Path] = ()) -> Path:
+    """The folder with the head (`lm_head.onnx`) and its `rows.npy` for a target language, made where there is none.
+
+    texts: text in the language, of which the pieces are kept; none: all pieces in its script. Raises `OptionError`
+    where the model has no SentencePiece tokeniser or a text cannot be read, and `OutputError` where the cache cannot be
+    written.
+    """
+    heads = cache_folder() / HEADS
+    made = heads / _key(manifest, target, texts)
+    if not (made / ROWS).is_file():
+        try:
+            heads.mkdir(parents=True, exist_ok=True)
+            _make(folder, manifest, target_rows(folder, manifest, target, texts), made)
+        except OSError as error:
+            if isinstance(error, OutputError):
+                raise
+            raise OutputError(f"the cache folder {heads} cannot be written ({error.strerror})") from None
+    return made
+
+
+def load_rows(made: Path) -> Ids:
+    """Ids [n] of the rows of a selected head."""
+    rows: Ids = np.load(made / ROWS)
+    return rows
+
+
+def target_rows(folder: Path, manifest: Manifest, target: Language | None, texts: Sequence[Path] = ()) -> Ids:
+    """Ids [n], ascending, that a translation into the language can need: control tokens and pieces."""
+    if manifest.tokenizer is None:
+        raise OptionError(f"{folder} has no tokeniser: which rows a language needs is not known")
+    side = sides(folder, manifest.tokenizer)[-1]
+    pieces = rows_of(side, [target.code] if target else [], texts)
+    others = {language.token_id for language in manifest.languages if language != target}
+    tokens, generation = manifest.tokens, manifest.generation
+    control = {*side.specials.values(), tokens.eos, tokens.pad, tokens.decoder_start, tokens.unk}
+    control |= {target.token_id if target else None, generation.forced_bos, generation.forced_eos}
+    kept = pieces | {i for i in control - others if i is not None}
+    return np.array(sorted(i for i in kept if i < manifest.shapes.vocab_size), np.int64)
+
+
+def _key(manifest: Manifest, target: Language | None, texts: Sequence[Path]) -> str:
+    """A name that changes with everything that the head is made of."""
+    matrix, tokenizer = manifest.lm_head, manifest.tokenizer
+    if matrix is None or tokenizer is None:
+        raise OptionError(f"{manifest.name} has no tokeniser: which rows a language needs is not known")
+    names = (tokenizer.source_model, tokenizer.target_model, tokenizer.vocab, tokenizer.target_vocab)
+    hashes = [manifest.files[name].sha256 for name in (matrix.file, *filter(None, names))]
+    key = [VERSION, FORMAT_VERSION, hashes, target and target.code, [_sha256(path) for path in texts]]
+    return hashlib.sha256(json.dumps(key).encode()).hexdigest()[:24]
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return file_entry(path).sha256
+    except OSError as error:
+        raise OptionError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _make(folder: Path, manifest: Manifest, rows: Ids, made: Path) -> None:
+    """Write the head beside its place and move it there; where another process was faster, its head is as good."""
+    from quartet.runtime.machine.selected_head import write_selected_head  # noqa: PLC0415 - onnx_ir is slow to import
+
+    if manifest.lm_head is None:
+        raise ManifestError(f"{folder} was made by an older quartet; convert the model again")
+    staging = Path(tempfile.mkdtemp(prefix=f".{made.name}.", dir=made.parent))
+    try:
+        write_selected_head(folder, manifest.lm_head, rows, staging)
+        np.save(staging / ROWS, rows)
+        with contextlib.suppress(OSError):
+            os.rename(staging, made)  # noqa: PTH104 - raises where the folder is there already and not empty
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    if not (made / ROWS).is_file():
+        raise OutputError(f"{made} cannot be written")

@@ -1,0 +1,178 @@
+"""Weights packed for this machine, once, and mapped from there by every process that serves the model.
+
+ONNX Runtime packs the matrices of its fast kernels when it loads a file, into memory of its own. It can also write what
+it packed to a file and map that at the next load. How weights are packed depends on the CPU and on the version of ONNX
+Runtime, so they are no part of a quartet: they lie in the cache folder, and are made anew where either has changed.
+"""
+
+import contextlib
+import ctypes
+import hashlib
+import json
+import logging
+import platform
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from quartet import store
+from quartet.runtime.machine import pages
+from quartet.spec import DECODER, Manifest
+
+log = logging.getLogger("quartet")
+
+LAYOUT = 4  # of this cache; to be raised where its contents change
+SMALLEST = 32 << 20  # bytes of weights below which packing costs nothing worth keeping
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's `mallopt`
+KEPT_BYTES = 512 << 20  # of memory that is free at its end
+LARGEST_KEPT = 32 << 20  # bytes of an array; glibc takes no larger ones from what it keeps
+
+UNUSABLE = "unusable"  # a file in place of packed weights that give other results
+
+Products = Literal["blocks", "rows"]  # as they are stored, or for many rows: see `graph.row_products`
+Floats = NDArray[np.float32]
+Adapt = Callable[[ort.SessionOptions], None]
+Load = Callable[[Path, str, Adapt], ort.InferenceSession]
+
+
+def packed_folder(folder: Path, manifest: Manifest, use: str) -> Path | None:
+    """Where this machine's packed weights of a quartet lie, made already or not; None: none are worth keeping.
+
+    use: a name for which files they are of, and with which products.
+
+    In float32 they would be another copy of a large model for nothing: its matrices are used as they are.
+    """
+    if manifest.precision == "fp32" or sum(entry.bytes for entry in manifest.files.values()) < SMALLEST:
+        return None
+    facts = [LAYOUT, ort.__version__, _cpu(), {name: entry.sha256 for name, entry in manifest.files.items()}]
+    return store.packed_folder(folder) / hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16] / use
+
+
+def pack(folder: Path, packed: Path, files: Mapping[str, Products], load: Load) -> bool:
+    """Fill `packed` with the weights of the quartet in `folder`, unless it is there; False where that does not work.
+
+    files: which ones, and what their products are to be.
+
+    For want of space or rights, or because ONNX Runtime gives other results with the weights that it saved (1.29 does):
+    they are tried before they are used. load: opens one file of a folder, with session options that the function it is
+    given was applied to. Processes that race pack twice, and the first one's folder stays.
+    """
+    if not packed.is_dir():
+        try:
+            packed.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=f".{packed.name}.", dir=packed.parent) as work:
+                staging = Path(work) / "packed"
+                staging.mkdir()
+                expected = []
+                for file, products in files.items():
+                    source = _rewritten(folder, file, products, Path(work))
+                    expected.append(_probe(load(source, file, _saving(staging, file))))
+                _lay_out([staging / f"{file}.onnx" for file in files])
+                for path in staging.glob("*.data"):
+                    pages.forget(path)  # written piece by piece, it lies in small pages; a load reads it in large ones
+                found = (_probe(load(staging, file, as_it_is)) for file in files)
+                if not all(map(_same, expected, found)):
+                    for path in staging.iterdir():
+                        path.unlink()
+                    (staging / UNUSABLE).touch()
+                staging.rename(packed)
+            _remove_stale(packed)
+        except Exception as error:  # a disk that is full shows as one of ONNX Runtime's own classes
+            log.debug("weights are packed in memory, %s cannot be made: %s", packed, error)
+        trim()
+    return packed.is_dir() and not (packed / UNUSABLE).exists()
+
+
+def _rewritten(folder: Path, file: str, products: Products, out: Path) -> Path:
+    """The folder with the graph as our own runtime wants it, before it is packed."""
+    if products == "blocks" and file != DECODER:
+        return folder
+    from quartet.runtime.machine.rewrite import write_for_this_machine  # noqa: PLC0415 - onnx_ir is slow to import
+
+    write_for_this_machine(folder, file, out, row_products=products == "rows")
+    return out
+
+
+def _lay_out(paths: list[Path]) -> None:
+    from quartet.runtime.machine.page_layout import lay_out_in_large_pages  # noqa: PLC0415 - onnx is slow to import
+
+    for path in paths:
+        lay_out_in_large_pages(path)
+
+
+def _probe(session: ort.InferenceSession) -> list[Floats]:
+    """The outputs for inputs made up: every dimension that is open is 1."""
+    random = np.random.default_rng(0)
+    inputs: dict[str, NDArray[np.generic]] = {}
+    for value in session.get_inputs():
+        shape = [dim if isinstance(dim, int) else 1 for dim in value.shape]
+        inputs[value.name] = np.ones(shape, np.int64)
+        if value.type == "tensor(float)":
+            inputs[value.name] = random.standard_normal(shape, np.float32)
+    outputs: list[Floats] = session.run(None, inputs)
+    return outputs
+
+
+def _same(some: list[Floats], others: list[Floats]) -> bool:
+    return all(np.array_equal(one, other, equal_nan=True) for one, other in zip(some, others, strict=True))
+
+
+def as_it_is(_: ort.SessionOptions) -> None:
+    """No change to session options."""
+
+
+def _saving(folder: Path, file: str) -> Adapt:
+    def apply(options: ort.SessionOptions) -> None:
+        options.optimized_model_filepath = str(folder / f"{file}.onnx")
+        for key, value in (
+            ("session.optimized_model_external_initializers_file_name", f"{file}.onnx.data"),
+            ("session.optimized_model_external_initializers_min_size_in_bytes", "1024"),
+            ("session.save_external_prepacked_constant_initializers", "1"),
+        ):
+            options.add_session_config_entry(key, value)
+
+    return apply
+
+
+def _remove_stale(packed: Path) -> None:
+    """What the same folder had packed with another CPU, version, or conversion."""
+    for other in packed.parent.parent.iterdir():
+        if other != packed.parent and not other.name.startswith("."):
+            shutil.rmtree(other, ignore_errors=True)
+
+
+def _cpu() -> str:
+    """What decides how weights are packed: the instructions that the CPU has."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() in ("flags", "Features"):
+                return " ".join(sorted(value.split()))
+    return f"{platform.machine()} {platform.processor()}"
+
+
+def keep_freed() -> None:
+    """Let the C library (glibc) keep memory that is freed, until `trim`.
+
+    Each step of a batch wants the tens of megabytes again that the one before has freed, and pages that come anew from
+    the system made it 14 % slower (NLLB-600M's shape, 16 rows).
+    """
+    if sys.platform.startswith("linux"):
+        with contextlib.suppress(OSError, AttributeError):
+            library = ctypes.CDLL(None)
+            library.mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
+            library.mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT)
+
+
+def trim() -> None:
+    """Give memory that was freed back to the system, where the C library keeps it (glibc)."""
+    if sys.platform.startswith("linux"):
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)

@@ -1,0 +1,1 @@
+"""Text: languages, scripts, sentences, tokenisers and their vocabularies."""

@@ -1,0 +1,73 @@
+"""The decoder tokens that a window begins with: what came before, the language and the task, and what it starts with.
+
+[previous, hotwords..., text before...] start, language, task[, no timestamps] [0.00, prefix...]
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from quartet.spec import Language, Manifest, Speech
+from quartet.text.tokenizer import Tokenizer
+from quartet.transcription.options import TranscriptionOptions
+
+
+@dataclass(frozen=True)
+class Prompter:
+    """Makes prompts for one transcription."""
+
+    manifest: Manifest
+    speech: Speech
+    tokenizer: Tokenizer
+    options: TranscriptionOptions
+
+    @property
+    def room(self) -> int:
+        """Most tokens of what came before, and of a prefix: half of what the decoder can hold."""
+        return self.manifest.shapes.max_target_length // 2 - 1
+
+    def start(self, language: Language | None) -> list[int]:
+        """Start, language and task; for a model that knows only English, the start alone."""
+        start = [self.manifest.tokens.decoder_start]
+        task = self.speech.translate if self.options.task == "translate" else self.speech.transcribe
+        if not self.speech.multilingual or language is None or language.token_id is None or task is None:
+            return start
+        return [*start, language.token_id, task]
+
+    def prompt(self, language: Language | None, previous: Sequence[int], first: bool) -> list[int]:
+        """The whole prompt of a window that follows on `previous`; the first one also has the prefix."""
+        prefix = self._prefix() if first else []
+        timestamps = [self.speech.no_timestamps] if self.options.without_timestamps else []
+        if prefix and not timestamps:
+            prefix = [self.speech.timestamp_begin, *prefix]
+        return [*self._before(previous, bool(prefix)), *self.start(language), *timestamps, *prefix]
+
+    def initial(self) -> list[int]:
+        """Tokens of the initial prompt."""
+        given = self.options.initial_prompt
+        if given is None:
+            return []
+        return self._encoded(given) if isinstance(given, str) else [int(token) for token in given]
+
+    def suppressed(self) -> tuple[int, ...] | None:
+        """Tokens that never come out; None stands for the model's own list."""
+        given = self.options.suppress_tokens or ()
+        if tuple(given) == (-1,):
+            return None
+        own = self.manifest.generation.suppress_tokens
+        control = [token for token in own if token >= self.manifest.tokens.eos]
+        return tuple(sorted({*(token for token in given if token >= 0), *(own if -1 in given else control)}))
+
+    def text(self, tokens: Sequence[int]) -> str:
+        """Text of the tokens that are text, with the space that it begins with."""
+        return self.tokenizer.to_text([token for token in tokens if token < self.manifest.tokens.eos])
+
+    def _before(self, previous: Sequence[int], has_prefix: bool) -> list[int]:
+        hotwords = [] if has_prefix or not self.options.hotwords else self._encoded(self.options.hotwords)
+        tokens = [*hotwords[: self.room], *previous[-self.room :]] if previous else hotwords[: self.room]
+        return [self.speech.previous, *tokens] if tokens else []
+
+    def _prefix(self) -> list[int]:
+        return self._encoded(self.options.prefix)[: self.room] if self.options.prefix else []
+
+    def _encoded(self, text: str) -> list[int]:
+        return self.tokenizer.encode(" " + text.strip())

@@ -1,0 +1,284 @@
+"""`Transcriber`: speech in, segments out. What comes before the first window is decided here."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from quartet import provision
+from quartet.audio.audio import RATE, Source, open_audio
+from quartet.audio.mel import FRAMES_PER_SECOND
+from quartet.audio.voice_activity import VadOptions
+from quartet.errors import LanguageError, OptionError
+from quartet.progress import Progress, silent
+from quartet.runtime.machine import packing
+from quartet.runtime.sessions import Sessions, open_sessions
+from quartet.runtime.speech import detect_languages, encode_audio
+from quartet.spec import Language, Manifest, Speech
+from quartet.text.languages import resolve
+from quartet.text.tokenizer import Tokenizer, load_tokenizer
+from quartet.transcription.first_pass import Recording, in_seconds, prepared
+from quartet.transcription.long_form import Job, transcribed
+from quartet.transcription.options import APPENDED, PREPENDED, TEMPERATURES, TranscriptionOptions, clips_of
+from quartet.transcription.prompts import Prompter
+from quartet.transcription.segments import Segment, TranscriptionInfo
+
+ENGLISH = "en"
+
+
+class Transcriber:
+    """A speech model ready to transcribe.
+
+    model: a folder (a quartet or a checkpoint), an alias (`whisper-base`), or `org/name` on the hub; what is no
+    quartet yet is converted once into the cache. threads: per operator, None for all cores. verify: check the files'
+    hashes.
+
+    Raises `ModelNotFoundError`, `ManifestError`, `OptionError` for a model of text, and what conversion raises. Usable
+    in a `with` statement.
+    """
+
+    def __init__(
+        self,
+        model: str | Path = "whisper-base",
+        *,
+        precision: str | None = None,
+        revision: str | None = None,
+        threads: int | None = None,
+        verify: bool = False,
+    ) -> None:
+        self.folder = provision.ready(str(model), precision=precision, revision=revision)
+        self._sessions: Sessions | None = open_sessions(self.folder, threads, verify)
+        self.manifest: Manifest = self._sessions.manifest
+        if self.manifest.speech is None:
+            raise OptionError(f"{self.manifest.name} translates text; a speech model is expected, such as whisper-base")
+        if self.manifest.tokenizer is None:
+            raise OptionError(f"{self.manifest.name} has no tokeniser; convert it again with its tokeniser's files")
+        self._speech: Speech = self.manifest.speech
+        self._tokenizer: Tokenizer = load_tokenizer(self.folder, self.manifest.tokenizer)
+
+    def close(self) -> None:
+        """Give the memory back. The transcriber cannot be used afterwards."""
+        self._sessions = None
+        packing.trim()
+
+    def __enter__(self) -> "Transcriber":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    @property
+    def supported_languages(self) -> list[str]:
+        """Codes of the languages that can be spoken."""
+        return [language.code for language in self.manifest.languages] or [ENGLISH]
+
+    def transcribe(
+        self,
+        audio: Source,
+        language: str | None = None,
+        task: str = "transcribe",
+        *,
+        beam_size: int = 5,
+        best_of: int = 5,
+        patience: float = 1,
+        length_penalty: float = 1,
+        repetition_penalty: float = 1,
+        no_repeat_ngram_size: int = 0,
+        temperature: float | Sequence[float] = TEMPERATURES,
+        compression_ratio_threshold: float | None = 2.4,
+        log_prob_threshold: float | None = -1.0,
+        no_speech_threshold: float | None = 0.6,
+        condition_on_previous_text: bool = True,
+        prompt_reset_on_temperature: float = 0.5,
+        initial_prompt: str | Sequence[int] | None = None,
+        prefix: str | None = None,
+        suppress_blank: bool = True,
+        suppress_tokens: Sequence[int] | None = (-1,),
+        without_timestamps: bool = False,
+        max_initial_timestamp: float = 1.0,
+        word_timestamps: bool = False,
+        prepend_punctuations: str = PREPENDED,
+        append_punctuations: str = APPENDED,
+        multilingual: bool = False,
+        vad_filter: bool = False,
+        vad_parameters: VadOptions | Mapping[str, Any] | None = None,
+        max_new_tokens: int | None = None,
+        chunk_length: int | None = None,
+        clip_timestamps: str | Sequence[float] = "0",
+        hallucination_silence_threshold: float | None = None,
+        hotwords: str | None = None,
+        language_detection_threshold: float | None = 0.5,
+        language_detection_segments: int = 1,
+        batch_size: int = 1,
+        sampling_rate: int = RATE,
+        progress: Progress = silent,
+    ) -> tuple[Iterator[Segment], TranscriptionInfo]:
+        """Transcribe a recording of any length; the segments come while it is being decoded.
+
+        The parameters are those of faster-whisper's `WhisperModel.transcribe`, with the same defaults, and these:
+
+        audio: a path, an open binary file, bytes of a file, or an array of samples at `sampling_rate`. What can be read
+        twice is: the model wants to know how loud a recording gets. Of anything else the loudest so far counts, and
+        voices are looked for in two minutes at a time.
+        language: a code or name; several, as `en,it` or a list, are all tried on every window, and the likelier one is
+        kept; None detects it.
+        task: `translate` makes English of any language.
+        batch_size: above 1, so many windows are decoded together. They are cut in silences that voice detection finds,
+        none goes on from the text before, and `vad_filter` is always on.
+        progress: is told how many seconds of how many are done.
+
+        Raises `AudioError`, `LanguageError`, `OptionError`; some of them only while segments are taken.
+        """
+        options = TranscriptionOptions(
+            task=task,
+            beam_size=beam_size,
+            best_of=best_of,
+            patience=patience,
+            length_penalty=length_penalty,
+            repetition_penalty=repetition_penalty,
+            no_repeat_ngram_size=no_repeat_ngram_size,
+            temperatures=(temperature,) if isinstance(temperature, int | float) else tuple(temperature),
+            compression_ratio_threshold=compression_ratio_threshold,
+            log_prob_threshold=log_prob_threshold,
+            no_speech_threshold=no_speech_threshold,
+            condition_on_previous_text=condition_on_previous_text,
+            prompt_reset_on_temperature=prompt_reset_on_temperature,
+            initial_prompt=initial_prompt,
+            prefix=prefix,
+            hotwords=hotwords,
+            suppress_blank=suppress_blank,
+            suppress_tokens=suppress_tokens,
+            without_timestamps=without_timestamps,
+            max_initial_timestamp=max_initial_timestamp,
+            max_new_tokens=max_new_tokens,
+            word_timestamps=word_timestamps,
+            prepend_punctuations=prepend_punctuations,
+            append_punctuations=append_punctuations,
+            hallucination_silence_threshold=hallucination_silence_threshold,
+            multilingual=multilingual and self._speech.multilingual,
+            chunk_length=chunk_length,
+            clip_timestamps=clips_of(clip_timestamps),
+            batch_size=batch_size,
+        )
+        candidates = self._candidates(language, task)
+        vad = _vad_options(vad_parameters) if vad_filter or batch_size > 1 else None
+        recording = prepared(
+            open_audio(audio, sampling_rate),
+            self._speech.mel_bins,
+            self._window_frames(chunk_length),
+            vad,
+            options.clip_timestamps,
+            batched=batch_size > 1,
+        )
+        odds = self._odds(recording, candidates, language_detection_segments, language_detection_threshold)
+        info = _info(odds, recording, options, vad)
+        job = self._job(recording, options, candidates or self._candidates(info.language, task), progress)
+        return transcribed(job), info
+
+    def detect_language(
+        self,
+        audio: Source,
+        *,
+        language_detection_segments: int = 1,
+        language_detection_threshold: float | None = 0.5,
+        sampling_rate: int = RATE,
+    ) -> tuple[str, float, list[tuple[str, float]]]:
+        """The likeliest language of a recording, its probability, and those of all languages, likeliest first."""
+        frames = self._speech.window_frames
+        recording = prepared(open_audio(audio, sampling_rate), self._speech.mel_bins, frames, None, (), batched=False)
+        odds = self._odds(recording, (), language_detection_segments, language_detection_threshold)
+        return (*odds[0], odds)
+
+    # ---- before the first window --------------------------------------------------------------------------------
+
+    def _window_frames(self, seconds: int | None) -> int:
+        longest = self._speech.window_frames
+        return longest if seconds is None else min(seconds * FRAMES_PER_SECOND, longest)
+
+    def _candidates(self, language: str | Sequence[str] | None, task: str) -> tuple[Language, ...]:
+        """The languages that are named; none where one is to be detected, or the model knows only English."""
+        codes = tuple(self.supported_languages)
+        if task == "translate" and not self._speech.multilingual:
+            raise OptionError(f"{self.manifest.name} knows only English: task translate needs a multilingual model")
+        names = [] if language is None else language.split(",") if isinstance(language, str) else list(language)
+        found = [resolve(name.strip(), codes) for name in names]
+        if len(set(found)) < len(found):
+            raise LanguageError(f"language {language!r} names a language twice")
+        known = {one.code: one for one in self.manifest.languages}
+        return tuple(known[code] for code in found if code in known)
+
+    def _odds(
+        self, recording: Recording, candidates: Sequence[Language], windows: int, threshold: float | None
+    ) -> list[tuple[str, float]]:
+        """Languages and their probabilities, likeliest first; a language that is named, or the only one, is certain."""
+        if not self._speech.multilingual:
+            return [(ENGLISH, 1.0)]
+        if len(candidates) == 1:
+            return [(candidates[0].code, 1.0)]
+        detected = self._detected(recording, windows, threshold)
+        among = {one.code: detected[one.code] for one in candidates} or detected
+        return sorted(among.items(), key=lambda odds: -odds[1])
+
+    def _detected(self, recording: Recording, windows: int, threshold: float | None) -> dict[str, float]:
+        """Probabilities by the first windows: of the first that is sure enough, else of the commonest winner's best."""
+        frames, start = self._speech.window_frames, recording.clips[0][0]
+        found: list[dict[str, float]] = []
+        features = recording.stream.features(start, frames * max(1, windows))
+        for first in range(0, max(1, features.shape[1]), frames):
+            window = np.zeros((1, features.shape[0], frames), np.float32)
+            piece = features[:, first : first + frames]
+            window[0, :, : piece.shape[1]] = piece
+            (odds,) = detect_languages(self._open, encode_audio(self._open, window))
+            if threshold is None or max(odds.values()) > threshold:
+                return odds
+            found.append(odds)
+        winners = [max(odds, key=lambda code: odds[code]) for odds in found]
+        best = max(winners, key=winners.count)
+        return max((odds for odds, winner in zip(found, winners, strict=True) if winner == best), key=lambda o: o[best])
+
+    def _job(
+        self, recording: Recording, options: TranscriptionOptions, languages: Sequence[Language], progress: Progress
+    ) -> Job:
+        return Job(
+            model=self._open,
+            prompter=Prompter(self.manifest, self._speech, self._tokenizer, options),
+            stream=recording.stream,
+            timeline=recording.timeline,
+            languages=tuple(languages) or (None,),
+            clips=recording.clips,
+            frames=self._window_frames(options.chunk_length),
+            reached=in_seconds(recording, progress),
+        )
+
+    @property
+    def _open(self) -> Sessions:
+        if self._sessions is None:
+            raise OptionError("this transcriber is closed; make a new one")
+        return self._sessions
+
+
+def _vad_options(given: VadOptions | Mapping[str, Any] | None) -> VadOptions:
+    if isinstance(given, VadOptions):
+        return given
+    known = {field.name for field in dataclasses.fields(VadOptions)}
+    for name in given or ():
+        if name not in known:
+            raise OptionError(f"vad_parameters has no {name!r}; it has {', '.join(sorted(known))}")
+    return dataclasses.replace(VadOptions(), **(given or {}))
+
+
+def _info(
+    odds: list[tuple[str, float]], recording: Recording, options: TranscriptionOptions, vad: VadOptions | None
+) -> TranscriptionInfo:
+    language, probability = odds[0]
+    return TranscriptionInfo(
+        language=language,
+        language_probability=probability,
+        duration=recording.duration,
+        duration_after_vad=recording.kept,
+        all_language_probs=odds if len(odds) > 1 else None,
+        transcription_options=options,
+        vad_options=vad,
+    )

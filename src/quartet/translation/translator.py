@@ -1,0 +1,367 @@
+"""`Translator`: text in, text out. Planning (`plan`), batching and joining around `generate`."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from quartet import provision
+from quartet.errors import OptionError
+from quartet.progress import Progress, silent
+from quartet.runtime.batches import BatchType
+from quartet.runtime.generate import SearchOptions, stream
+from quartet.runtime.machine import packing
+from quartet.runtime.search import Hypothesis
+from quartet.runtime.sessions import Sessions, for_several_callers, open_sessions, select_head
+from quartet.runtime.side_by_side import search_all, threads_of_each
+from quartet.spec import Language, Manifest
+from quartet.text.tokenizer import Tokenizer, load_tokenizer
+from quartet.translation.plan import Plan, Planner, Split
+
+
+@dataclass(frozen=True)
+class Translation:
+    """A translated text. Languages are in the model's own codes; `alternatives` are further ones, best first.
+
+    `score` is the log probability of the tokens divided by their number (to the power of `length_penalty`); for a
+    text translated in several pieces, their mean. None where nothing was generated.
+    """
+
+    text: str
+    score: float | None
+    source: str | None
+    target: str | None
+    alternatives: tuple["Translation", ...] = ()
+
+
+class Translator:
+    """A model ready to translate.
+
+    model: a folder (a quartet or a checkpoint), `demo`, an alias, or `org/name` on the hub; what is no quartet yet
+    is converted once into the cache. threads: per operator, None for all cores. verify: check the files' hashes.
+    vocabulary: what a translation may be made of, a smaller choice being faster: None for all that the model knows,
+    `auto` for what is written in the target language's script, or a file of text in the target language, for what
+    occurs in it. `generate` is not limited by it.
+
+    Raises `ModelNotFoundError`, `ManifestError`, and what conversion raises. Usable in a `with` statement.
+    """
+
+    def __init__(
+        self,
+        model: str | Path = "demo",
+        *,
+        precision: str | None = None,
+        revision: str | None = None,
+        threads: int | None = None,
+        verify: bool = False,
+        vocabulary: Literal["auto"] | str | Path | None = None,
+    ) -> None:
+        self.folder = provision.ready(str(model), precision=precision, revision=revision)
+        self._texts_to_select = _texts_to_select(vocabulary)
+        self._threads = threads
+        self._selected: dict[tuple[str | None, bool], Sessions] = {}  # by target language, and whether for two callers
+        self._sessions: Sessions | None = open_sessions(self.folder, threads, verify)
+        self._beside: Sessions | None = None  # for two callers
+        self._threads_beside = threads_of_each(threads)
+        self.manifest: Manifest = self._sessions.manifest
+        if self.manifest.speech is not None:
+            raise OptionError(f"{self.manifest.name} hears speech and translates no text; name a translation model")
+        spec = self.manifest.tokenizer
+        self._planner = Planner(self.manifest, load_tokenizer(self.folder, spec)) if spec else None
+
+    def close(self) -> None:
+        """Give the memory back. The translator cannot be used afterwards."""
+        self._sessions = self._beside = None
+        self._selected = {}
+        self._planner = None
+        packing.trim()
+
+    def __enter__(self) -> "Translator":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    @property
+    def source_languages(self) -> tuple[str, ...]:
+        """Codes of the languages that can be translated from."""
+        return tuple(language.code for language in self.manifest.languages if language.source)
+
+    @property
+    def target_languages(self) -> tuple[str, ...]:
+        """Codes of the languages that can be translated to."""
+        return tuple(language.code for language in self.manifest.languages if language.target)
+
+    def translate(
+        self,
+        text: str,
+        target: str | None = None,
+        source: str | None = None,
+        *,
+        beam_size: int = 1,
+        num_hypotheses: int = 1,
+        length_penalty: float | None = None,
+        repetition_penalty: float | None = None,
+        no_repeat_ngram_size: int | None = None,
+        max_length: int | None = None,
+        max_batch_size: int = 32,
+        batch_type: BatchType = "examples",
+        split: Split = "auto",
+        loop_guard: bool = True,
+    ) -> Translation:
+        """Translate one text. See `translate_batch`."""
+        return self.translate_batch(
+            [text],
+            target,
+            source,
+            beam_size=beam_size,
+            num_hypotheses=num_hypotheses,
+            length_penalty=length_penalty,
+            repetition_penalty=repetition_penalty,
+            no_repeat_ngram_size=no_repeat_ngram_size,
+            max_length=max_length,
+            max_batch_size=max_batch_size,
+            batch_type=batch_type,
+            split=split,
+            loop_guard=loop_guard,
+        )[0]
+
+    def translate_batch(
+        self,
+        texts: Sequence[str],
+        target: str | None = None,
+        source: str | None = None,
+        *,
+        beam_size: int = 1,
+        num_hypotheses: int = 1,
+        length_penalty: float | None = None,
+        repetition_penalty: float | None = None,
+        no_repeat_ngram_size: int | None = None,
+        max_length: int | None = None,
+        max_batch_size: int = 32,
+        batch_type: BatchType = "examples",
+        split: Split = "auto",
+        loop_guard: bool = True,
+        progress: Progress = silent,
+    ) -> list[Translation]:
+        """Translate texts of any length, in the order given.
+
+        target, source: language codes or names in any common spelling. Without a target: the model's only one.
+        Without a source: the model's only one, else each text's language is detected; a text that is in the target
+        language already comes back unchanged.
+        max_length: most tokens per piece, the end included. max_batch_size: most rows decoded together, or with the
+        batch_type `tokens` their source tokens, padding included.
+        split: `auto` takes a text apart only where it is longer than the model translates safely, `sentences`
+        always, `none` never. loop_guard: stop a phrase from being repeated without end.
+        progress: is told how many of how many pieces are done.
+
+        Raises `LanguageError`, `OptionError`.
+        """
+        if isinstance(texts, str):
+            raise OptionError("translate_batch takes a list of texts, this is one; use translate")
+        search = SearchOptions(
+            beam_size=beam_size,
+            num_hypotheses=num_hypotheses,
+            length_penalty=length_penalty,
+            repetition_penalty=repetition_penalty,
+            no_repeat_ngram_size=no_repeat_ngram_size,
+            max_new_tokens=max_length,
+            loop_guard=loop_guard,
+        )
+        texts_ = self._texts
+        plans = [texts_.plan(text, source, target, split) for text in texts]
+        rows = [(plan, piece) for plan in plans for piece in plan.pieces]
+        sources = [texts_.source_ids(plan, piece) for plan, piece in rows]
+        prefixes = [texts_.prefix_ids(plan) for plan, _ in rows]
+        selected = partial(self._for_target, plans[0].target) if rows else _with_whole_head
+        found = iter(self._search(selected, sources, prefixes, search, max_batch_size, batch_type, progress))
+        return [self._join(plan, [next(found) for _ in plan.pieces]) for plan in plans]
+
+    def stream(
+        self,
+        text: str,
+        target: str | None = None,
+        source: str | None = None,
+        *,
+        repetition_penalty: float | None = None,
+        no_repeat_ngram_size: int | None = None,
+        max_length: int | None = None,
+        split: Split = "auto",
+        loop_guard: bool = True,
+    ) -> Iterator[str]:
+        """Translate greedily; yields the text so far, each time that it has grown. The last one is the translation."""
+        search = SearchOptions(
+            repetition_penalty=repetition_penalty,
+            no_repeat_ngram_size=no_repeat_ngram_size,
+            max_new_tokens=max_length,
+            loop_guard=loop_guard,
+        )
+        return self._stream(self._texts.plan(text, source, target, split), search)
+
+    def generate(
+        self,
+        ids: Sequence[Sequence[int]],
+        prefix_ids: Sequence[int] | Sequence[Sequence[int]] | None = None,
+        *,
+        beam_size: int = 1,
+        length_penalty: float | None = None,
+        repetition_penalty: float | None = None,
+        no_repeat_ngram_size: int | None = None,
+        min_new_tokens: int = 0,
+        max_new_tokens: int | None = None,
+        max_batch_size: int = 32,
+        batch_type: BatchType = "examples",
+        loop_guard: bool = False,
+    ) -> list[list[int]]:
+        """Ids in, ids out: no splitting, no guard unless it is asked for, nothing hidden.
+
+        ids: source tokens of each row, special ones included. prefix_ids: the first decoder tokens, one list for all
+        rows or one per row; None for the decoder start alone. min_new_tokens and max_new_tokens count what comes
+        after the prefix, the end token included. Returns for each row the best hypothesis' new tokens, without
+        prefix and end token. What the checkpoint's generation config forbids or forces holds here too.
+        """
+        search = SearchOptions(
+            beam_size=beam_size,
+            length_penalty=length_penalty,
+            repetition_penalty=repetition_penalty,
+            no_repeat_ngram_size=no_repeat_ngram_size,
+            min_new_tokens=min_new_tokens,
+            max_new_tokens=max_new_tokens,
+            loop_guard=loop_guard,
+        )
+        prefixes = _prefix_per_row(prefix_ids, len(ids), self.manifest.tokens.decoder_start)
+        shapes = self.manifest.shapes
+        _check_ids(ids, shapes.source_vocab_size or shapes.vocab_size)
+        _check_ids(prefixes, shapes.vocab_size)
+        found = self._search(_with_whole_head, ids, prefixes, search, max_batch_size, batch_type, silent)
+        return [list(hypotheses[0].tokens) for hypotheses in found]
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """Text to ids and back, without the special tokens around a text (the manifest's prompts say which)."""
+        return self._texts.tokenizer
+
+    def check_languages(self, target: str | None, source: str | None) -> None:
+        """Raise `LanguageError` where the model cannot translate between these; None stands as in `translate`."""
+        self._texts.plan("", source, target, "auto")
+
+    @property
+    def _texts(self) -> Planner:
+        _ = self._open
+        if self._planner is None:
+            raise OptionError(
+                f"{self.manifest.name} has no tokeniser: generate() takes ids, or convert it with its tokeniser's files"
+            )
+        return self._planner
+
+    def _join(self, plan: Plan, found: list[list[Hypothesis]]) -> Translation:
+        if not plan.pieces:
+            return Translation(plan.text, None, plan.source_code, plan.target_code)
+        ranks = range(min(len(hypotheses) for hypotheses in found))
+        best, *others = [self._joined(plan, [hypotheses[i] for hypotheses in found]) for i in ranks]
+        return replace(best, alternatives=tuple(others))
+
+    def _joined(self, plan: Plan, hypotheses: list[Hypothesis]) -> Translation:
+        text = plan.join([self.tokenizer.decode(h.tokens) for h in hypotheses])
+        score = sum(h.score for h in hypotheses) / len(hypotheses)
+        return Translation(text, score, plan.source_code, plan.target_code)
+
+    def _search(
+        self,
+        selected: Callable[[Sessions], Sessions],
+        sources: Sequence[Sequence[int]],
+        prefixes: Sequence[Sequence[int]],
+        options: SearchOptions,
+        max_batch_size: int,
+        batch_type: BatchType,
+        progress: Progress,
+    ) -> list[list[Hypothesis]]:
+        """Search in batches; results in the order of the sources. selected: the model with the head that is wanted."""
+
+        def beside(worth_opening: bool) -> Sessions | None:
+            model = self._for_two(worth_opening)
+            return model and selected(model)
+
+        model = selected(self._open)
+        results = search_all(model, beside, sources, prefixes, options, max_batch_size, batch_type, progress)
+        if len(sources) > 1:  # of one text there is little, and the next one wants it
+            packing.trim()
+        return results
+
+    def _for_two(self, worth_opening: bool) -> Sessions | None:
+        """The model for two callers, if it is open or worth it. In float32 it would have the weights twice."""
+        possible = self._threads_beside > 0 and self.manifest.precision != "fp32"
+        if self._beside is None and worth_opening and possible:
+            self._beside = for_several_callers(open_sessions(self.folder, self._threads_beside))
+        return self._beside
+
+    def _stream(self, plan: Plan, options: SearchOptions) -> Iterator[str]:
+        planner, model = self._texts, self._for_target(plan.target, self._open) if plan.pieces else self._open
+        texts: list[str] = []
+        shown = None
+        for piece in plan.pieces:
+            texts.append("")
+            begun = replace(plan, pieces=(*plan.pieces[: len(texts) - 1], replace(piece, after="")))
+            for tokens in stream(model, planner.source_ids(plan, piece), planner.prefix_ids(plan), options):
+                texts[-1] = planner.tokenizer.decode(tokens)
+                text = begun.join(texts)
+                if text != (shown or ""):
+                    yield text
+                shown = text
+        whole = plan.join(texts) if plan.pieces else plan.text
+        if whole != shown:
+            yield whole
+
+    def _for_target(self, target: Language | None, model: Sessions) -> Sessions:
+        """The model, with a head of its own for the target language where a vocabulary is selected."""
+        if self._texts_to_select is None:
+            return model
+        key = target.code if target else None, model is self._beside
+        if key not in self._selected:
+            threads = self._threads_beside if model is self._beside else self._threads
+            self._selected[key] = select_head(model, self.folder, target, self._texts_to_select, threads)
+        return self._selected[key]
+
+    @property
+    def _open(self) -> Sessions:
+        if self._sessions is None:
+            raise OptionError("this translator is closed; make a new one")
+        return self._sessions
+
+
+def _with_whole_head(model: Sessions) -> Sessions:
+    """No vocabulary is selected."""
+    return model
+
+
+def _texts_to_select(vocabulary: str | Path | None) -> tuple[Path, ...] | None:
+    """Texts to select by, none for the script alone; None where nothing is selected."""
+    if vocabulary is None:
+        return None
+    if vocabulary == "auto":
+        return ()
+    if not Path(vocabulary).is_file():
+        raise OptionError(f"vocabulary is {str(vocabulary)!r}: neither `auto` nor a file of text")
+    return (Path(vocabulary),)
+
+
+def _check_ids(rows: Sequence[Sequence[int]], vocab_size: int) -> None:
+    for row in rows:
+        if not row:
+            raise OptionError("a row of ids is empty; the model wants at least one token")
+        for token in (min(row), max(row)):
+            if not 0 <= token < vocab_size:
+                raise OptionError(f"id {token} is outside the vocabulary of {vocab_size}")
+
+
+def _prefix_per_row(
+    prefix_ids: Sequence[int] | Sequence[Sequence[int]] | None, rows: int, decoder_start: int
+) -> list[list[int]]:
+    if not prefix_ids:
+        return [[decoder_start]] * rows
+    if isinstance(prefix_ids[0], int):
+        return [[int(token) for token in prefix_ids]] * rows  # type: ignore[arg-type]
+    if len(prefix_ids) != rows:
+        raise OptionError(f"{len(prefix_ids)} prefixes for {rows} rows; give one for all, or one per row")
+    return [list(prefix) for prefix in prefix_ids]  # type: ignore[arg-type]

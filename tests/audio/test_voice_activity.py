@@ -1,0 +1,170 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from quartet.audio.audio import RATE, open_audio
+from quartet.audio.voice_activity import CHUNK, Span, VadOptions, has_speech, listened, speech_spans
+from quartet.errors import OptionError
+from quartet.transcription.first_pass import prepared
+from quartet.transcription.windows import Timeline, WindowStream, kept, kept_as_it_plays, survey
+
+
+def nobody(seconds: int) -> dict[str, np.ndarray]:
+    time = np.arange(seconds * RATE) / RATE
+    random = np.random.default_rng(0)
+    return {
+        "zeros": np.zeros_like(time, dtype=np.float32),
+        "noise": (0.2 * random.normal(size=len(time))).astype(np.float32),
+        "faint noise": (1e-3 * random.normal(size=len(time))).astype(np.float32),
+        "sine": (0.5 * np.sin(2 * np.pi * 440 * time)).astype(np.float32),
+        "hum": (0.5 * np.sin(2 * np.pi * 100 * time)).astype(np.float32),
+    }
+
+
+def samples_of(path) -> np.ndarray:
+    return np.concatenate(list(open_audio(path).play()))
+
+
+@pytest.mark.parametrize("name", nobody(1))
+def test_nobody_speaks(name):
+    assert not has_speech(nobody(30)[name])
+
+
+def test_somebody_speaks(shared):
+    speech = samples_of(shared / "data" / "audio" / "jfk.wav")
+    assert has_speech(speech)
+    assert has_speech(speech * np.float32(1e-3))
+    assert not has_speech(speech[:0])
+
+
+def test_spans_of_a_recording(shared):
+    speech = samples_of(shared / "data" / "audio" / "jfk.wav")
+    recording = np.concatenate([np.zeros(5 * RATE, np.float32), speech, np.zeros(4 * RATE, np.float32)])
+    found = survey(open_audio(recording), 80, voices=True)
+    assert found.samples == len(recording)
+    (span,) = speech_spans(found.probabilities, found.samples, VadOptions())
+    assert 4.5 < span.start / RATE < 5.6
+    assert 15.5 < span.end / RATE < 16.6
+    assert survey(open_audio(recording), 80, voices=False).maximum == found.maximum
+
+
+# ---- spans of probabilities ---------------------------------------------------------------------------------------
+
+
+def spans(probabilities, **options) -> list[tuple[int, int]]:
+    """In chunks."""
+    found = speech_spans(np.array(probabilities, np.float32), len(probabilities) * CHUNK, VadOptions(**options))
+    return [(round(span.start / CHUNK), round(span.end / CHUNK)) for span in found]
+
+
+def test_short_silences_belong_to_speech():
+    speech = [1.0] * 10 + [0.0] * 5 + [1.0] * 10 + [0.0] * 20
+    assert spans(speech, speech_pad_ms=0, min_silence_duration_ms=200) == [(0, 25)]
+    assert spans(speech, speech_pad_ms=0, min_silence_duration_ms=64) == [(0, 10), (15, 25)]
+
+
+def test_between_the_thresholds_nothing_changes():
+    assert spans([0.4] * 5 + [0.9] + [0.4] * 20, speech_pad_ms=0) == [(5, 26)]
+    assert spans([0.4] * 20) == []
+    assert spans([]) == []
+
+
+def test_short_speech_is_dropped_and_long_speech_is_cut():
+    assert spans([1, 0, 0, 0, 0, 1, 1, 1], speech_pad_ms=0, min_silence_duration_ms=32, min_speech_duration_ms=60) == [
+        (5, 8)
+    ]
+    probabilities = np.full(100, 0.9)
+    probabilities[[25, 50]] = 0.6
+    found = spans(probabilities, speech_pad_ms=0, max_speech_duration_s=1)
+    assert [start for start, _ in found] == [0, 25, 50, *[start for start, _ in found[3:]]]
+    assert all(end - start <= 31 for start, end in found)
+
+
+@settings(max_examples=100)
+@given(
+    st.lists(st.sampled_from([0.0, 0.2, 0.4, 0.6, 0.9]), max_size=80),
+    st.integers(0, 500),
+    st.integers(0, 300),
+    st.sampled_from([1, 1.5, float("inf")]),
+)
+def test_spans_are_in_order(probabilities, silence, padding, longest):
+    options = VadOptions(min_silence_duration_ms=silence, speech_pad_ms=padding, max_speech_duration_s=longest)
+    samples = max(0, len(probabilities) * CHUNK - 100)
+    found = speech_spans(np.array(probabilities, np.float32), samples, options)
+    edges = [edge for span in found for edge in span]
+    assert edges == sorted(edges)
+    assert not edges or (edges[0] >= 0 and edges[-1] <= samples)
+    assert all(span.end - span.start <= longest * RATE for span in found)
+
+
+@pytest.mark.parametrize("wrong", [{"threshold": 2}, {"speech_pad_ms": -1}, {"max_speech_duration_s": 0.5}])
+def test_options_that_make_no_sense(wrong):
+    with pytest.raises(OptionError, match=next(iter(wrong))):
+        VadOptions(**wrong)
+
+
+# ---- what is kept ---------------------------------------------------------------------------------------------------
+
+
+def test_times_in_what_is_kept():
+    timeline = Timeline()
+    timeline.keep([Span(RATE, 2 * RATE), Span(5 * RATE, 7 * RATE)])
+    assert timeline.duration == 3
+    assert timeline.original(0.5, timeline.span_at(0.5)) == 1.5
+    assert timeline.original(1.0, timeline.span_at(1.0)) == 5
+    assert timeline.original(1.0, timeline.span_at(1.0, is_end=True)) == 2
+    assert timeline.original(3.0, timeline.span_at(3.0, is_end=True)) == 7
+    assert Timeline().original(4.0, Timeline().span_at(4.0)) == 4
+
+
+def test_what_is_kept():
+    samples = np.arange(100, dtype=np.float32)
+    blocks = np.split(samples, [30, 60])
+    assert np.concatenate(list(kept(blocks, [Span(5, 10), Span(25, 70)]))).tolist() == [*range(5, 10), *range(25, 70)]
+
+
+def test_a_recording_that_plays_once(shared):
+    speech = samples_of(shared / "data" / "audio" / "jfk.wav")
+    silence = np.zeros(10 * RATE, np.float32)
+    timeline = Timeline()
+    found = np.concatenate(list(kept_as_it_plays([silence, speech, silence], VadOptions(), timeline)))
+    assert len(found) == round(timeline.duration * RATE)
+    assert 10 < timeline.duration < 12.5
+    assert 9.4 < timeline.original(0, 0) < 10.6
+    heard = list(listened([silence, speech]))
+    assert sum(len(block) for block, _ in heard) == len(silence) + len(speech)
+
+
+# ---- windows --------------------------------------------------------------------------------------------------------
+
+
+def test_windows_move_forward():
+    samples = np.random.default_rng(0).normal(size=40 * RATE).astype(np.float32)
+    audio = open_audio(samples)
+    maximum = survey(audio, 80, voices=False).maximum
+    stream, other = (WindowStream(audio.play(), 80, maximum) for _ in range(2))
+    whole = other.features(0, 5000)
+    assert whole.shape == (80, 4000)
+    for start in (0, 10, 2990, 3900):
+        assert np.array_equal(stream.features(start, 3000), whole[:, start : start + 3000])
+        assert np.array_equal(stream.samples(start, 100), samples[start * 160 : (start + 100) * 160])
+    assert stream.features(4000, 3000).shape == (80, 0)
+
+
+def test_without_a_first_pass_the_loudest_so_far_counts():
+    samples = np.concatenate([np.full(RATE, 1e-3), np.random.default_rng(0).normal(size=RATE)]).astype(np.float32)
+    known = WindowStream([samples], 80, survey(open_audio(samples), 80, voices=False).maximum)
+    assert np.array_equal(known.features(0, 200), WindowStream([samples], 80).features(0, 200))
+
+
+def test_windows_that_are_decoded_together_end_in_silences(shared):
+    speech = samples_of(shared / "data" / "audio" / "jfk.wav")
+    recording = open_audio(np.concatenate([speech, np.zeros(3 * RATE, np.float32)] * 6))
+    found = prepared(recording, 80, 3000, VadOptions(), (), batched=True)
+    assert all(end - start <= 3000 for start, end in found.clips)
+    assert len(found.clips) == 3
+    assert found.kept < found.duration
+    once = open_audio(np.zeros(RATE, np.float32)).__class__("pipe", recording.play, rewindable=False)
+    with pytest.raises(OptionError, match="pipe can be read only once"):
+        prepared(once, 80, 3000, None, (), batched=True)

@@ -1,0 +1,214 @@
+import platform
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+import tiny
+from quartet import store
+from quartet.conversion.convert import convert_folder
+from quartet.runtime import logits as head
+from quartet.runtime.decode import decode_one_token, encode
+from quartet.runtime.logits import read_scores
+from quartet.runtime.machine import packing
+from quartet.runtime.sessions import MANY_ROWS, open_sessions
+from quartet.spec import Manifest
+
+
+@pytest.fixture
+def quartet(tmp_path, monkeypatch):
+    monkeypatch.setattr(packing, "SMALLEST", 0)
+    monkeypatch.setenv("QUARTET_HOME", str(tmp_path / "home"))
+    convert_folder(tiny.make(tmp_path / "checkpoint", "m2m100-base"), tmp_path / "quartet", precision="int4")
+    return tmp_path / "quartet"
+
+
+def packed(tmp_path, use="few"):
+    return sorted((tmp_path / "home" / "packed").glob(f"*/*/{use}"))
+
+
+def logits(folder, rows=1):
+    """Of the first step, of equal rows."""
+    model = open_sessions(folder, 1).for_rows(rows)
+    state = encode(model, [[5, 6, 7, 2]] * rows)
+    return read_scores(model, decode_one_token(model, state, np.array([2] * rows))).logits
+
+
+def test_packed_weights_give_the_same_logits_and_are_made_once(quartet, tmp_path, monkeypatch):
+    first = logits(quartet)
+    (folder,) = packed(tmp_path)
+    times = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    assert {f"{file}.onnx" for file in ("encoder", "cache_initializer", "decoder", "lm_head")} <= times.keys()
+    assert np.array_equal(logits(quartet), first)
+    assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == times
+
+
+def test_without_a_cache_the_logits_are_nearly_the_same(quartet, monkeypatch):
+    """The encoder's products are then those of the stored blocks."""
+    first = logits(quartet)
+    monkeypatch.setattr(packing, "SMALLEST", 1 << 40)
+    assert np.abs(logits(quartet) - first).max() < 0.1 * np.abs(first).max()
+
+
+def test_many_rows_have_weights_of_their_own_and_nearly_the_same_logits(quartet, tmp_path):
+    few = logits(quartet)
+    assert packed(tmp_path, "many-*") == []
+    many = logits(quartet, MANY_ROWS)
+    assert [folder.name for folder in packed(tmp_path, "many-*")] == ["many-decoder", "many-lm_head"]
+    assert np.abs(many - few).max() < 0.1 * np.abs(few).max()
+    assert np.array_equal(many, np.broadcast_to(many[:1], many.shape))
+    assert np.array_equal(logits(quartet, MANY_ROWS), many)
+
+
+def test_many_rows_do_without_a_cache(quartet, tmp_path):
+    few = logits(quartet)
+    (tmp_path / "home" / "packed").rename(tmp_path / "home" / "gone")
+    (tmp_path / "home" / "packed").write_text("a file where the folder should be")
+    assert np.abs(logits(quartet, MANY_ROWS)[0] - few[0]).max() < 0.1 * np.abs(few).max()
+
+
+def test_a_damaged_cache_for_many_rows_is_made_anew(quartet, tmp_path):
+    first = logits(quartet, MANY_ROWS)
+    (folder,) = packed(tmp_path, "many-decoder")
+    (folder / "decoder.onnx").write_bytes(b"damaged")
+    assert np.isfinite(logits(quartet, MANY_ROWS)).all()
+    assert not folder.exists()
+    assert np.array_equal(logits(quartet, MANY_ROWS), first)
+
+
+def test_eight_bits_are_multiplied_as_they_are_stored(tmp_path, monkeypatch):
+    """7-bit weights would lose too much of them."""
+    monkeypatch.setattr(packing, "SMALLEST", 0)
+    monkeypatch.setenv("QUARTET_HOME", str(tmp_path / "home"))
+    convert_folder(tiny.make(tmp_path / "checkpoint", "m2m100-base"), tmp_path / "quartet", precision="int8")
+    first = logits(tmp_path / "quartet")
+    assert np.array_equal(logits(tmp_path / "quartet", MANY_ROWS)[:1], first)
+    assert packed(tmp_path, "many-*") == []
+
+
+def test_another_cpu_or_version_packs_anew_and_takes_the_old_one_away(quartet, tmp_path, monkeypatch):
+    logits(quartet)
+    (old,) = packed(tmp_path)
+    monkeypatch.setattr(packing, "_cpu", lambda: "another one")
+    logits(quartet)
+    (new,) = packed(tmp_path)
+    assert new != old
+    assert not old.exists()
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(quartet, tmp_path):
+    (tmp_path / "home").write_text("a file where the folder should be")
+    assert np.isfinite(logits(quartet)).all()
+
+
+def test_a_damaged_cache_is_made_anew(quartet, tmp_path):
+    first = logits(quartet)
+    (folder,) = packed(tmp_path)
+    (folder / "decoder.onnx").write_bytes(b"damaged")
+    assert np.isfinite(logits(quartet)).all()
+    assert not folder.exists()
+    assert np.array_equal(logits(quartet), first)
+    assert (folder / "decoder.onnx").stat().st_size > 100
+
+
+def test_float32_is_not_packed(tmp_path):
+    manifest = convert_folder(tiny.make(tmp_path / "checkpoint", "m2m100-base"), tmp_path / "quartet", precision="fp32")
+    assert packing.packed_folder(tmp_path / "quartet", manifest, "few") is None
+
+
+def test_small_models_are_not_worth_a_cache(quartet, tmp_path, monkeypatch):
+    monkeypatch.undo()
+    assert packing.packed_folder(quartet, Manifest.load(quartet), "few") is None
+
+
+def test_threads_that_race_all_get_a_model(quartet, tmp_path):
+    found = []
+    threads = [threading.Thread(target=lambda: found.append(logits(quartet))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 4
+    assert all(np.array_equal(found[0], other) for other in found)
+    assert len(packed(tmp_path)) == 1
+
+
+def test_processes_that_race_all_get_a_model(quartet, tmp_path):
+    code = (
+        "import sys; from quartet.runtime.machine import packing; packing.SMALLEST = 0\n"
+        "from pathlib import Path; from quartet.runtime.sessions import open_sessions\n"
+        "open_sessions(Path(sys.argv[1]), 1); print('loaded')"
+    )
+    running = [
+        subprocess.Popen([sys.executable, "-c", code, str(quartet)], stdout=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    assert [process.communicate()[0] for process in running] == ["loaded\n"] * 3
+    assert len(packed(tmp_path)) == 1
+
+
+def test_clearing_gives_the_bytes_back(quartet, tmp_path):
+    logits(quartet)
+    assert store.clear_cache() > 10_000
+    assert packed(tmp_path) == []
+    assert store.clear_cache() == 0
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="pages are given back on Linux only")
+def test_pages_that_are_given_back_are_read_again(quartet, tmp_path):
+    model = open_sessions(quartet, 1)
+    first = encode(model, [[5, 6, 7, 2]]).encoder_cache
+    again = encode(model, [[5, 6, 7, 2]]).encoder_cache
+    assert all(np.array_equal(first[name].numpy(), again[name].numpy()) for name in first)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="pages are given back on Linux only")
+def test_a_model_lives_on_when_another_one_of_the_same_files_is_gone(quartet):
+    first, second = open_sessions(quartet, 1), open_sessions(quartet, 1)
+    assert first.encoding_pages
+    del first
+    hidden = [encode(second, [[5, 6, 7, 2]]).encoder_cache for _ in range(2)]
+    assert all(np.array_equal(hidden[0][name].numpy(), hidden[1][name].numpy()) for name in hidden[0])
+
+
+def test_packed_weights_that_give_other_results_are_not_used(quartet, tmp_path, monkeypatch):
+    """As with ONNX Runtime 1.29."""
+    monkeypatch.setattr(packing, "_same", lambda some, others: False)
+    first = logits(quartet)
+    (folder,) = packed(tmp_path)
+    assert [path.name for path in folder.iterdir()] == ["unusable"]
+    assert np.array_equal(logits(quartet), first)
+
+
+def test_large_logits_are_read_in_parts(quartet, monkeypatch):
+    model = open_sessions(quartet, 1).for_rows(MANY_ROWS)
+    sources = [[5, 6, 7, 2 + row % 3] for row in range(11)]
+    pre_logits = decode_one_token(model, encode(model, sources), np.full(11, 2))
+    whole = read_scores(model, pre_logits)
+    monkeypatch.setattr(head, "LOGITS_BYTES", 3 * 4 * model.head_size)
+    parts = read_scores(model, pre_logits)
+    for name in ("logits", "top_ids", "floor", "log_sum_exp"):
+        assert np.array_equal(getattr(parts, name), getattr(whole, name))
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a matter of glibc")
+def test_freed_memory_is_kept_until_it_is_trimmed():
+    """In a process of its own: 24 MB are 6,000 pages, and an array that comes again needs none of them anew."""
+    code = """
+import resource
+from quartet.runtime.machine import packing
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    bytearray(24 << 20)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+packing.keep_freed()
+faults()
+again = faults()
+packing.trim()
+print(again < 100, faults() > 1000)
+"""
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).split() == ["True", "True"]

@@ -1,0 +1,219 @@
+import json
+
+import numpy as np
+import pytest
+
+from quartet.errors import OptionError
+from quartet.transcription import hallucinations
+from quartet.transcription.options import TranscriptionOptions, clips_of
+from quartet.transcription.segments import Phrase, Segment, TranscriptionInfo, Word, cut
+from quartet.transcription.subtitles import FORMATS, clock
+from quartet.transcription.words import (
+    Timing,
+    merge_punctuation,
+    phrases_with_words,
+    shorten_at_sentence_ends,
+    split_words,
+    usual_duration,
+    warp,
+    word_timings,
+)
+
+BEGIN = 1000
+
+
+def at(seconds: float) -> int:
+    return BEGIN + round(seconds / 0.02)
+
+
+def shown(found) -> list[tuple]:
+    return [(round(p.start, 2), round(p.end, 2), list(p.tokens)) for p in found.phrases]
+
+
+# ---- phrases --------------------------------------------------------------------------------------------------------
+
+
+def test_the_next_window_begins_after_the_last_whole_phrase():
+    tokens = [at(0), 1, 2, at(4), at(4.5), 3, at(8), at(8), 4]
+    found = cut(tokens, BEGIN, 0.02, 3000)
+    assert shown(found) == [(0, 4, [at(0), 1, 2, at(4)]), (4.5, 8, [at(4.5), 3, at(8)])]
+    assert found.frames == 800
+    assert found.unfinished
+
+
+def test_nothing_follows_a_single_last_timestamp():
+    found = cut([at(0), 1, at(4), at(4), 2, at(9)], BEGIN, 0.02, 3000)
+    assert shown(found) == [(0, 4, [at(0), 1, at(4)]), (4, 9, [at(4), 2, at(9)])]
+    assert found.frames == 3000
+    assert not found.unfinished
+
+
+def test_a_window_without_pairs_is_one_phrase():
+    assert shown(cut([1, 2], BEGIN, 0.02, 1200)) == [(0, 12, [1, 2])]
+    found = cut([at(0), 1, at(3)], BEGIN, 0.02, 3000)
+    assert shown(found) == [(0, 3, [at(0), 1, at(3)])]
+    assert found.frames == 3000
+
+
+def test_a_window_by_itself_keeps_its_unfinished_end():
+    found = cut([at(0), 1, at(4), at(4), 2], BEGIN, 0.02, 1000, whole=True)
+    assert shown(found) == [(0, 4, [at(0), 1, at(4)]), (4, 10, [at(4), 2])]
+    assert found.frames == 1000
+    assert len(cut([at(0), 1, at(4), at(4)], BEGIN, 0.02, 1000, whole=True).phrases) == 1
+
+
+def test_a_window_never_stands_still():
+    assert cut([at(0), at(0), 1], BEGIN, 0.02, 500).frames == 500
+
+
+# ---- words ----------------------------------------------------------------------------------------------------------
+
+
+def naive_warp(cost):
+    total = np.full((cost.shape[0] + 1, cost.shape[1] + 1), np.inf)
+    total[0, 0] = 0
+    for i in range(cost.shape[0]):
+        for j in range(cost.shape[1]):
+            total[i + 1, j + 1] = cost[i, j] + min(total[i, j], total[i, j + 1], total[i + 1, j])
+    return total[-1, -1]
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (7, 1), (5, 30), (30, 5)])
+def test_the_cheapest_path(shape):
+    cost = np.random.default_rng(sum(shape)).normal(size=shape).astype(np.float32)
+    rows, positions = warp(cost)
+    assert (rows[0], positions[0], rows[-1], positions[-1]) == (0, 0, shape[0] - 1, shape[1] - 1)
+    steps = set(zip(np.diff(rows).tolist(), np.diff(positions).tolist(), strict=True))
+    assert steps <= {(0, 1), (1, 0), (1, 1)}
+    assert np.isclose(cost[rows, positions].sum(), naive_warp(cost), atol=1e-4)
+
+
+def test_words_are_where_the_attention_is():
+    attention = np.full((2, 4, 40), 1e-3, np.float32)
+    for token, place in enumerate((0, 10, 20, 30)):
+        attention[:, token, place : place + 10] = 1
+    found = word_timings([(" one", [1, 2]), (" two", [3])], attention, np.array([0.5, 0.7, 1], np.float32), 0.02)
+    assert [(w.word, w.start, w.end) for w in found] == [(" one", 0.0, 0.4), (" two", 0.4, 0.6)]
+    assert [w.probability for w in found] == pytest.approx([0.6, 1.0])
+
+
+PIECES = {1: b" Hel", 2: b"lo", 3: b",", 4: b" w\xc3", 5: b"\xb6rld", 6: b".", 7: "你".encode(), 8: "好".encode()}
+
+
+def to_text(tokens) -> str:
+    return b"".join(PIECES[token] for token in tokens).decode(errors="replace")
+
+
+def test_words_of_tokens():
+    assert split_words([1, 2, 3, 4, 5, 6], to_text, "en") == [
+        (" Hello", [1, 2]),
+        (",", [3]),
+        (" wörld", [4, 5]),
+        (".", [6]),
+    ]
+    assert split_words([7, 8], to_text, "zh") == [("你", [7]), ("好", [8])]
+    assert split_words([4], to_text, "en") == [(" w�", [4])]
+    assert split_words([], to_text, "en") == []
+
+
+def timing(word: str, start: float, end: float, token: int = 1, probability: float = 0.9) -> Timing:
+    return Timing(word, (token,), start, end, probability)
+
+
+def test_punctuation_joins_its_word():
+    found = merge_punctuation(
+        [timing(' "', 0, 1), timing("yes", 1, 2), timing(",", 2, 3), timing(" no", 3, 4), timing(".", 4, 5)], '"', ",."
+    )
+    assert [(w.word, w.start, w.end, len(w.tokens)) for w in found] == [(' "yes,', 1, 2, 3), (" no.", 3, 4, 2)]
+
+
+def test_long_words_at_the_end_of_a_sentence_are_shortened():
+    words = [timing(" a", 0, 0.2), timing(" b", 0.2, 0.4), timing(".", 0.4, 3.0), timing(" c", 3.0, 6.0)]
+    found = shorten_at_sentence_ends(words, 2 * usual_duration(words[:2]))
+    assert [(w.start, round(w.end, 2)) for w in found[2:]] == [(0.4, 0.8), (5.6, 6.0)]
+    assert usual_duration([]) == 0
+
+
+def test_phrases_get_their_words_and_times():
+    phrases = [Phrase(0, 5, (at(0), 1, 2, at(5))), Phrase(5, 9, (at(5), 3, at(9)))]
+    words = [[timing(" a", 0.5, 1.0, 1), timing(" b", 1.0, 1.5, 2)], [timing(" c", 5.5, 6.0, 3)]]
+    found = phrases_with_words(phrases, words, 0.5, 0.0)
+    assert [(p.start, p.end, [w.word for w in p.words]) for p in found] == [
+        (0.5, 1.5, [" a", " b"]),
+        (5.5, 6.0, [" c"]),
+    ]
+
+
+def test_the_first_word_after_a_pause_is_shortened():
+    (found,) = phrases_with_words([Phrase(0, 9, (1, 2))], [[timing(" a", 0, 8, 1), timing(" b", 8, 8.4, 2)]], 0.4, -3)
+    assert found.words[0].start == pytest.approx(7.2)
+
+
+def test_made_up_phrases_between_silences():
+    good = Phrase(0.2, 2, (1,), (Word(0.2, 1.0, " good", 0.9), Word(1.0, 2.0, " one", 0.9)))
+    bad = Phrase(10, 10.1, (2,), (Word(10, 10.02, " thanks", 0.01),))
+    assert hallucinations.is_anomaly(bad)
+    assert not hallucinations.is_anomaly(good)
+    assert hallucinations.without([good], 30, 0, 2) == ([good], None)
+    assert hallucinations.without([good, bad], 30, 0, 2) == ([good], 10)
+    assert hallucinations.without([bad], 30, 0, 2) == ([], 10)
+    assert hallucinations.without([good, bad], 11, 0, 2) == ([good], 11)
+
+
+# ---- options --------------------------------------------------------------------------------------------------------
+
+
+def test_clips():
+    assert clips_of("0") == clips_of("") == clips_of([0]) == ()
+    assert clips_of("1,2.5") == clips_of([1, 2.5]) == (1, 2.5)
+    with pytest.raises(OptionError, match="'1,x'"):
+        clips_of("1,x")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"task": "summarize"},
+        {"beam_size": 0},
+        {"batch_size": 0},
+        {"temperatures": ()},
+        {"chunk_length": 31},
+        {"clip_timestamps": (3, 1)},
+        {"clip_timestamps": (-1, 1)},
+        {"hallucination_silence_threshold": 2.0},
+    ],
+)
+def test_options_that_make_no_sense(wrong):
+    with pytest.raises(OptionError):
+        TranscriptionOptions(**wrong)
+
+
+# ---- files ----------------------------------------------------------------------------------------------------------
+
+INFO = TranscriptionInfo("en", 0.98, 5.0, 5.0, None, TranscriptionOptions(), None)
+SEGMENTS = [
+    Segment(1, 0, 0.0, 2.5, " Hello\n--> you", [1], -0.1, 1.0, 0.0, [Word(0.0, 2.5, " Hello", 0.9)], 0.0),
+    Segment(2, 0, 3661.5, 3662.0, " Bye.", [2], -0.1, 1.0, 0.0, None, 0.0),
+]
+
+
+def file(name: str, count: int) -> str:
+    form = FORMATS[name]
+    return form.begin(INFO) + "".join(map(form.segment, SEGMENTS[:count])) + form.end
+
+
+def test_subtitles():
+    assert file("text", 2) == "Hello --> you\nBye.\n"
+    assert file("srt", 2) == (
+        "1\n00:00:00,000 --> 00:00:02,500\nHello -> you\n\n2\n01:01:01,500 --> 01:01:02,000\nBye.\n\n"
+    )
+    assert file("vtt", 1) == "WEBVTT\n\n00:00:00.000 --> 00:00:02.500\nHello -> you\n\n"
+    assert file("tsv", 2) == "start\tend\ttext\n0\t2500\tHello --> you\n3661500\t3662000\tBye.\n"
+    assert clock(59.9996, ".") == "00:01:00.000"
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_json_is_whole_after_any_segment(count):
+    found = json.loads(file("json", count))
+    assert found["language"] == "en"
+    assert [one["text"] for one in found["segments"]] == [one.text for one in SEGMENTS[:count]]

@@ -1,0 +1,232 @@
+"""The whole way with a small random model: it hears windows of one second and talks nonsense, so limits are off."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+
+import tiny_speech
+import tiny_speech_text
+import tiny_text
+from quartet import Transcriber
+from quartet.audio.audio import RATE
+from quartet.cli import main
+from quartet.conversion.convert import convert_folder
+from quartet.errors import LanguageError, OptionError
+from quartet.transcription.prompts import Prompter
+from sounds import Unseekable, encoded, tone, wav
+
+pytest.importorskip("av")
+
+UNLIMITED = {
+    "no_speech_threshold": None,
+    "log_prob_threshold": None,
+    "compression_ratio_threshold": None,
+    "temperature": 0.0,
+    "beam_size": 1,
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    where = tmp_path_factory.mktemp("tiny-speech")
+    convert_folder(tiny_speech_text.make(where / "checkpoint"), where / "quartet", precision="fp32")
+    return where / "quartet"
+
+
+@pytest.fixture(scope="module")
+def model(folder):
+    with Transcriber(folder, threads=1) as transcriber:
+        yield transcriber
+
+
+@pytest.fixture(scope="module")
+def sound() -> np.ndarray:
+    random = np.random.default_rng(0)
+    swell = 1 + np.sin(np.arange(4 * RATE) / 3000)
+    return (random.normal(size=4 * RATE) * swell * 0.1).astype(np.float32)
+
+
+def heard(model, sound, **more) -> list:
+    segments, _ = model.transcribe(sound, **({"language": "en"} | UNLIMITED | more))
+    return list(segments)
+
+
+def test_segments_come_one_by_one(model, sound):
+    segments, info = model.transcribe(sound, "en", **UNLIMITED)
+    assert iter(segments) is segments
+    assert (info.language, info.language_probability, info.duration) == ("en", 1.0, 4.0)
+    found = list(segments)
+    assert found
+    assert [one.id for one in found] == list(range(1, len(found) + 1))
+    assert all(0 <= one.start <= one.end <= 5 for one in found)
+    assert all(one.language == "en" and one.temperature == 0 and one.words is None for one in found)
+    assert [one.seek for one in found] == sorted(one.seek for one in found)
+
+
+def test_a_file_says_what_its_samples_say(model, sound):
+    stored = np.round(sound * 32767) / np.float32(32767)
+    data = wav(stored)
+    samples = np.frombuffer(data[44:], "<i2").astype(np.float32) / 32768
+    assert heard(model, data) == heard(model, samples) == heard(model, io.BytesIO(data))
+
+
+def test_language_is_detected(model, sound):
+    segments, info = model.transcribe(sound, **UNLIMITED)
+    del segments
+    assert info.language == info.all_language_probs[0][0]
+    assert sum(probability for _, probability in info.all_language_probs) == pytest.approx(1, abs=1e-4)
+    assert model.detect_language(sound)[0] == info.language
+
+
+def test_of_several_languages_the_likelier_is_kept(model, sound):
+    alone = {language: heard(model, sound[:RATE], language=language) for language in ("en", "fr", "de")}
+    found = heard(model, sound[:RATE], language="en, French,de")
+    first = max(alone.values(), key=lambda segments: segments[0].avg_logprob if segments else -99)[0]
+    assert found[0].avg_logprob == pytest.approx(first.avg_logprob, abs=1e-4)
+    assert found[0].language == first.language
+
+
+def test_windows_together_say_what_they_say_alone(model, sound):
+    clips = "0,1,1,2,2,3,3,4"
+    alone = heard(model, sound, clip_timestamps=clips, batch_size=2)
+    together = heard(model, sound, clip_timestamps=clips, batch_size=4)
+    assert [(one.start, one.end, one.tokens) for one in alone] == [(one.start, one.end, one.tokens) for one in together]
+    assert {one.seek for one in alone} <= {0, 100, 200, 300}
+
+
+def test_words_have_times(model, sound):
+    found = heard(model, sound, word_timestamps=True)
+    assert any(one.words for one in found)
+    for one in found:
+        assert "".join(word.word for word in one.words) == one.text
+        assert all(word.start <= word.end and 0 <= word.probability <= 1 for word in one.words)
+
+
+def test_nothing_is_said_where_nobody_speaks(model):
+    for sound in (np.zeros(3 * RATE, np.float32), tone(3)):
+        for options in ({}, {"vad_filter": True}, {"batch_size": 4}):
+            segments, info = model.transcribe(sound, "en", **options)
+            assert list(segments) == []
+            assert info.duration == 3.0
+    assert list(model.transcribe(np.zeros(100, np.float32), "en")[0]) == []
+
+
+def test_clips(model, sound):
+    found = heard(model, sound, clip_timestamps=[1.0, 2.0])
+    assert found
+    assert {one.seek for one in found} <= set(range(100, 200))
+
+
+def test_progress_ends_with_all_seconds(model, sound):
+    told = []
+    heard(model, sound, progress=lambda done, total: told.append((done, total)))
+    assert told[-1] == (4, 4)
+    assert told == sorted(told)
+
+
+def test_sound_that_plays_once(model, sound):
+    segments, info = model.transcribe(io.BufferedReader(Unseekable(encoded("mp3", "libmp3lame"))), "en", **UNLIMITED)
+    assert info.duration is None
+    assert isinstance(list(segments), list)
+
+
+def test_prompts(model):
+    def prompter(**options):
+        from quartet.transcription.options import TranscriptionOptions
+
+        return Prompter(model.manifest, model.manifest.speech, model._tokenizer, TranscriptionOptions(**options))
+
+    english = model.manifest.languages[0]
+    start = [tiny_speech.START, tiny_speech.ENGLISH, tiny_speech.TRANSCRIBE]
+    a, b, space = (prompter().tokenizer.encode(text)[0] for text in ("a", "b", " "))
+    assert prompter().prompt(english, [], first=True) == start
+    assert prompter().prompt(english, [1, 2], first=False) == [tiny_speech.PREVIOUS, 1, 2, *start]
+    assert prompter(without_timestamps=True).prompt(english, [], True) == [*start, tiny_speech.NO_TIMESTAMPS]
+    assert prompter(task="translate").start(english)[-1] == tiny_speech.TRANSLATE
+    with_prefix = prompter(prefix="a", hotwords="b")
+    assert with_prefix.prompt(english, [], first=True) == [*start, tiny_speech.BEGIN, space, a]
+    assert with_prefix.prompt(english, [], first=False) == [tiny_speech.PREVIOUS, space, b, *start]
+    assert len(prompter().prompt(english, list(range(40)) * 3, first=False)) == 1 + 23 + len(start)
+    assert prompter().suppressed() is None
+    own = set(model.manifest.generation.suppress_tokens)
+    assert set(prompter(suppress_tokens=[-1, 9]).suppressed()) == own | {9}
+    assert set(prompter(suppress_tokens=None).suppressed()) == {token for token in own if token >= tiny_speech.END}
+
+
+def test_what_makes_no_sense(model, sound, tmp_path):
+    with pytest.raises(LanguageError, match="Klingon"):
+        model.transcribe(sound, "Klingon")
+    with pytest.raises(LanguageError, match="twice"):
+        model.transcribe(sound, "en,English")
+    with pytest.raises(OptionError, match="vad_parameters has no 'loudness'"):
+        model.transcribe(sound, "en", vad_filter=True, vad_parameters={"loudness": 3})
+    convert_folder(tiny_text.make(tmp_path / "checkpoint"), tmp_path / "text")
+    with pytest.raises(OptionError, match="translates text"):
+        Transcriber(tmp_path / "text")
+    closed = Transcriber(model.folder)
+    closed.close()
+    with pytest.raises(OptionError, match="closed"):
+        closed.transcribe(sound, "en")
+
+
+# ---- command line ---------------------------------------------------------------------------------------------------
+
+
+def test_the_command_writes_what_it_hears(folder, sound, tmp_path, capsys):
+    (tmp_path / "talk.wav").write_bytes(wav(tone(2)))
+    out = tmp_path / "talk.json"
+    out.write_text("what was there before, and longer than what comes")
+    command = ["transcribe", str(tmp_path / "talk.wav"), "--model", str(folder), "--format", "json"]
+    assert main([*command, "--language", "fr", "--output", str(out)]) == 0
+    assert json.loads(out.read_text()) == {
+        "language": "fr",
+        "language_probability": 1.0,
+        "duration": 2.0,
+        "duration_after_vad": 0.0,
+        "segments": [],
+    }
+    assert main([*command, "--no-vad"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["duration_after_vad"] == 2.0
+    assert captured.err.startswith("language: ")
+
+
+def test_an_interruption_leaves_a_whole_file(folder, tmp_path, monkeypatch, capsys):
+    from quartet.transcription.segments import Segment
+
+    def interrupted(job):
+        yield Segment(1, 0, 0.0, 1.0, " So far.", [], -0.1, 1.0, 0.0, None, 0.0)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("quartet.transcription.transcriber.transcribed", interrupted)
+    (tmp_path / "talk.wav").write_bytes(wav(tone(2)))
+    command = ["transcribe", str(tmp_path / "talk.wav"), "--model", str(folder), "--format", "json", "--language", "en"]
+    assert main(command) == 130
+    captured = capsys.readouterr()
+    assert [one["text"] for one in json.loads(captured.out)["segments"]] == [" So far."]
+    assert captured.err.endswith("quartet: interrupted\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["missing.mp3"], 1, "no such file"),
+        (["."], 1, "is a folder"),
+        (["text.wav"], 1, "no audio file that can be read"),
+        (["talk.wav", "--beam-size", "0"], 2, "beam_size is 0"),
+        (["talk.wav", "--clips", "3,1"], 2, "run backwards"),
+        (["talk.wav", "--language", "xx"], 2, "xx"),
+        (["talk.wav", "--to", "fr", "--task", "translate"], 2, "give one of them"),
+    ],
+)
+def test_the_command_says_what_is_wrong_in_one_line(arguments, code, message, folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text.wav").write_text("no sound\n" * 50)
+    (tmp_path / "talk.wav").write_bytes(wav(tone(1)))
+    assert main(["transcribe", *arguments, "--model", str(folder)]) == code
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert message in captured.err
