@@ -11,6 +11,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from quartet.arrays import Floats
 from quartet.audio.audio import RATE, Samples
 
 STEP = 160  # samples between frames
@@ -18,8 +19,6 @@ WINDOW = 400  # samples that a frame sees
 FRAMES_PER_SECOND = RATE // STEP
 RANGE = 8.0  # of the logarithm, below the maximum
 FLOOR = 1e-10  # of the power
-
-Floats = NDArray[np.float32]
 
 
 def log_mel(blocks: Iterable[Samples], mels: int) -> Iterator[Floats]:

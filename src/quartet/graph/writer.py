@@ -13,10 +13,11 @@ from typing import BinaryIO
 import numpy as np
 import onnx_ir as ir
 
+from quartet.arrays import Floats
 from quartet.checkpoint.tensors import TensorEntry, read, row_slices
 from quartet.errors import CheckpointError
 from quartet.graph.builder import Builder, Weight
-from quartet.quantize.numerics import Blocks, Floats, Method, Scheme, quantize, scales_of_columns
+from quartet.quantize.numerics import Blocks, Method, Scheme, quantize, scales_of_columns
 from quartet.quantize.recipes import Recipe
 from quartet.spec import FileEntry, StoredMatrix, file_entry
 

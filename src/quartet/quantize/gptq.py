@@ -13,8 +13,9 @@ errors are carried on column by column, to those further right as one matrix pro
 
 import numpy as np
 
+from quartet.arrays import Floats
 from quartet.errors import OptionError
-from quartet.quantize.numerics import Blocks, Floats, Scheme, check, encode, pack, search
+from quartet.quantize.numerics import Blocks, Scheme, check, encode, pack, search
 
 DAMPING = 0.1  # of the mean moment, added to each: what was not seen in calibration is not free
 LAZY = 128

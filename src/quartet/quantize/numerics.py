@@ -29,6 +29,7 @@ from typing import Literal, NoReturn, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from quartet.arrays import Floats
 from quartet.errors import CheckpointError, OptionError
 
 Method = Literal["rtn", "mse"]
@@ -42,7 +43,6 @@ FACTORS = {4: [n / 100 for n in range(72, 107, 4)], 8: [n / 1000 for n in range(
 ROUNDS = 2  # of alternating after the grid
 ENOUGH = np.float32(1 - 1e-5)  # a search has to win by more than float32 sums can err
 
-Floats = NDArray[np.float32]
 Codes = NDArray[np.uint8]
 
 

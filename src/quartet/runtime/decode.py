@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from onnxruntime import IOBinding, OrtValue
 
+from quartet.arrays import Floats, Ids
 from quartet.runtime.machine import pages
-from quartet.runtime.scores import Floats, Ids
 from quartet.runtime.sessions import Sessions
 from quartet.spec import KEY_AND_VALUE, PAST_LENGTH, past_name, present_name
 

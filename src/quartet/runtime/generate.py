@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnxruntime import OrtValue
 
+from quartet.arrays import Floats, Ids
 from quartet.errors import OptionError
 from quartet.runtime import rules, search
 from quartet.runtime.decode import (
@@ -24,7 +25,7 @@ from quartet.runtime.decode import (
 )
 from quartet.runtime.logits import HeadOutputs, read_scores
 from quartet.runtime.rules import RowLimits, Rules
-from quartet.runtime.scores import Candidates, Floats, Ids, Scores
+from quartet.runtime.scores import Candidates, Scores
 from quartet.runtime.search import Hypothesis
 from quartet.runtime.sessions import Sessions
 from quartet.runtime.vocabulary_ids import renamed_generation, renamed_tokens

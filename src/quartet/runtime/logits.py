@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from onnxruntime import IOBinding, OrtValue
 
+from quartet.arrays import Floats, Ids
 from quartet.runtime.machine import packing
 from quartet.runtime.matrix import MatrixRows
-from quartet.runtime.scores import Floats, Ids, Scores
+from quartet.runtime.scores import Scores
 from quartet.runtime.sessions import Sessions
 from quartet.spec import TOP_K
 

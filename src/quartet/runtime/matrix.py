@@ -12,11 +12,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from quartet.quantize.numerics import Blocks, Floats, dequantize
+from quartet.arrays import Floats, Ids
+from quartet.quantize.numerics import Blocks, dequantize
 from quartet.quantize.recipes import stored_scheme
 from quartet.spec import StoredMatrix
-
-Ids = NDArray[np.int64]
 
 FEW = 12  # ids; to look for equal ones takes longer than to read a row twice
 RECENT_BYTES = 8 << 20  # of rows kept in float32: beams want two rows of three again in the next steps

@@ -8,14 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from quartet.arrays import Floats, Ids
 from quartet.runtime import timestamps
 from quartet.runtime.scores import Scores
 from quartet.runtime.timestamps import TimestampRules
-
-Floats = NDArray[np.float32]
-Ids = NDArray[np.int64]
 
 LOOP_REPEATS = 4  # an n-gram repeated this often, with nothing in between, is a loop
 

@@ -13,10 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from quartet.arrays import Floats, Ids
 from quartet.runtime.scores import Candidates
-
-Scores = NDArray[np.float32]
-Ids = NDArray[np.int64]
 
 NEVER = np.float32(-1e9)  # a score that loses against every real one
 
@@ -33,7 +31,7 @@ class Hypothesis:
 class Beams:
     """The running beams of every source, and the hypotheses it has finished so far (best first, at most k)."""
 
-    scores: Scores  # [b, k] sums of log probabilities
+    scores: Floats  # [b, k] sums of log probabilities
     tokens: Ids  # [b, k, t], from the decoder start on
     finished: list[list[Hypothesis]]  # per source
     open: NDArray[np.bool_]  # [b] whether a running beam may still beat the finished ones
@@ -56,7 +54,7 @@ def start_beams(prefix: Ids, beam_size: int) -> Beams:
     return Beams(scores, tokens, [[] for _ in range(sources)], np.ones(sources, bool))
 
 
-def best(scores: Scores, count: int) -> tuple[Scores, Ids]:
+def best(scores: Floats, count: int) -> tuple[Floats, Ids]:
     """The `count` best of each row [b, n], best first, and where they stand; equal ones in their order."""
     count = min(count, scores.shape[1])
     if scores.shape[1] > 4 * count:

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 
+from quartet.arrays import Floats, Ids
 from quartet.errors import ManifestError, OptionError
 from quartet.runtime.machine import packing, pages
 from quartet.runtime.machine.head_selection import load_rows, selected_head
-from quartet.runtime.matrix import Ids, MatrixRows
-from quartet.runtime.scores import Floats
+from quartet.runtime.matrix import MatrixRows
 from quartet.spec import (
     CACHE_INITIALIZER,
     DECODER,

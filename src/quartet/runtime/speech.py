@@ -10,12 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 from onnxruntime import OrtValue
 
+from quartet.arrays import Floats, Ids
 from quartet.errors import OptionError
 from quartet.runtime.decode import DecoderState, decode_tokens, encode_features, last_of, select_rows, start
 from quartet.runtime.generate import Choose, Search, beam_search, greedy_search, likeliest
 from quartet.runtime.logits import HeadOutputs, read_scores, rescored
 from quartet.runtime.rules import RowLimits, Rules
-from quartet.runtime.scores import Floats, Ids, Scores
+from quartet.runtime.scores import Scores
 from quartet.runtime.search import Hypothesis
 from quartet.runtime.sessions import Sessions
 from quartet.runtime.timestamps import TimestampRules

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from quartet.runtime.scores import Floats, Ids, Scores
+from quartet.arrays import Floats, Ids
+from quartet.runtime.scores import Scores
 
 Range = tuple[int, int]  # of tokens: the first one, and the one after the last
 

@@ -6,7 +6,8 @@ from itertools import chain, islice
 
 import numpy as np
 
-from quartet.audio.mel import FRAMES_PER_SECOND, Floats
+from quartet.arrays import Floats
+from quartet.audio.mel import FRAMES_PER_SECOND
 from quartet.audio.voice_activity import has_speech
 from quartet.runtime.sessions import Sessions
 from quartet.runtime.speech import EncodedAudio, align, detect_languages, encode_audio

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from quartet.arrays import Floats
 from quartet.audio.audio import BLOCK, RATE, Audio, Samples, in_blocks
-from quartet.audio.mel import STEP, Floats, log_mel, normalized
+from quartet.audio.mel import STEP, log_mel, normalized
 from quartet.audio.voice_activity import Probabilities, Span, VadOptions, listened, speech_spans
 
 # ---- first pass -----------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from quartet.audio.mel import Floats
+from quartet.arrays import Floats, Ids
 from quartet.transcription.segments import Phrase, Word
 
 SMOOTHING = 7  # positions
@@ -21,7 +21,6 @@ LONGEST_MEDIAN = 0.7  # seconds: a word is taken to last no longer than twice th
 SENTENCE_ENDS = ".。!！?？"
 UNSPACED = frozenset({"zh", "ja", "th", "lo", "my", "yue"})  # languages that write no spaces between words
 
-Ids = NDArray[np.int64]
 ToText = Callable[[Sequence[int]], str]
 
 

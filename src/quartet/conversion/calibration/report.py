@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from quartet.arrays import Floats
 from quartet.checkpoint.tensors import read, row_slices
 from quartet.conversion.calibration.examples import Examples
 from quartet.conversion.calibration.walk import (
@@ -25,7 +26,6 @@ from quartet.conversion.calibration.walk import (
 )
 from quartet.graph.writer import SLICE_BYTES
 from quartet.progress import Progress
-from quartet.quantize.numerics import Floats
 from quartet.quantize.recipes import Recipe
 from quartet.spec import CACHE_INITIALIZER, DECODER, EMBED_AND_LM_HEAD, ENCODER, FILES, Difference, Report
 

@@ -8,12 +8,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from quartet.arrays import Floats
 from quartet.conversion.calibration.walk import Batch, Model, Step, walk
 from quartet.graph.builder import Weight
 from quartet.graph.writer import column_scales, overwrite, slices
 from quartet.progress import Progress
 from quartet.quantize import gptq
-from quartet.quantize.numerics import Blocks, Floats
+from quartet.quantize.numerics import Blocks
 from quartet.spec import DECODER, EMBED_AND_LM_HEAD
 
 HEAD_DAMPING = 0.5  # its rows are embeddings too, where an error counts whatever the head's inputs are

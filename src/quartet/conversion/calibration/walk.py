@@ -16,10 +16,10 @@ import numpy as np
 import onnx_ir as ir
 import onnxruntime as ort
 
+from quartet.arrays import Floats
 from quartet.checkpoint.tensors import TensorEntry, read
 from quartet.graph import pieces, writer
 from quartet.graph.builder import Builder
-from quartet.quantize.numerics import Floats
 from quartet.quantize.recipes import Recipe
 from quartet.spec import CACHE_INITIALIZER, DECODER, ENCODER, KEY_AND_VALUE, ModelSpec, past_name, present_name
 

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from quartet.arrays import Ids
 from quartet.errors import ManifestError, OptionError, OutputError
 from quartet.spec import FORMAT_VERSION, Language, Manifest, file_entry
 from quartet.store import HEADS, cache_folder
@@ -23,8 +23,6 @@ from quartet.text.vocabulary import rows_of, sides
 
 ROWS = "rows.npy"  # ids [n] of the rows, ascending, int64
 VERSION = 1  # of what is in the cache
-
-Ids = NDArray[np.int64]
 
 
 def selected_head(folder: Path, manifest: Manifest, target: Language | None, texts: Sequence[Path] = ()) -> Path:

@@ -23,6 +23,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from quartet import store
+from quartet.arrays import Floats
 from quartet.runtime.machine import pages
 from quartet.spec import DECODER, Manifest
 
@@ -37,7 +38,6 @@ LARGEST_KEPT = 32 << 20  # bytes of an array; glibc takes no larger ones from wh
 UNUSABLE = "unusable"  # a file in place of packed weights that give other results
 
 Products = Literal["blocks", "rows"]  # as they are stored, or for many rows: see `graph.row_products`
-Floats = NDArray[np.float32]
 Adapt = Callable[[ort.SessionOptions], None]
 Load = Callable[[Path, str, Adapt], ort.InferenceSession]
 

@@ -17,9 +17,10 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from quartet.arrays import Floats
 from quartet.graph.builder import MICROSOFT
 from quartet.graph.writer import ALIGNMENT
-from quartet.quantize.numerics import Blocks, Floats, Scheme, dequantize, in_7_bits
+from quartet.quantize.numerics import Blocks, Scheme, dequantize, in_7_bits
 from quartet.runtime.machine.rewriting import insert, take_over
 
 SLICE_WEIGHTS = 1 << 22  # of a matrix, converted at once
