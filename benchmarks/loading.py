@@ -16,15 +16,15 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
+from peers import add_arguments, entries, random_checkpoint
 from random_checkpoint import SHAPES
 from report import last_line, table
-from rivals import add_arguments, entries, random_checkpoint
 from workload import random_job, vocabulary
 
-from quartet.bench.contest import Contender, Entry, Run
+from quartet.bench.contest import Entry, MeasuredProcess, Run
 from quartet.bench.worker import Job
 
-COLUMNS = ("contender", "files", "cache", "first ever", "cold", "and a sentence", "warm", "and a sentence", "imports")
+COLUMNS = ("engine", "files", "cache", "first ever", "cold", "and a sentence", "warm", "and a sentence", "imports")
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,7 +54,7 @@ def measure(entry: Entry, checkpoint: Path, args: argparse.Namespace) -> dict[st
         cold.append(load(entry, job, args.threads, home))
         warm.append(load(entry, job, args.threads, home))
     row = {
-        "contender": entry.name,
+        "engine": entry.name,
         "bytes": size(entry.folder),
         "cache_bytes": size(home),
         "first": first.seconds,
@@ -68,8 +68,8 @@ def measure(entry: Entry, checkpoint: Path, args: argparse.Namespace) -> dict[st
 
 
 def load(entry: Entry, job: Job, threads: int, home: Path) -> tuple[Run, Run]:
-    with Contender(entry, threads, home) as contender:
-        return contender.loaded, contender.run(job)
+    with MeasuredProcess(entry, threads, home) as process:
+        return process.loaded, process.run(job)
 
 
 def medians(runs: Sequence[tuple[Run, Run]]) -> list[float]:
@@ -97,7 +97,7 @@ def drop_from_page_cache(*folders: Path) -> None:
 def cells(row: dict) -> list[str]:
     sizes = [f"{row['bytes'] / 1e6:.0f} MB", f"{row['cache_bytes'] / 1e6:.0f} MB" if row["cache_bytes"] else ""]
     times = [f"{seconds:.2f} s" for seconds in (row["first"], *row["cold"], *row["warm"], row["imports"])]
-    return [row["contender"], *sizes, *times]
+    return [row["engine"], *sizes, *times]
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
     python benchmarks/oldest_onnxruntime.py 1.17.3 1.20.1 1.21.1 1.22.1
 
 Every release has to give the tokens of the installed one, for single rows and for a padded batch, and for MADLAD-400
-and Whisper in RTranslator's layout, driven as that app drives them. `--play` is the child, which needs numpy and
+and Whisper in RTranslator's layout, driven as that app drives them. `--child` is the child, which needs numpy and
 onnxruntime alone; it has optimiser, memory pattern and arena off, as phones have.
 """
 
@@ -28,18 +28,18 @@ ROOT = Path(__file__).parents[1]
 sys.path += [str(ROOT / "tests"), str(ROOT / "src")]
 
 
-def play(folder: Path) -> dict[str, list]:
+def run(folder: Path) -> dict[str, list]:
     """Tokens of each row on its own, and of all rows as one padded batch; for an app what it says."""
     rows, prompt = json.loads((folder / "rows.json").read_text("utf-8"))
     if folder.name.startswith("app-"):
-        return {"app": [play_app(folder, row, prompt) for row in rows]}
+        return {"app": [run_app(folder, row, prompt) for row in rows]}
     sessions = {name: open_session(folder / f"{name}.onnx") for name in FILES}
     manifest = json.loads((folder / "quartet.json").read_text("utf-8"))
     single = [decode(sessions, manifest, [row], prompt)[0] for row in rows]
     return {"single": single, "batch": decode(sessions, manifest, rows, prompt)}
 
 
-def play_app(folder: Path, row: list, prompt: list) -> list:
+def run_app(folder: Path, row: list, prompt: list) -> list:
     """What RTranslator makes of ids, or of samples in two languages: tokens, and the text of the first."""
     import rtranslator  # noqa: PLC0415  has to be found first
 
@@ -154,10 +154,10 @@ def venv(release: str, work: Path) -> Path:
 
 
 def compare(python: Path, folder: Path) -> str:
-    child = subprocess.run([python, __file__, "--play", folder], capture_output=True, text=True, check=False)
+    child = subprocess.run([python, __file__, "--child", folder], capture_output=True, text=True, check=False)
     if child.returncode:
         return "does not run"
-    found, expected = json.loads(child.stdout), play(folder)
+    found, expected = json.loads(child.stdout), run(folder)
     wrong = [name for name in expected if found[name] != expected[name]]
     return "other tokens: " + ", ".join(wrong) if wrong else "same tokens"
 
@@ -166,10 +166,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("releases", nargs="*", help="of ONNX Runtime, such as 1.22.1")
     parser.add_argument("--venvs", type=Path, help="folder to keep the environments in")
-    parser.add_argument("--play", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.play:
-        print(json.dumps(play(args.play)))
+    if args.child:
+        print(json.dumps(run(args.child)))
         return
     with tempfile.TemporaryDirectory() as work:
         folders = make_models(Path(work))

@@ -1,14 +1,14 @@
-"""How fast does each contender decode a model of NLLB-600M's shape? Runs in turn, all on the same weights.
+"""How fast does each engine decode a model of NLLB-600M's shape? Runs in turn, all on the same weights.
 
     python benchmarks/speed.py --work FOLDER --quartet int4 int8
     python benchmarks/speed.py --work FOLDER --batches 1 16 --beam-batches \\
-        --rivals ctranslate2 transformers-float32 transformers-bfloat16
+        --peers ctranslate2 transformers-float32 transformers-bfloat16
     python benchmarks/speed.py --work FOLDER --batches 1 16 --beam-batches --optimum-python VENV/bin/python \\
-        --rivals ctranslate2 optimum-merged-float32 optimum-merged-int8
+        --peers ctranslate2 optimum-merged-float32 optimum-merged-int8
 
 The weights are random; each source has 25 tokens, each result exactly 75. Needs ctranslate2, torch and transformers;
 for Optimum (merged or two decoders) `optimum-onnx[onnxruntime]` and accelerate, in an environment of its own if need
-be. All contenders are in memory at once, Optimum's float32 with a peak of 6 GB at load: take a few at a time.
+be. All engines are in memory at once, Optimum's float32 with a peak of 6 GB at load: take a few at a time.
 
 tokens per second are of whole translations, the encoder included; the ratio is the median over the rounds. A step's
 time is that of a translation less that of one token, so the encoder is not in it. Bytes per second are the weights
@@ -23,20 +23,20 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from peers import BASE, add_arguments, entries, random_checkpoint
 from random_checkpoint import SHAPES
 from report import last_line, table
-from rivals import BASE, add_arguments, entries, random_checkpoint
 from workload import FRENCH, random_job, vocabulary
 
-from quartet.bench.contest import Contender, Entry, Run, alternate, median_ratio
+from quartet.bench.bytes_per_step import ctranslate2_bytes_per_step, quartet_bytes_per_step
+from quartet.bench.contest import Entry, MeasuredProcess, Run, alternate, median_ratio
 from quartet.bench.hardware import read_bandwidth
-from quartet.bench.weights import ctranslate2_bytes_per_step, quartet_bytes_per_step
 from quartet.runtime.machine.head_selection import ROWS
 from quartet.runtime.machine.selected_head import write_selected_head
 from quartet.spec import Manifest
 
 BYTES_PER_STEP = {"quartet": quartet_bytes_per_step, "ctranslate2": ctranslate2_bytes_per_step}
-COLUMNS = ("batch", "beam", "contender", "tokens", "tokens/s", f"speed ÷ {BASE}", "ms per step")
+COLUMNS = ("batch", "beam", "engine", "tokens", "tokens/s", f"speed ÷ {BASE}", "ms per step")
 COLUMNS = (*COLUMNS, "read per step", "GB/s", "of bandwidth")
 
 
@@ -57,12 +57,12 @@ def main() -> None:
     rows = []
     with ExitStack() as stack:
         everyone = [
-            stack.enter_context(Contender(entry, args.threads, args.work / "home"))
+            stack.enter_context(MeasuredProcess(entry, args.threads, args.work / "home"))
             for entry in with_selected(entries(args, checkpoint), args.select)
         ]
         for batch, beam in searches:
             rows += measure(everyone, checkpoint, batch, beam, args)
-        versions = {contender.entry.name: contender.loaded.versions for contender in everyone}
+        versions = {process.entry.name: process.loaded.versions for process in everyone}
     bandwidth = max(bandwidth, read_bandwidth(args.threads))
     print(f"{args.threads} threads read {bandwidth / 1e9:.1f} GB/s\n")
     table(COLUMNS, (cells(row, bandwidth) for row in rows))
@@ -89,31 +89,31 @@ def selected(entry: Entry, size: int) -> Entry:
 
 
 def measure(
-    everyone: list[Contender], checkpoint: Path, batch: int, beam: int, args: argparse.Namespace
+    everyone: list[MeasuredProcess], checkpoint: Path, batch: int, beam: int, args: argparse.Namespace
 ) -> list[dict[str, object]]:
-    """One row per contender."""
+    """One row per engine."""
     jobs = {}
-    for contender in everyone:
-        words = vocabulary(contender.entry, checkpoint)
+    for process in everyone:
+        words = vocabulary(process.entry, checkpoint)
         job = random_job(words, batch, args.source_tokens, args.new_tokens, beam)
-        jobs[contender.entry.name] = [replace(job, min_new_tokens=1, max_new_tokens=1), job]
+        jobs[process.entry.name] = [replace(job, min_new_tokens=1, max_new_tokens=1), job]
     found = alternate(everyone, jobs, args.rounds)
     whole = {name: [run for _, run in runs] for name, runs in found.items()}
     rows = []
-    for contender in everyone:
-        name, runs = contender.entry.name, whole[contender.entry.name]
+    for process in everyone:
+        name, runs = process.entry.name, whole[process.entry.name]
         step = statistics.median(last.seconds - first.seconds for first, last in found[name]) / (args.new_tokens - 1)
-        bytes_of = BYTES_PER_STEP.get(contender.entry.kind)
+        bytes_of = BYTES_PER_STEP.get(process.entry.kind)
         rows.append(
             {
                 "batch": batch,
                 "beam": beam,
-                "contender": name,
+                "engine": name,
                 "tokens": runs[0].tokens,
                 "tokens_per_second": statistics.median(rates(runs)),
                 "ratio": median_ratio(rates(runs), rates(whole[BASE])) if BASE in whole else None,
                 "seconds_per_step": step,
-                "bytes_per_step": bytes_of(contender.entry.folder) if bytes_of else None,
+                "bytes_per_step": bytes_of(process.entry.folder) if bytes_of else None,
                 "seconds": [run.seconds for run in runs],
             }
         )
@@ -128,7 +128,7 @@ def cells(row: dict, bandwidth: float) -> list[object]:
     step, size, ratio = row["seconds_per_step"], row["bytes_per_step"], row["ratio"]
     read = [f"{size / 1e6:.0f} MB", f"{size / step / 1e9:.1f}", f"{size / step / bandwidth:.0%}"] if size else [""] * 3
     speed = [f"{row['tokens_per_second']:.1f}", f"{ratio:.2f}×" if ratio else "", f"{step * 1e3:.1f}"]
-    return [row["batch"], row["beam"], row["contender"], row["tokens"], *speed, *read]
+    return [row["batch"], row["beam"], row["engine"], row["tokens"], *speed, *read]
 
 
 if __name__ == "__main__":

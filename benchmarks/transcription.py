@@ -4,7 +4,7 @@
     python benchmarks/transcription.py whisper-base --length --data ../shared/data/flores-dev --precisions int8
 
 The recording is English read by espeak-ng (`speech.py`). Every run is a process of its
-own, contenders take turns. Times are from the call to the last segment, after loading: by the clock, and of all threads
+own, engines take turns. Times are from the call to the last segment, after loading: by the clock, and of all threads
 on the CPU, which other work on the machine disturbs less. The peak is the largest resident set (VmHWM), everything
 included. Language given, timestamps, beam 5, no voice detection, no fallback, no text of the window before.
 FOLDER is made by `ct2-transformers-converter`. `--checkpoint` adds rows of transformers (float32) and whisper.cpp
@@ -63,24 +63,24 @@ def against_each_other(args: argparse.Namespace, work: Path) -> None:
     file = write_wav(
         work / "talk.wav", of_length(read_aloud(args.data / "en.txt", "en", work, 40).samples, args.minutes)
     )
-    contenders = [("quartet", precision) for precision in args.precisions]
-    contenders += [("faster-whisper", "int8")] if args.ctranslate2 else []
+    engines = [("quartet", precision) for precision in args.precisions]
+    engines += [("faster-whisper", "int8")] if args.ctranslate2 else []
     if args.checkpoint:
         from ggml_whisper import write_ggml  # noqa: PLC0415 - needs torch and transformers
 
         args.ggml = write_ggml(args.checkpoint, work / "ggml.bin")
-        contenders += [("transformers", "float32"), ("whisper.cpp", "float16")]
-    runs = {contender: [] for contender in contenders}
+        engines += [("transformers", "float32"), ("whisper.cpp", "float16")]
+    runs = {engine: [] for engine in engines}
     for _ in range(args.rounds):
-        for contender in contenders:
-            runs[contender].append(in_a_process(args, *contender, file))
+        for engine in engines:
+            runs[engine].append(in_a_process(args, *engine, file))
     found = {who: [statistics.median(values) for values in zip(*those, strict=True)] for who, those in runs.items()}
     base = found.get(("faster-whisper", "int8"))
     rows = [
         [*who, f"{clock:.1f} s", f"{cpu:.1f} s", f"{peak:.0f} MB", f"{words:.0f}", *ratios(base, (clock, cpu, peak))]
         for who, (clock, cpu, peak, words) in found.items()
     ]
-    names = ("contender", "precision", "time", "CPU time", "peak", "words", "time ÷ faster-whisper", "CPU ÷", "peak ÷")
+    names = ("engine", "precision", "time", "CPU time", "peak", "words", "time ÷ faster-whisper", "CPU ÷", "peak ÷")
     table(names, rows)
     last_line({"runs": {" ".join(who): those for who, those in runs.items()}, "minutes": args.minutes})
 
@@ -119,7 +119,7 @@ def in_a_process(args: argparse.Namespace, kind: str, precision: str, file: Path
 
 
 def one_run(args: argparse.Namespace, kind: str, precision: str, file: str) -> tuple[float, float, float, int]:
-    transcribe = CONTENDERS[kind](args, precision)
+    transcribe = ENGINES[kind](args, precision)
     start, before = time.perf_counter(), time.process_time()
     said = transcribe(file)
     status = Path("/proc/self/status").read_text()
@@ -177,7 +177,7 @@ def by_whisper_cpp(args: argparse.Namespace, _: str) -> Callable[[str], str]:
     return lambda file: "".join(s.text + " " for s in model.transcribe(file, language="en", no_context=True, **options))
 
 
-CONTENDERS = {
+ENGINES = {
     "quartet": by_quartet,
     "faster-whisper": by_faster_whisper,
     "transformers": by_transformers,

@@ -1,4 +1,4 @@
-"""How fast does each contender translate real sentences, and how well? Throughput of batches and chrF.
+"""How fast does each engine translate real sentences, and how well? Throughput of batches and chrF.
 
     python benchmarks/translation_speed.py opus-mt-en-fr --source en --target fr --data ../shared/data/flores-dev \\
         --work FOLDER --quartet int4 int8
@@ -15,15 +15,15 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import sacrebleu
+from peers import BASE, add_arguments, entries
 from report import last_line, table
-from rivals import BASE, add_arguments, entries
 from sentences import add_sentence_arguments, read_sentences
 from workload import planner_of, text_job
 
-from quartet.bench.contest import Contender, alternate, median_ratio
+from quartet.bench.contest import MeasuredProcess, alternate, median_ratio
 from quartet.translation.plan import Planner
 
-COLUMNS = ("batch", "beam", "contender", "sentences/s", f"speed ÷ {BASE}", "tokens", "tokens/s", "chrF")
+COLUMNS = ("batch", "beam", "engine", "sentences/s", f"speed ÷ {BASE}", "tokens", "tokens/s", "chrF")
 
 
 def main() -> None:
@@ -39,29 +39,29 @@ def main() -> None:
     rows = []
     with ExitStack() as stack:
         everyone = [
-            stack.enter_context(Contender(entry, args.threads, args.work / "home"))
+            stack.enter_context(MeasuredProcess(entry, args.threads, args.work / "home"))
             for entry in entries(args, args.checkpoint)
         ]
         planners = planners_of(everyone)
         for beam in args.beams:
             for batch in args.batches:
                 rows += measure(everyone, planners, batch, beam, args)
-        versions = {contender.entry.name: contender.loaded.versions for contender in everyone}
+        versions = {process.entry.name: process.loaded.versions for process in everyone}
     table(COLUMNS, map(cells, rows))
     last_line({"versions": versions, "rows": rows})
 
 
-def planners_of(everyone: list[Contender]) -> dict[str, Planner]:
-    """Tokenisers by contender: each quartet's own; rivals share that of the quartet with the largest vocabulary."""
+def planners_of(everyone: list[MeasuredProcess]) -> dict[str, Planner]:
+    """Tokenisers by engine: each quartet's own; peers share that of the quartet with the largest vocabulary."""
     own = {c.entry.name: planner_of(c.entry.folder) for c in everyone if c.entry.kind == "quartet"}
     whole = max(own.values(), key=lambda planner: planner.manifest.shapes.vocab_size)
-    return {contender.entry.name: own.get(contender.entry.name, whole) for contender in everyone}
+    return {process.entry.name: own.get(process.entry.name, whole) for process in everyone}
 
 
 def measure(
-    everyone: list[Contender], planners: dict[str, Planner], batch: int, beam: int, args: argparse.Namespace
+    everyone: list[MeasuredProcess], planners: dict[str, Planner], batch: int, beam: int, args: argparse.Namespace
 ) -> list[dict[str, object]]:
-    """One row per contender."""
+    """One row per engine."""
     sources, references = read_sentences(args)
     jobs = {
         name: [text_job(planner, sources, args.source, args.target, beam, batch, args.max_new_tokens)]
@@ -76,7 +76,7 @@ def measure(
             {
                 "batch": batch,
                 "beam": beam,
-                "contender": name,
+                "engine": name,
                 "sentences_per_second": len(sources) / statistics.median(seconds[name]),
                 "ratio": median_ratio(seconds[BASE], seconds[name]) if BASE in seconds else None,
                 "tokens": runs[0].tokens,
@@ -91,7 +91,7 @@ def measure(
 def cells(row: dict) -> list[object]:
     ratio = f"{row['ratio']:.2f}×" if row["ratio"] else ""
     speed = [f"{row['sentences_per_second']:.2f}", ratio, row["tokens"], f"{row['tokens_per_second']:.1f}"]
-    return [row["batch"], row["beam"], row["contender"], *speed, f"{row['chrf']:.2f}"]
+    return [row["batch"], row["beam"], row["engine"], *speed, f"{row['chrf']:.2f}"]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the contenders are given to do: random ids, or real sentences."""
+"""What the engines are given to do: random ids, or real sentences."""
 
 import json
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Vocabulary:
 
 
 def vocabulary(entry: Entry, checkpoint: Path) -> Vocabulary:
-    """That of the contender: a quartet may have kept some of the checkpoint's only."""
+    """That of the entry: a quartet may have kept some of the checkpoint's only."""
     if entry.kind.startswith("quartet"):
         manifest = Manifest.load(entry.folder if entry.kind == "quartet" else entry.folder.parent)
         tokens, prompt = manifest.tokens, manifest.target_prompt

@@ -1,4 +1,4 @@
-"""Contenders: processes that answer as the library does, and say what they cost or why they ended."""
+"""Measured processes that answer as the library does, and say what they cost or why they ended."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ import pytest
 import tiny_text
 from quartet import Translator
 from quartet.bench import contest, worker
-from quartet.bench.contest import Contender, Entry, worker_command
+from quartet.bench.contest import Entry, MeasuredProcess, worker_command
 from quartet.bench.worker import Job
 from quartet.conversion.convert import convert_folder
 from quartet.errors import MeasurementError
@@ -50,36 +50,36 @@ def own(tmp_path) -> str:
 def test_quartet_answers_as_in_this_process(model, session_home):
     with Translator(model, threads=1) as translator:
         expected = translator.generate(JOB.sources, JOB.prefix, min_new_tokens=6, max_new_tokens=6)
-    with Contender(Entry("quartet", "quartet", model), 1, session_home) as contender:
-        run = contender.run(JOB)
+    with MeasuredProcess(Entry("quartet", "quartet", model), 1, session_home) as process:
+        run = process.run(JOB)
         assert run.rows == expected
         assert run.tokens == sum(map(len, expected))
         assert run.seconds > 0
-        assert contender.loaded.versions.keys() == {"quartet", "onnxruntime", "numpy"}
+        assert process.loaded.versions.keys() == {"quartet", "onnxruntime", "numpy"}
         if sys.platform == "linux":
             assert run.memory["peak"] >= run.memory["resident"] > run.memory["anonymous"] > 10
 
 
 def test_a_peer_of_ones_own(own, tmp_path, session_home):
-    with Contender(Entry("mine", own, tmp_path), 2, session_home) as contender:
-        assert contender.loaded.seconds == 0.5
-        assert contender.loaded.versions.keys() == {"numpy"}
-        assert contender.run(JOB).rows == [row * 2 for row in JOB.sources]
+    with MeasuredProcess(Entry("mine", own, tmp_path), 2, session_home) as process:
+        assert process.loaded.seconds == 0.5
+        assert process.loaded.versions.keys() == {"numpy"}
+        assert process.run(JOB).rows == [row * 2 for row in JOB.sources]
     made = contest.make(own, tmp_path / "checkpoint", tmp_path / "made")
     assert (made / "loud").read_text() == "checkpoint"
 
 
 def test_a_process_that_fails_says_why_in_one_line(own, tmp_path, model, session_home):
     with pytest.raises(MeasurementError, match=r"^mine: ended with status 1: ValueError: no such weights$"):
-        Contender(Entry("mine", own, tmp_path / "broken"), 1, session_home)
+        MeasuredProcess(Entry("mine", own, tmp_path / "broken"), 1, session_home)
     for _ in range(2):  # what the first one left is in nobody's way
         with pytest.raises(MeasurementError, match=r"mine.py of large: ended with status 1: OSError: no space left$"):
             contest.make(own, tmp_path / "large", tmp_path / "made")
     with (
-        Contender(Entry("quartet", "quartet", model), 1, session_home) as contender,
+        MeasuredProcess(Entry("quartet", "quartet", model), 1, session_home) as process,
         pytest.raises(MeasurementError, match="id 999999 "),
     ):
-        contender.run(Job(sources=[[999999]], prefix=[2], max_new_tokens=1))
+        process.run(Job(sources=[[999999]], prefix=[2], max_new_tokens=1))
 
 
 def test_peers_that_are_not_there():

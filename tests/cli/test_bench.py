@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from quartet.bench.weights import bytes_read, quartet_bytes_per_step
+from quartet.bench.bytes_per_step import bytes_read, quartet_bytes_per_step
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from quartet.bench.bytes_per_step import bytes_read
 from quartet.bench.data import TestSet
 from quartet.bench.measure import Settings, planner_of
-from quartet.bench.weights import bytes_read
 from quartet.runtime.batches import batches
 from quartet.runtime.generate import SearchOptions, generate_batch
 from quartet.runtime.sessions import Sessions, open_sessions

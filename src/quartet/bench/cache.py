@@ -22,7 +22,7 @@ log = logging.getLogger("quartet")
 
 
 def key_of(kind: str, files: Iterable[Path], test_set: TestSet, settings: Settings) -> str:
-    """Hash of the model's files, the test set, the settings, this machine, and the versions of what plays the model."""
+    """Hash of the model's files, the test set, the settings, this machine, and the versions of what runs the model."""
     facts = [
         LAYOUT,
         kind,

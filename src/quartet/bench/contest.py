@@ -1,4 +1,4 @@
-"""Contenders as child processes, and runs of them in turn. What they do is in `worker.py`."""
+"""Engines measured as child processes, and runs of them in turn. What they do is in `worker.py`."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from quartet.bench import worker
 from quartet.bench.worker import Job, Rows, peer_of
 from quartet.errors import MeasurementError
 
-PAUSE = 0.3  # seconds before each run, in which the threads of the contender before come to rest
+PAUSE = 0.3  # seconds before each run, in which the threads of the process before come to rest
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Run:
-    """What a contender answered."""
+    """What a measured process answered."""
 
     seconds: float
     memory: dict[str, float]  # MB, see `worker.memory`
@@ -75,10 +75,10 @@ class Tokens:
         return [[self.ids[name] for name in row] for row in rows]
 
 
-Results = dict[str, list[list[Run]]]  # by contender, round and job
+Results = dict[str, list[list[Run]]]  # by entry, round and job
 
 
-class Contender:
+class MeasuredProcess:
     """A running process of an entry; `loaded` is what it said about its start. Ends with the `with` statement.
 
     home: where quartet keeps what it made for this machine. The seconds of `loaded` are those of loading the model
@@ -137,7 +137,7 @@ class Contender:
     def _failure(self) -> MeasurementError:
         return MeasurementError(f"{self.entry.name}: {how_it_ended(self._process.wait(), self._errors)}")
 
-    def __enter__(self) -> "Contender":
+    def __enter__(self) -> "MeasuredProcess":
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -180,14 +180,14 @@ def how_it_ended(status: int, errors: Any) -> str:
     return f"ended with status {status}: {last}"
 
 
-def alternate(contenders: Sequence[Contender], jobs: Mapping[str, Sequence[Job]], rounds: int) -> Results:
-    """Each contender does all its jobs, then the next one does, for so many rounds and one before to warm up."""
-    found: Results = {contender.entry.name: [] for contender in contenders}
+def alternate(processes: Sequence[MeasuredProcess], jobs: Mapping[str, Sequence[Job]], rounds: int) -> Results:
+    """Each process does all its jobs, then the next one does, for so many rounds and one before to warm up."""
+    found: Results = {process.entry.name: [] for process in processes}
     for _ in range(rounds + 1):
-        for contender in contenders:
+        for process in processes:
             time.sleep(PAUSE)
-            name = contender.entry.name
-            found[name].append([contender.run(job) for job in jobs[name]])
+            name = process.entry.name
+            found[name].append([process.run(job) for job in jobs[name]])
     return {name: runs[1:] for name, runs in found.items()}
 
 

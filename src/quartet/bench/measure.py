@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from quartet.bench.contest import Contender, Entry
+from quartet.bench.contest import Entry, MeasuredProcess
 from quartet.bench.data import TestSet
 from quartet.bench.worker import Job, Rows
 from quartet.errors import OptionError
@@ -24,7 +24,7 @@ CHUNK = 4  # batches between two words of progress
 
 @dataclass(frozen=True)
 class Settings:
-    """How to translate, and how much of it to time. Every contender gets the same."""
+    """How to translate, and how much of it to time. Every engine gets the same."""
 
     threads: int
     beam_size: int = 1
@@ -65,16 +65,16 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Work:
-    """A test set as a model reads it: the same for every contender that plays the model."""
+    """A test set as a model reads it: the same for every engine that runs the model."""
 
     plans: tuple[Plan, ...]
-    sources: tuple[Rows, ...]  # of each text's pieces; for contenders that speak text a row is a list of one string
+    sources: tuple[Rows, ...]  # of each text's pieces; for engines that speak text a row is a list of one string
     prefix: list[int]
     planner: Planner
     speaks_text: bool = False
 
     def text_of(self, row: Any) -> str:
-        """What a contender made of a piece."""
+        """What an engine made of a piece."""
         return str(row[0]) if self.speaks_text else self.planner.tokenizer.decode(row)
 
     def tokens_in(self, rows: Any) -> int:
@@ -96,7 +96,7 @@ def planner_of(folder: Path) -> Planner:
 def work_of(planner: Planner, test_set: TestSet, speaks_text: bool = False) -> Work:
     """The test set in ids, long texts in pieces; raises `LanguageError` where the model lacks the pair.
 
-    speaks_text: leave the pieces as text, for a contender with a tokeniser of its own.
+    speaks_text: leave the pieces as text, for an engine with a tokeniser of its own.
     """
     plans = tuple(planner.plan(text, test_set.source, test_set.target, "auto") for text in test_set.sources)
 
@@ -110,7 +110,7 @@ def work_of(planner: Planner, test_set: TestSet, speaks_text: bool = False) -> W
 def measure(
     entry: Entry, work: Work, settings: Settings, home: Path, disk: float, progress: Progress = silent
 ) -> Measurement:
-    """Let a contender translate; raises `MeasurementError` where its process ends before its time.
+    """Let an engine translate; raises `MeasurementError` where its process ends before its time.
 
     home: where quartet keeps weights packed for this machine. disk: MB of the model. progress: texts, those of the
     rounds one by one and then all of them in batches.
@@ -118,20 +118,20 @@ def measure(
     rows = [row for pieces in work.sources for row in pieces]
     warm_up = _job(_longest(rows, settings.batch_size), work, settings, WARM_UP)
     if entry.kind == "quartet":  # the first process on a machine packs weights; it is another one that is measured
-        with Contender(entry, settings.threads, home) as contender:
-            contender.run(warm_up)
-    with Contender(entry, settings.threads, home) as contender:
+        with MeasuredProcess(entry, settings.threads, home) as process:
+            process.run(warm_up)
+    with MeasuredProcess(entry, settings.threads, home) as process:
         timed = _spread(work.sources, settings.timed)
         ones = _job([row for pieces in timed for row in pieces], work, settings, batch_size=1)
-        contender.run(_job(ones.sources[:1], work, settings))
-        firsts = [contender.run(_job([row], work, settings, 1)).seconds for row in ones.sources[:FIRST_TOKENS]]
+        process.run(_job(ones.sources[:1], work, settings))
+        firsts = [process.run(_job([row], work, settings, 1)).seconds for row in ones.sources[:FIRST_TOKENS]]
         alone = ROUNDS * len(ones.sources)
         rounds = []
         for number in range(1, ROUNDS + 1):
-            rounds.append(contender.run(ones))
+            rounds.append(process.run(ones))
             progress(number * len(ones.sources), alone + len(rows))
         found, seconds, memory = _in_batches(
-            contender, rows, work, settings, lambda done, total: progress(alone + done, alone + total)
+            process, rows, work, settings, lambda done, total: progress(alone + done, alone + total)
         )
     single = statistics.median(run.seconds for run in rounds)
     made = iter(found)
@@ -142,27 +142,27 @@ def measure(
         peak=memory.get("peak"),
         private=memory.get("anonymous"),
         disk=disk,
-        load=contender.loaded.seconds,
+        load=process.loaded.seconds,
         first_token=statistics.median(firsts),
         tokens=work.tokens_in(rounds[0].rows) / single,
         sentences=len(timed) / single,
         batch_tokens=work.tokens_in(found) / seconds,
         batch_sentences=len(work.plans) / seconds,
     )
-    return Measurement(hypotheses, cost, contender.loaded.versions)
+    return Measurement(hypotheses, cost, process.loaded.versions)
 
 
 def _in_batches(
-    contender: Contender, rows: Rows, work: Work, settings: Settings, progress: Progress
+    process: MeasuredProcess, rows: Rows, work: Work, settings: Settings, progress: Progress
 ) -> tuple[Rows, float, dict[str, float]]:
     """New tokens of every row, the seconds of all, and the memory after them. The longest rows come first."""
     order = sorted(range(len(rows)), key=lambda i: -_size(rows[i]))
     found: Rows = [[] for _ in rows]
-    seconds, memory = 0.0, contender.loaded.memory
+    seconds, memory = 0.0, process.loaded.memory
     size = CHUNK * settings.batch_size
     for start in range(0, len(rows), size):
         places = order[start : start + size]
-        run = contender.run(_job([rows[i] for i in places], work, settings))
+        run = process.run(_job([rows[i] for i in places], work, settings))
         for place, tokens in zip(places, run.rows, strict=True):
             found[place] = tokens
         seconds, memory = seconds + run.seconds, run.memory

@@ -1,4 +1,4 @@
-"""Quality against memory and against speed, with the frontier: as SVG for the page, and as PNG by matplotlib."""
+"""Quality against memory and against speed, with the frontier: as SVG for the HTML report, and as PNG by matplotlib."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence

@@ -32,7 +32,6 @@ BESIDES_OTHERS = 350e6
 
 log = logging.getLogger("quartet")
 
-Ready = Callable[[str, str | None], Path]  # the folder of a model at a precision, converted where it is not yet
 Bar = Callable[[], AbstractContextManager[Stage]]
 
 
@@ -54,7 +53,7 @@ class _Task:
     """A row to be."""
 
     candidate: Candidate
-    planner: Planner  # shared by all that plays the model
+    planner: Planner  # shared by all that runs the model
     test_set: TestSet
     key: str  # in the cache
 
@@ -65,10 +64,6 @@ class _Measured:
     test_set: TestSet
     found: Measurement
     judged: Judged
-
-
-def _ready(name: str, precision: str | None) -> Path:
-    return provision.ready(name, precision)
 
 
 def _no_bar() -> AbstractContextManager[Stage]:
@@ -84,14 +79,13 @@ def rank(
     limits: Limits,
     *,
     comet: bool = False,
-    ready: Ready = _ready,
     bar: Bar = _no_bar,
 ) -> Ranking:
     """Measure what was not measured before, and compare.
 
-    names: models as `models.resolve` knows them. peers: kinds of `peers/`. ready, bar: how models are converted, and
-    how progress is shown. What cannot be measured is left out with a line that says why. Everything is converted
-    before anything is measured, so that the bar is about measuring alone.
+    names: models as `catalog.resolve` knows them. peers: kinds of `peers/`. bar: how progress of the measuring is
+    shown. What cannot be measured is left out with a line that says why. Everything is converted before anything is
+    measured, so that the bar is about measuring alone.
     Raises `ModelNotFoundError` and `OptionError` before anything is measured, and `MeasurementError` where nothing
     could be.
     """
@@ -100,7 +94,7 @@ def rank(
     for name in names:
         catalog.resolve(name)
     kinds = list(_installed(peers, skipped))
-    tasks = list(_tasks(names, precisions, kinds, test_sets, settings, ready, skipped))
+    tasks = list(_tasks(names, precisions, kinds, test_sets, settings, skipped))
     measured: dict[str, list[_Measured]] = {_pair(test_set): [] for test_set in test_sets}
     for one in _measure_all(tasks, settings, bar, skipped):
         measured[_pair(one.test_set)].append(one)
@@ -142,13 +136,12 @@ def _tasks(
     kinds: Sequence[str],
     test_sets: Sequence[TestSet],
     settings: Settings,
-    ready: Ready,
     skipped: list[str],
 ) -> Iterator[_Task]:
     """All that is to be measured, converted."""
     for name in names:
         try:
-            planner, candidates = _candidates(name, precisions, kinds, ready, skipped)
+            planner, candidates = _candidates(name, precisions, kinds, skipped)
         except QuartetError as error:
             skipped.append(f"{name}: {error}")
             continue
@@ -164,9 +157,9 @@ def _tasks(
 
 
 def _candidates(
-    name: str, precisions: Sequence[str], kinds: Sequence[str], ready: Ready, skipped: list[str]
+    name: str, precisions: Sequence[str], kinds: Sequence[str], skipped: list[str]
 ) -> tuple[Planner, list[Candidate]]:
-    """Everything that plays a model, and the tokeniser that they share."""
+    """Everything that runs a model, and the tokeniser that they share."""
     source = catalog.resolve(name)
     own = source.kind == "quartet"
     if own and source.folder:
@@ -176,7 +169,7 @@ def _candidates(
     for precision in precisions:
         if _is_too_large(f"{name} {precision}", _estimate_unseen(name, precision), skipped):
             continue
-        folder = ready(name, None if own else precision)
+        folder = provision.ready(name, None if own else precision)
         found.append(_quartet(shown, precision, folder))
     if not found:
         raise OptionError("no precision of it fits into memory")
@@ -249,19 +242,21 @@ def _measure_all(tasks: Sequence[_Task], settings: Settings, bar: Bar, skipped: 
     if not new:
         return
     whole, before = sum(task.candidate.disk for task in new), 0.0
-    with bar() as tell:
+    with bar() as stage:
         for number, task in enumerate(new, 1):
             what = f"{number} of {len(new)}: {task.candidate.entry.name}, {_pair(task.test_set)}"
-            tell(what, before / whole)
-            found = _measured(task, settings, _within(tell, what, before / whole, task.candidate.disk / whole), skipped)
+            stage(what, before / whole)
+            found = _measured(
+                task, settings, _within(stage, what, before / whole, task.candidate.disk / whole), skipped
+            )
             before += task.candidate.disk
             if found is not None:
                 yield _judged(task, found)
 
 
-def _within(tell: Stage, what: str, start: float, share: float) -> Progress:
+def _within(stage: Stage, what: str, start: float, share: float) -> Progress:
     """Progress of one row as a share of the whole."""
-    return lambda done, total: tell(what, start + share * done / total)
+    return lambda done, total: stage(what, start + share * done / total)
 
 
 def _measured(task: _Task, settings: Settings, progress: Progress, skipped: list[str]) -> Measurement | None:

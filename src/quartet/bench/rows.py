@@ -13,7 +13,7 @@ class Row:
 
     pair: str
     model: str
-    engine: str  # what plays it
+    engine: str  # what runs it
     precision: str
     rank: int
     quality: Quality

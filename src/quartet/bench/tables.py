@@ -38,7 +38,7 @@ COLUMNS = (
     _number("rank", "shared by those that cannot be told apart", lambda row: row.rank, 0),
     _word("model", "", lambda row: row.model),
     _word("precision", "of the weights", lambda row: row.precision),
-    _word("program", "what plays it", lambda row: row.engine),
+    _word("program", "what runs it", lambda row: row.engine),
     Column(
         "chrF++",
         "with half the width of its 95 % interval",

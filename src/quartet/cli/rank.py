@@ -10,8 +10,8 @@ from quartet import catalog, store
 from quartet.bench import tables
 from quartet.bench.choice import Limits, parse_size
 from quartet.bench.data import open_test_set, parse_pair
+from quartet.bench.html_report import as_html
 from quartet.bench.measure import Settings
-from quartet.bench.page import as_page
 from quartet.bench.plots import PLOTS, save_png
 from quartet.bench.published import published, rows_of
 from quartet.bench.ranking import rank as rank_all
@@ -105,7 +105,7 @@ def write_report(ranking: Ranking, folder: Path) -> None:
         "ranking.md": tables.as_markdown(ranking),
         "ranking.csv": tables.as_csv(ranking),
         "ranking.json": tables.as_json(ranking),
-        "index.html": as_page(ranking),
+        "index.html": as_html(ranking),
     }
     for text in ranking.texts:
         files[f"texts/{text.pair}.sources.txt"] = _lines(text.sources)

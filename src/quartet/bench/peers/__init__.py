@@ -1,4 +1,4 @@
-"""What can be measured, one file each. They run where no quartet is installed, so they import it only to play it.
+"""What can be measured, one file each. They run where no quartet is installed, so only `quartet.py` imports it.
 
 A file has
 

@@ -1,4 +1,4 @@
-"""The models that the contenders run, all made from one checkpoint; those of rivals are kept for the next time."""
+"""The models that the engines run, all made from one checkpoint; those of peers are kept for the next time."""
 
 import argparse
 import os
@@ -16,22 +16,22 @@ from quartet.quantize.recipes import RECIPES
 BASE = "ctranslate2"  # what everything is compared with
 TRANSFORMERS = ("transformers-float32", "transformers-bfloat16")
 OPTIMUM = tuple(f"optimum-{decoder}-{dtype}" for decoder in ("merged", "two") for dtype in ("float32", "int8"))
-RIVALS = (BASE, *TRANSFORMERS, *OPTIMUM)
+PEERS = (BASE, *TRANSFORMERS, *OPTIMUM)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of all scripts that compare."""
-    parser.add_argument("--work", type=Path, required=True, help="folder for models; those of rivals are kept")
+    parser.add_argument("--work", type=Path, required=True, help="folder for models; those of peers are kept")
     parser.add_argument("--quartet", nargs="+", default=["int4"], help="recipes to convert to, or folders of quartets")
-    parser.add_argument("--rivals", nargs="*", default=[BASE], choices=RIVALS)
+    parser.add_argument("--peers", nargs="*", default=[BASE], choices=PEERS)
     parser.add_argument("--optimum-python", default=sys.executable, help="Python of an environment with Optimum")
     parser.add_argument("--threads", type=int, default=2)
 
 
 def entries(args: argparse.Namespace, checkpoint: Path) -> list[Entry]:
-    """Everyone who takes part, the rivals first."""
+    """Everyone who takes part, the peers first."""
     args.work.mkdir(parents=True, exist_ok=True)
-    return [entry(name, checkpoint, args.work, args.optimum_python) for name in (*args.rivals, *args.quartet)]
+    return [entry(name, checkpoint, args.work, args.optimum_python) for name in (*args.peers, *args.quartet)]
 
 
 def random_checkpoint(work: Path, shape: str) -> Path:
@@ -40,7 +40,7 @@ def random_checkpoint(work: Path, shape: str) -> Path:
 
 
 def entry(name: str, checkpoint: Path, work: Path, optimum_python: str) -> Entry:
-    """The entry of a rival, of a recipe of quartet's, or of a folder that holds a quartet."""
+    """The entry of a peer, of a recipe of quartet's, or of a folder that holds a quartet."""
     made = work / f"{checkpoint.name}-{name}"
     if name in TRANSFORMERS:
         return Entry(name, name, checkpoint)

@@ -1,4 +1,4 @@
-"""The page needs nothing else, shows what the table says, and its plots hold every row and the frontier."""
+"""The HTML report needs nothing else, shows what the table says, and its plots hold every row and the frontier."""
 
 import os
 import re
@@ -10,8 +10,8 @@ import pytest
 
 from quartet.bench.choice import Limits, choose, frontier, parse_size
 from quartet.bench.faults import Faults
+from quartet.bench.html_report import as_html
 from quartet.bench.measure import Cost, Settings
-from quartet.bench.page import as_page
 from quartet.bench.plots import PLOTS, as_svg, save_png
 from quartet.bench.quality import Judged, judge
 from quartet.bench.rows import Choice, Ranking, Row, Text
@@ -68,14 +68,14 @@ class Tags(HTMLParser):
 @pytest.fixture(scope="module")
 def tags() -> Tags:
     parser = Tags()
-    parser.feed(as_page(RANKING))
+    parser.feed(as_html(RANKING))
     parser.close()
     assert parser.open == []
     return parser
 
 
 def test_it_needs_nothing_else(tags):
-    page = as_page(RANKING)
+    page = as_html(RANKING)
     assert "http" not in page
     assert not [a for _, attributes in tags.seen for a in attributes if a in ("src", "href", "srcset")]
     assert "prefers-color-scheme: dark" in page
@@ -185,7 +185,7 @@ def test_a_browser_draws_and_sorts_it(tmp_path, width):
       const wide = document.documentElement.scrollWidth > innerWidth;
       document.title = JSON.stringify([models, last, wide]);
     </script></body>"""
-    (tmp_path / "page.html").write_text(as_page(RANKING).replace("</body>", sort), encoding="utf-8")
+    (tmp_path / "page.html").write_text(as_html(RANKING).replace("</body>", sort), encoding="utf-8")
     command = [chromium, "--headless", "--no-sandbox", "--disable-gpu", f"--window-size={width},800", "--dump-dom"]
     command += [f"--user-data-dir={tmp_path / 'profile'}", (tmp_path / "page.html").as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ, timeout=120)

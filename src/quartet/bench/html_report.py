@@ -12,9 +12,9 @@ from quartet.bench.tables import COLUMNS, Column, conditions, shown_columns, wor
 WORST = 10
 
 
-def as_page(ranking: Ranking) -> str:
-    """The page."""
-    template = Template(resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8"))
+def as_html(ranking: Ranking) -> str:
+    """The whole file."""
+    template = Template(resources.files(__package__).joinpath("html_report.html").read_text(encoding="utf-8"))
     pairs = ", ".join(text.pair for text in ranking.texts)
     title = f"Translation models for {pairs}"
     return template.substitute(
