@@ -22,8 +22,8 @@ from quartet import Translator
 from quartet.runtime import generate
 from quartet.runtime.generate import Search
 from quartet.runtime.logits import RESCORED, HeadOutputs, read_scores
+from quartet.runtime.model import Model
 from quartet.runtime.scores import Scores
-from quartet.runtime.sessions import Sessions
 
 
 class Watch:
@@ -34,7 +34,7 @@ class Watch:
         self.needed_for_best: list[int] = []
         self.needed_for_all: list[int] = []
 
-    def __call__(self, model: Sessions, pre_logits: OrtValue, count: int, outputs: HeadOutputs) -> Scores:
+    def __call__(self, model: Model, pre_logits: OrtValue, count: int, outputs: HeadOutputs) -> Scores:
         assert model.candidates is not None, "the head is not in two planes"
         ids = np.arange(model.manifest.shapes.vocab_size)
         if self.matrix is None:

@@ -25,10 +25,10 @@ from typing import Any
 
 import numpy as np
 from report import last_line, table
-from speech import read_aloud, samples_of, write_wav
 
 from quartet.audio.audio import RATE, Samples
 from quartet.provision import ready
+from speech import read_aloud, samples_of, write_wav
 
 
 def main() -> None:

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 from report import last_line, table
-from speech import Reading, readings
 
 from quartet import Transcriber
 from quartet.catalog import resolve
+from speech import Reading, readings
 
 
 def main() -> None:

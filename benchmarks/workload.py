@@ -66,8 +66,8 @@ def text_job(
     """Each text whole, as one source."""
     plans = [planner.plan(text, source, target, "none") for text in texts]
     return Job(
-        sources=[planner.source_ids(plan, plan.pieces[0]) for plan in plans],
-        prefix=planner.prefix_ids(plans[0]),
+        sources=[plan.source_ids[0] for plan in plans],
+        prefix=list(plans[0].prefix_ids),
         max_new_tokens=max_new_tokens,
         beam_size=beam_size,
         batch_size=batch_size,

@@ -13,8 +13,8 @@ import tiny
 import tiny_speech
 from demo_model import CONFIG
 from quartet.conversion.convert import convert_folder
+from quartet.runtime.engine import open_engine
 from quartet.runtime.generate import SearchOptions, generate_batch
-from quartet.runtime.sessions import open_sessions
 from quartet.runtime.speech import DecodingOptions, decode_windows, encode_audio
 from quartet.spec import FILES
 
@@ -45,7 +45,7 @@ def demo(demo_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 def expected(folder: Path, source: list[int], prompt: list[int]) -> list[int]:
-    (hypotheses,) = generate_batch(open_sessions(folder, 1), [source], [prompt], SearchOptions())
+    (hypotheses,) = generate_batch(open_engine(folder, 1).model(), [source], [prompt], SearchOptions())
     return list(hypotheses[0].tokens)
 
 
@@ -62,7 +62,7 @@ def test_the_reference_generates_what_the_library_does(variant: str, reference: 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_the_reference_hears_what_the_library_does(precision: str, reference: dict[str, Any], tmp_path: Path) -> None:
     convert_folder(tiny_speech.make(tmp_path / "checkpoint", "128-mels"), tmp_path / "quartet", precision=precision)
-    model = open_sessions(tmp_path / "quartet", threads=1)
+    model = open_engine(tmp_path / "quartet", threads=1).model()
     prompt = [*tiny_speech.VARIANTS["128-mels"].prompt, tiny_speech.NO_TIMESTAMPS]
     for features in tiny_speech.features("128-mels")[:, None]:
         options = DecodingOptions(timestamps=False)

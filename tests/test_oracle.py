@@ -11,9 +11,9 @@ from fidelity import differences
 from quartet import Translator
 from quartet.conversion.convert import convert_folder
 from quartet.runtime.decode import decode_one_token, encode
+from quartet.runtime.engine import open_engine
 from quartet.runtime.generate import SearchOptions, generate_batch
 from quartet.runtime.logits import read_scores
-from quartet.runtime.sessions import open_sessions
 
 pytestmark = pytest.mark.oracle
 pytest.importorskip("transformers")
@@ -56,7 +56,7 @@ def test_opus_mt(opus_mt, shared):
 def test_tiny_variants_on_other_inputs(variant, tmp_path):
     checkpoint = tiny.make(tmp_path / "checkpoint", variant)
     convert_folder(checkpoint, tmp_path / "quartet", precision="fp32")
-    ours, theirs = open_sessions(tmp_path / "quartet", 1), reference.load(checkpoint)
+    ours, theirs = open_engine(tmp_path / "quartet", 1).model(), reference.load(checkpoint)
     bos = tiny.forced_bos(variant)
     prefix = [ours.manifest.tokens.decoder_start, *([bos] if bos is not None else [])]
     rows = [[*row[:-1], *row[:-1], row[-1]] for row in tiny.inputs(variant, 8)]  # longer than the golden ones
@@ -74,7 +74,7 @@ def test_t5_over_all_distances(variant, tmp_path, monkeypatch):
     monkeypatch.setitem(tiny.VARIANTS, variant, shape)
     checkpoint = tiny.make(tmp_path / "checkpoint", variant)
     convert_folder(checkpoint, tmp_path / "quartet", precision="fp32")
-    ours, theirs = open_sessions(tmp_path / "quartet", 1), reference.load(checkpoint)
+    ours, theirs = open_engine(tmp_path / "quartet", 1).model(), reference.load(checkpoint)
     # some versions of transformers tie what config.json says is not tied
     assert theirs.lm_head.weight.equal(theirs.shared.weight) == shape.tied_head
     random = np.random.default_rng(0)

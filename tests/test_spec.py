@@ -9,7 +9,7 @@ import tiny
 import tiny_speech
 from quartet.conversion.convert import convert_folder
 from quartet.errors import ManifestError
-from quartet.runtime.sessions import open_sessions
+from quartet.runtime.engine import open_engine
 from quartet.spec import FORMAT_VERSION, MANIFEST_NAME, Manifest
 
 
@@ -84,4 +84,4 @@ def test_files_of_an_older_format_are_not_played(folder, changes):
     """Their decoders take one token at a time."""
     change(folder, **changes)
     with pytest.raises(ManifestError, match="made by an older quartet; convert the model again"):
-        open_sessions(folder, threads=1)
+        open_engine(folder, threads=1).model()

@@ -11,9 +11,10 @@ import pytest
 import tiny
 from quartet.conversion.convert import convert_folder
 from quartet.runtime.decode import decode_one_token, embed, encode, padded
+from quartet.runtime.engine import open_engine
 from quartet.runtime.generate import SearchOptions, generate_batch
 from quartet.runtime.logits import read_scores
-from quartet.runtime.sessions import Sessions, open_sessions
+from quartet.runtime.model import Model
 
 GOLDEN = Path(__file__).parent / "golden"
 TOLERANCE = 2e-4  # of logits of order 10
@@ -25,13 +26,13 @@ def golden() -> dict:
 
 
 @pytest.fixture(scope="module", params=tiny.VARIANTS)
-def case(request, tmp_path_factory) -> tuple[str, dict, Sessions]:
+def case(request, tmp_path_factory) -> tuple[str, dict, Model]:
     name = request.param
     folder = tmp_path_factory.mktemp(name)
     convert_folder(tiny.make(folder / "checkpoint", name), folder / "quartet", precision="fp32")
     entry = golden()["variants"][name]
     assert entry["weights_sha256"] == tiny.digest(name), "tiny.py has changed: make the golden files again"
-    return name, entry, open_sessions(folder / "quartet", threads=1)
+    return name, entry, open_engine(folder / "quartet", threads=1).model()
 
 
 def options(search: dict) -> SearchOptions:

@@ -11,8 +11,9 @@ import pytest
 import tiny_speech
 from quartet.conversion.convert import convert_folder
 from quartet.runtime.decode import decode_one_token, decode_tokens, encode_features, start
+from quartet.runtime.engine import open_engine
 from quartet.runtime.logits import read_scores
-from quartet.runtime.sessions import Sessions, open_sessions
+from quartet.runtime.model import Model
 from quartet.runtime.speech import DecodingOptions, align, decode_windows, encode_audio
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -26,7 +27,7 @@ def golden() -> dict:
 
 
 @pytest.fixture(scope="module", params=tiny_speech.VARIANTS)
-def case(request, tmp_path_factory) -> tuple[str, list[dict], Sessions]:
+def case(request, tmp_path_factory) -> tuple[str, list[dict], Model]:
     name = request.param
     folder = tmp_path_factory.mktemp(name)
     convert_folder(tiny_speech.make(folder / "checkpoint", name), folder / "quartet", precision="fp32")
@@ -34,10 +35,10 @@ def case(request, tmp_path_factory) -> tuple[str, list[dict], Sessions]:
     assert entry["weights_sha256"] == tiny_speech.digest(name), (
         "tiny_speech.py has changed: make the golden files again"
     )
-    return name, entry["windows"], open_sessions(folder / "quartet", threads=1)
+    return name, entry["windows"], open_engine(folder / "quartet", threads=1).model()
 
 
-def options(model: Sessions, **more) -> DecodingOptions:
+def options(model: Model, **more) -> DecodingOptions:
     initial = model.manifest.speech.max_initial_timestamp
     return DecodingOptions(max_new_tokens=MOST, max_initial_timestamp=initial, renormalize=False, **more)
 

@@ -13,7 +13,7 @@ from quartet.conversion.convert import convert_folder
 from quartet.families import tokenizers
 from quartet.families.whisper import openai_name
 from quartet.provision import convert
-from quartet.runtime.sessions import open_sessions
+from quartet.runtime.engine import open_engine
 from quartet.runtime.speech import DecodingOptions, align, decode_windows, detect_languages, encode_audio
 from quartet.spec import FILES
 from quartet.text.tokenizer import load_tokenizer
@@ -46,7 +46,7 @@ def words(text: str) -> str:
 
 
 def test_the_words_are_right(quartet, features):
-    model = open_sessions(quartet, threads=2)
+    model = open_engine(quartet, threads=2).model()
     tokenizer = load_tokenizer(quartet, model.manifest.tokenizer)
     audio = encode_audio(model, features)
     for options in (DecodingOptions(), DecodingOptions(beam_size=5), DecodingOptions(timestamps=False)):
@@ -61,7 +61,7 @@ def test_the_words_are_right(quartet, features):
 
 
 def test_the_tokens_are_those_of_transformers(quartet, features):
-    model = open_sessions(quartet, threads=2)
+    model = open_engine(quartet, threads=2).model()
     if model.manifest.precision != "fp32":
         pytest.skip("only float32 has the reference's tokens")
     options = DecodingOptions(max_initial_timestamp=model.manifest.speech.max_initial_timestamp)
@@ -74,7 +74,7 @@ def test_attention_follows_the_audio(quartet, features):
 
     The row of a token says where the next one was heard.
     """
-    model = open_sessions(quartet, threads=2)
+    model = open_engine(quartet, threads=2).model()
     (found,) = align(model, encode_audio(model, features), [[*PROMPT, *REFERENCE, 50257]])
     heard = found.attention.mean(axis=0).argmax(axis=1)[len(PROMPT) : len(PROMPT) + len(REFERENCE) - 3] * 0.02
     assert np.corrcoef(heard, np.arange(len(heard)))[0, 1] > 0.9

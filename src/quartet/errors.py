@@ -48,6 +48,10 @@ class ManifestError(QuartetError, ValueError):
     """A quartet folder whose manifest or files are incomplete, damaged or too new."""
 
 
+class ForkedError(QuartetError, RuntimeError):
+    """Something begun before the process was forked, which only the process that began it can end."""
+
+
 class MeasurementError(QuartetError, RuntimeError):
     """A process that was to be measured and ended before its time, or a measurement that cannot be made."""
 

@@ -23,7 +23,7 @@ from quartet.conversion.convert import convert_folder, match_tensors
 from quartet.errors import CheckpointError
 from quartet.graph import files
 from quartet.quantize.recipes import Recipe
-from quartet.runtime.sessions import open_sessions
+from quartet.runtime.engine import open_engine
 from quartet.runtime.speech import DecodingOptions, decode_windows, encode_audio
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -113,7 +113,7 @@ def test_an_export_of_a_speech_model_of_8_bits_hears(tmp_path: Path) -> None:
     unpacked("whisper-int8", tmp_path / "export", "merged")
     shutil.copy(made(tmp_path / "checkpoint", "whisper") / "generation_config.json", tmp_path / "export")
     convert_folder(tmp_path / "export", tmp_path / "out", precision="int8")
-    model = open_sessions(tmp_path / "out", 1)
+    model = open_engine(tmp_path / "out", 1).model()
     audio = encode_audio(model, tiny_speech.features("base")[:1])
     (heard,) = decode_windows(model, audio, [tiny_speech.VARIANTS["base"].prompt], DecodingOptions(max_new_tokens=8))
     assert heard.tokens

@@ -15,8 +15,8 @@ import pytest
 import tiny
 from demo_model import ENGLISH, FRENCH
 from quartet.conversion.convert import convert_folder
+from quartet.runtime.engine import open_engine
 from quartet.runtime.generate import SearchOptions, generate_batch
-from quartet.runtime.sessions import open_sessions
 from quartet.spec import Manifest
 from quartet.text.tokenizer import load_tokenizer
 
@@ -67,7 +67,7 @@ def play(tmp_path_factory):
 
 def ours(folder: Path, rows: list, most: int) -> list[list[int]]:
     """Likewise by our runtime; prompt and tokens are at most so many."""
-    model = open_sessions(folder, 1)
+    model = open_engine(folder, 1).model()
     found = [generate_batch(model, [source], [prompt], SearchOptions())[0][0].tokens for source, prompt in rows]
     return [list(tokens)[: most - len(prompt)] for tokens, (_, prompt) in zip(found, rows, strict=True)]
 

@@ -19,7 +19,7 @@ from quartet import Translator, convert
 from quartet.conversion.convert import convert_folder
 from quartet.errors import CheckpointError, ManifestError, OptionError, OutputError
 from quartet.graph import writer
-from quartet.runtime.sessions import check_files
+from quartet.runtime.engine import check_files
 from quartet.spec import MANIFEST_NAME, Generation, Manifest, Origin
 
 BASES = {"m2m100": "m2m100-base", "marian": "marian-base"}

@@ -19,9 +19,9 @@ from quartet.conversion.verify import stored_weights
 from quartet.errors import CheckpointError, ManifestError, OptionError, UnsupportedModelError
 from quartet.quantize.recipes import QuantizationOptions
 from quartet.runtime.decode import decode_one_token, encode_features, start
+from quartet.runtime.engine import open_engine
 from quartet.runtime.generate import SearchOptions, generate_batch
 from quartet.runtime.logits import read_scores
-from quartet.runtime.sessions import open_sessions
 from quartet.spec import FILES, MANIFEST_NAME, Manifest, file_entry
 from quartet.text.tokenizer import load_tokenizer
 
@@ -49,7 +49,7 @@ def both_of(checkpoint: Path, precision: str) -> list[Path]:
 
 
 def ours(folder: Path, source: list[int], prompt: list[int], most: int) -> list[int]:
-    (hypotheses,) = generate_batch(open_sessions(folder, 1), [source], [prompt], SearchOptions())
+    (hypotheses,) = generate_batch(open_engine(folder, 1).model(), [source], [prompt], SearchOptions())
     return list(hypotheses[0].tokens)[:most]
 
 
@@ -91,7 +91,7 @@ def test_madlad(variant: str, precision: str, tmp_path: Path) -> None:
 
 def unruled(folder: Path, features: np.ndarray, prompt: list[int], most: int) -> list[int]:
     """Our runtime's greedy search as the app's: no rules, and what the prompt seems to be followed by counts too."""
-    model = open_sessions(folder, 1)
+    model = open_engine(folder, 1).model()
     state, tokens = start(model, encode_features(model, features), 1), []
     for step in range(most):
         fed = prompt[step] if step < len(prompt) else tokens[-1]
@@ -233,7 +233,7 @@ def test_how_whisper_is_cut(tmp_path: Path) -> None:
 
 def test_quartet_does_not_play_the_layout(both: list[Path]) -> None:
     with pytest.raises(ManifestError, match="has the layout rtranslator, for other programs"):
-        open_sessions(both[1], 1)
+        open_engine(both[1], 1).model()
 
 
 def test_an_unknown_layout(tmp_path: Path, demo_checkpoint: Path) -> None:

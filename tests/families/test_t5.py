@@ -17,7 +17,7 @@ from quartet.conversion.convert import convert_folder
 from quartet.errors import UnsupportedModelError
 from quartet.families import t5
 from quartet.runtime.decode import encode
-from quartet.runtime.sessions import open_sessions
+from quartet.runtime.engine import open_engine
 from quartet.spec import ModelSpec, RelativeBias
 from quartet.text.tokenizer import load_tokenizer
 from quartet.translation.plan import Planner
@@ -137,7 +137,7 @@ def test_a_vocabulary_cut_down_to_some_languages(madlad: Path, tmp_path: Path) -
     assert manifest.lm_head.rows == manifest.shapes.vocab_size < whole.shapes.vocab_size
     caches = []
     for folder in (tmp_path / "out", tmp_path / "whole"):
-        sessions = open_sessions(folder, 1)
+        sessions = open_engine(folder, 1).model()
         assert sessions.manifest.tokenizer is not None
         tokenizer = load_tokenizer(folder, sessions.manifest.tokenizer)
         planner = Planner(sessions.manifest, tokenizer)

@@ -17,8 +17,8 @@ from quartet.graph import files, pieces
 from quartet.quantize.numerics import Scheme
 from quartet.quantize.recipes import RECIPES, QuantizationOptions, Recipe, recipe_of
 from quartet.runtime.decode import decode_one_token, embed, encode
+from quartet.runtime.engine import open_engine
 from quartet.runtime.logits import read_scores
-from quartet.runtime.sessions import open_sessions
 from quartet.spec import Manifest
 
 QUANTISED = ["int8", "int4"]
@@ -64,7 +64,7 @@ def test_the_graph_of_a_layer_is_stored_as_in_the_whole_file():
 
 def logits(folder, rows, prefix):
     """Logits [b, v] after the prefix."""
-    model = open_sessions(folder, 1)
+    model = open_engine(folder, 1).model()
     state = encode(model, rows)
     for token in prefix:
         pre_logits = decode_one_token(model, state, np.full(len(rows), token))
@@ -95,7 +95,7 @@ def test_an_embedding_of_its_own_has_fewer_bits_than_its_head(tmp_path, bits, ex
     manifest = convert_folder(checkpoint, tmp_path / "int4", precision="int4", options=options)
     matrices = (manifest.embedding, manifest.lm_head)
     assert [(matrix.bits, matrix.residual is not None) for matrix in matrices] == expected
-    model = open_sessions(tmp_path / "int4", 1)
+    model = open_engine(tmp_path / "int4", 1).model()
     whole = ort.InferenceSession(tmp_path / "int4" / "embed_and_lm_head.onnx")
     ids, idle = np.arange(99)[None], np.zeros((1, 1, manifest.shapes.d_model), np.float32)
     feed = {"use_lm_head": np.array([False]), "input_ids": ids, "pre_logits": idle}
@@ -111,7 +111,7 @@ def test_a_large_column_does_not_cost_the_small_ones_their_digits(tmp_path, opti
     table[:, 5] *= 40
     write_safetensors(folder / "model.safetensors", tensors)
     manifest = convert_folder(folder, tmp_path / "int4", precision="int4", options=options)
-    found = embed(open_sessions(tmp_path / "int4"), np.arange(99)[None])[0] / manifest.shapes.embed_scale
+    found = embed(open_engine(tmp_path / "int4").model(), np.arange(99)[None])[0] / manifest.shapes.embed_scale
     small = np.arange(table.shape[1]) != 5
     error = np.abs(found[:, small] - table[:99, small]).mean() / np.abs(table[:99, small]).mean()
     assert error < (0.02 if options == QuantizationOptions() else 0.2)

@@ -12,9 +12,9 @@ import tiny
 from quartet.conversion.convert import convert_folder
 from quartet.runtime import matrix
 from quartet.runtime.decode import embed
+from quartet.runtime.engine import open_engine
 from quartet.runtime.logits import read_scores
 from quartet.runtime.matrix import MatrixRows, RecentRows
-from quartet.runtime.sessions import open_sessions
 from quartet.spec import Manifest
 
 VARIANTS = ["m2m100-base", "m2m100-untied", "marian-base"]
@@ -36,7 +36,7 @@ def whole_file(folder, **inputs):
 
 
 def test_rows_are_those_of_the_graph(quartet):
-    model = open_sessions(quartet)
+    model = open_engine(quartet).model()
     ids = np.array([[5, 0, 7], [5, 98, 1]])
     expected, _ = whole_file(quartet, use_lm_head=np.array([False]), input_ids=ids)
     assert embed(model, ids) == pytest.approx(expected, abs=1e-6)
@@ -45,7 +45,7 @@ def test_rows_are_those_of_the_graph(quartet):
 
 def test_the_head_of_the_runtime_is_that_of_the_graph(quartet):
     """In two planes both score the best ones with both: the graph 64, the runtime fewer."""
-    model = open_sessions(quartet)
+    model = open_engine(quartet).model()
     d = model.manifest.shapes.d_model
     pre_logits = np.random.default_rng(3).normal(0, 1, (3, 1, d)).astype(np.float32)
     scores = read_scores(model, ort.OrtValue.ortvalue_from_numpy(pre_logits), count=4)
@@ -57,7 +57,7 @@ def test_the_head_of_the_runtime_is_that_of_the_graph(quartet):
 
 
 def test_a_row_does_not_depend_on_its_neighbours(quartet):
-    model = open_sessions(quartet)
+    model = open_engine(quartet).model()
     d = model.manifest.shapes.d_model
     pre_logits = np.random.default_rng(4).normal(0, 1, (3, 1, d)).astype(np.float32)
     together = read_scores(model, ort.OrtValue.ortvalue_from_numpy(pre_logits)).logits

@@ -8,8 +8,8 @@ from quartet import Translator
 from quartet.conversion.convert import convert_folder
 from quartet.errors import OptionError
 from quartet.runtime.decode import decode_tokens, start
+from quartet.runtime.engine import open_engine
 from quartet.runtime.logits import read_scores
-from quartet.runtime.sessions import open_sessions
 from quartet.runtime.speech import DecodingOptions, align, decode_windows, detect_languages, encode_audio
 from tiny_speech import BEGIN, END, ENGLISH, FRENCH, GERMAN, NO_SPEECH, PREVIOUS, START, TRANSCRIBE, VOCABULARY
 
@@ -26,7 +26,7 @@ def quartet(request, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def model(quartet):
-    return open_sessions(quartet, threads=1)
+    return open_engine(quartet, threads=1).model()
 
 
 @pytest.fixture(scope="module")
@@ -225,7 +225,7 @@ def test_too_many_tokens_to_align_are_refused(model, audio):
 def test_a_model_that_translates_text_hears_nothing(demo_checkpoint, tmp_path):
     convert_folder(demo_checkpoint, tmp_path / "demo", precision="fp32")
     with pytest.raises(OptionError, match="translates text; name a speech model"):
-        encode_audio(open_sessions(tmp_path / "demo", threads=1), np.zeros((1, 80, 10), np.float32))
+        encode_audio(open_engine(tmp_path / "demo", threads=1).model(), np.zeros((1, 80, 10), np.float32))
 
 
 def test_a_speech_model_translates_no_text(quartet):
@@ -235,6 +235,6 @@ def test_a_speech_model_translates_no_text(quartet):
 
 def test_an_english_model_has_no_languages_to_detect(tmp_path):
     convert_folder(tiny_speech.make(tmp_path / "checkpoint", "english"), tmp_path / "quartet", precision="fp32")
-    model = open_sessions(tmp_path / "quartet", threads=1)
+    model = open_engine(tmp_path / "quartet", threads=1).model()
     with pytest.raises(OptionError, match="knows only English"):
         detect_languages(model, encode_audio(model, tiny_speech.features("english")))

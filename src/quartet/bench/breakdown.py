@@ -12,9 +12,10 @@ from typing import Any
 from quartet.bench.bytes_per_step import bytes_read
 from quartet.bench.data import TestSet
 from quartet.bench.measure import Settings, planner_of
-from quartet.runtime.batches import batches
+from quartet.runtime.batching import Batching, batches
+from quartet.runtime.engine import open_engine
 from quartet.runtime.generate import SearchOptions, generate_batch
-from quartet.runtime.sessions import Sessions, open_sessions
+from quartet.runtime.model import Model
 from quartet.spec import CACHE_INITIALIZER, DECODER, EMBED_AND_LM_HEAD, ENCODER
 
 TOKENIZER, HEAD, SEARCH = "tokeniser", "head", "search"
@@ -74,17 +75,18 @@ def break_down(
     """
     planner = planner_of(folder)
     rows = batch_size * settings.beam_size
-    model = open_sessions(folder, settings.threads)
+    engine = open_engine(folder, settings.threads)
+    model = engine.model(rows)
     options = SearchOptions(beam_size=settings.beam_size, max_new_tokens=_room(settings, model), loop_guard=True)
     for measured in (False, True):  # the first time warms up
         clock = _Clock()
         start = time.perf_counter()
-        _translate(planner, _with_clock(model, rows, clock), test_set, options, batch_size, clock)
+        _translate(planner, _with_clock(model, clock), test_set, options, batch_size, clock)
         total = time.perf_counter() - start
         if measured:
             break
     clock.seconds[SEARCH] = total - sum(clock.seconds.values())
-    packs = model.for_rows(rows) is not model  # another form of the weights, of another size
+    packs = model is not engine.model()  # another form of the weights, of another size
     return tuple(_part(name, clock, total, folder, None if packs else bandwidth) for name in PARTS)
 
 
@@ -96,21 +98,20 @@ def _part(name: str, clock: _Clock, total: float, folder: Path, bandwidth: float
 
 
 def _translate(
-    planner: Any, model: Sessions, test_set: TestSet, options: SearchOptions, batch_size: int, clock: _Clock
+    planner: Any, model: Model, test_set: TestSet, options: SearchOptions, batch_size: int, clock: _Clock
 ) -> None:
     cut = clock.timed(TOKENIZER, lambda text: planner.plan(text, test_set.source, test_set.target, "auto"))
-    encode, decode = (clock.timed(TOKENIZER, f) for f in (planner.source_ids, planner.tokenizer.decode))
+    decode = clock.timed(TOKENIZER, planner.tokenizer.decode)
     plans = [cut(text) for text in test_set.sources]
-    pieces = [(plan, encode(plan, piece)) for plan in plans for piece in plan.pieces]
-    for places in batches([len(ids) for _, ids in pieces], batch_size, "examples"):
-        prefixes = [planner.prefix_ids(pieces[i][0]) for i in places]
+    pieces = [(plan, ids) for plan in plans for ids in plan.source_ids]
+    for places in batches([len(ids) for _, ids in pieces], Batching(batch_size)):
+        prefixes = [pieces[i][0].prefix_ids for i in places]
         for found in generate_batch(model, [pieces[i][1] for i in places], prefixes, options):
             decode(found[0].tokens)
 
 
-def _with_clock(model: Sessions, rows: int, clock: _Clock) -> Sessions:
-    """The sessions that are the right ones for so many rows, timed."""
-    model = model.for_rows(rows)
+def _with_clock(model: Model, clock: _Clock) -> Model:
+    """The model with everything timed."""
 
     def timed(inner: Any, part: str) -> Any:
         return _Timed(inner, part, clock)
@@ -123,10 +124,8 @@ def _with_clock(model: Sessions, rows: int, clock: _Clock) -> Sessions:
         lm_head=timed(model.lm_head, HEAD),
         embedding=timed(model.embedding, ROWS),
         candidates=timed(model.candidates, ROWS) if model.candidates is not None else None,
-        many_decoder=lambda: None,  # the choice is made
-        many_lm_head=lambda: None,
     )
 
 
-def _room(settings: Settings, model: Sessions) -> int:
+def _room(settings: Settings, model: Model) -> int:
     return min(settings.max_new_tokens, model.manifest.shapes.max_target_length - 2)

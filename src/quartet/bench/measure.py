@@ -12,7 +12,6 @@ from quartet.bench.worker import Job, Rows
 from quartet.errors import OptionError
 from quartet.progress import Progress, silent
 from quartet.spec import Manifest
-from quartet.text.sentences import Piece
 from quartet.text.tokenizer import load_tokenizer
 from quartet.translation.plan import Plan, Planner
 
@@ -100,11 +99,10 @@ def work_of(planner: Planner, test_set: TestSet, speaks_text: bool = False) -> W
     """
     plans = tuple(planner.plan(text, test_set.source, test_set.target, "auto") for text in test_set.sources)
 
-    def row(plan: Plan, piece: Piece) -> Any:
-        return [piece.text] if speaks_text else planner.source_ids(plan, piece)
+    def rows(plan: Plan) -> list[Any]:
+        return [[piece.text] for piece in plan.pieces] if speaks_text else list(plan.source_ids)
 
-    sources = tuple([row(plan, piece) for piece in plan.pieces] for plan in plans)
-    return Work(plans, sources, planner.prefix_ids(plans[0]), planner, speaks_text)
+    return Work(plans, tuple(map(rows, plans)), list(plans[0].prefix_ids), planner, speaks_text)
 
 
 def measure(

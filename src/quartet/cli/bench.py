@@ -13,7 +13,7 @@ from quartet.bench.measure import Cost, Settings, measure, planner_of, work_of
 from quartet.cli.output import aligned
 from quartet.errors import LanguageError, OptionError
 from quartet.progress import terminal_bar
-from quartet.runtime.side_by_side import all_cores
+from quartet.runtime.engine import all_cores
 from quartet.spec import Manifest
 from quartet.text.languages import find
 from quartet.translation.plan import Planner

@@ -20,7 +20,7 @@ from quartet.cli.console import bar_of_steps
 from quartet.cli.output import aligned
 from quartet.errors import OptionError, OutputError
 from quartet.quantize.recipes import recipe_of
-from quartet.runtime.side_by_side import all_cores
+from quartet.runtime.engine import all_cores
 from quartet.spec import Manifest
 from quartet.text.languages import find
 

@@ -4,18 +4,24 @@ Shapes: b rows, s source length, p decoded so far, c tokens that a cache has roo
 h heads, k head size.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from onnxruntime import IOBinding, OrtValue
 
 from quartet.arrays import Floats, Ids
 from quartet.runtime.machine import pages
-from quartet.runtime.sessions import Sessions
+from quartet.runtime.model import Model
 from quartet.spec import KEY_AND_VALUE, PAST_LENGTH, past_name, present_name
 
+Cached = NDArray[np.float32] | NDArray[np.float16]  # keys or values
+
 SMALLEST_ROOM = 32  # tokens of a cache that is written in place; it doubles when they are used up
+SMALL_CACHE = 1 << 18  # numbers of one that may come from memory that the C library keeps
 
 
 @dataclass(frozen=True)
@@ -29,7 +35,7 @@ class BoundStep:
     pre_logits: OrtValue  # [b, t, d]
 
 
-@dataclass
+@dataclass(eq=False)
 class DecoderState:
     """What one batch carries from step to step, by the decoder's input names. Only `past` changes as tokens come.
 
@@ -45,12 +51,11 @@ class DecoderState:
     bound: BoundStep | None = None  # and these arrays, to a decoder that writes in place; None: anew at the next step
 
 
-def encode(model: Sessions, sources: Sequence[Sequence[int]]) -> DecoderState:
+def encode(model: Model, sources: Sequence[Sequence[int]]) -> DecoderState:
     """Run the encoder and the cache initializer on sources of mixed length; the decoder's own cache starts empty.
 
     Of mapped weights only those stay in memory that are used at the same time: the encoder's, or the decoder's.
     """
-    pages.give_back(model.decoding_pages)
     input_ids, mask = padded(sources, model.manifest.tokens.pad)
     attention_mask = OrtValue.ortvalue_from_numpy(mask)
     inputs = {
@@ -58,31 +63,35 @@ def encode(model: Sessions, sources: Sequence[Sequence[int]]) -> DecoderState:
         "attention_mask": attention_mask,
         "embed_matrix": OrtValue.ortvalue_from_numpy(_source_embedding(model, input_ids)),
     }
-    return DecoderState(attention_mask, _cache(model, inputs), _empty_past(model, len(sources)))
+    return _decoded(model, DecoderState(attention_mask, _cache(model, inputs), _empty_past(model, len(sources))))
 
 
-def encode_features(model: Sessions, features: Floats) -> dict[str, OrtValue]:
+def encode_features(model: Model, features: Floats) -> dict[str, OrtValue]:
     """Log-mel frames [b, mels, frames] to the encoder's part of the cache, as `DecoderState` has it."""
-    pages.give_back(model.decoding_pages)
     return _cache(model, {"input_features": OrtValue.ortvalue_from_numpy(features)})
 
 
-def start(model: Sessions, cache: dict[str, OrtValue], rows: int) -> DecoderState:
+def start(model: Model, cache: dict[str, OrtValue], rows: int) -> DecoderState:
     """Before the first step of some rows over an encoder's cache, which stays as it is: the decoder's own is empty."""
-    return DecoderState(None, cache, _empty_past(model, rows), shared=True)
+    return _decoded(model, DecoderState(None, cache, _empty_past(model, rows), shared=True))
 
 
-def _cache(model: Sessions, inputs: dict[str, OrtValue]) -> dict[str, OrtValue]:
-    (hidden,) = model.encoder.run_with_ort_values(["last_hidden_state"], inputs)
+def _decoded(model: Model, state: DecoderState) -> DecoderState:
+    model.residency.decodes(state)
+    return state
+
+
+def _cache(model: Model, inputs: dict[str, OrtValue]) -> dict[str, OrtValue]:
     layers = range(model.manifest.shapes.decoder_layers)
     pairs = [(i, what) for i in layers for what in KEY_AND_VALUE]
     outputs = [present_name(i, "encoder", what) for i, what in pairs]
-    cache = model.cache_initializer.run_with_ort_values(outputs, {"encoder_hidden_states": hidden})
-    pages.give_back(model.encoding_pages)
+    with model.residency.encoding():
+        (hidden,) = model.encoder.run_with_ort_values(["last_hidden_state"], inputs)
+        cache = model.cache_initializer.run_with_ort_values(outputs, {"encoder_hidden_states": hidden})
     return dict(zip([past_name(i, "encoder", what) for i, what in pairs], cache, strict=True))
 
 
-def _source_embedding(model: Sessions, input_ids: Ids) -> Floats:
+def _source_embedding(model: Model, input_ids: Ids) -> Floats:
     """Embeddings [b, s, d] for the encoder; zeros where it has an embedding of its own and ignores them."""
     shapes = model.manifest.shapes
     if shapes.source_vocab_size is None:
@@ -101,9 +110,9 @@ def padded(rows: Sequence[Sequence[int]], pad: int) -> tuple[Ids, Ids]:
     return ids, mask
 
 
-def _empty_past(model: Sessions, rows: int) -> dict[str, OrtValue]:
+def _empty_past(model: Model, rows: int) -> dict[str, OrtValue]:
     shapes = model.manifest.shapes
-    empty = np.zeros((rows, shapes.decoder_heads, 0, shapes.head_size), np.float32)
+    empty = np.zeros((rows, shapes.decoder_heads, 0, shapes.head_size), model.cache_dtype)
     return {
         past_name(i, "decoder", what): OrtValue.ortvalue_from_numpy(empty)
         for i in range(shapes.decoder_layers)
@@ -111,13 +120,13 @@ def _empty_past(model: Sessions, rows: int) -> dict[str, OrtValue]:
     }
 
 
-def embed(model: Sessions, input_ids: Ids) -> Floats:
+def embed(model: Model, input_ids: Ids) -> Floats:
     """Embeddings [b, n, d] of ids [b, n]."""
     rows: Floats = model.embedding.read(input_ids) * np.float32(model.manifest.shapes.embed_scale)
     return rows
 
 
-def decode_one_token(model: Sessions, state: DecoderState, tokens: Ids) -> OrtValue:
+def decode_one_token(model: Model, state: DecoderState, tokens: Ids) -> OrtValue:
     """Feed one token per row [b], as the head numbers them; the past grows by one.
 
     Returns `pre_logits` [b, 1, d], which the next call may overwrite.
@@ -125,12 +134,12 @@ def decode_one_token(model: Sessions, state: DecoderState, tokens: Ids) -> OrtVa
     return decode_tokens(model, state, tokens[:, None])[0]
 
 
-def decode_tokens(model: Sessions, state: DecoderState, tokens: Ids, more: Sequence[str] = ()) -> tuple[OrtValue, ...]:
+def decode_tokens(model: Model, state: DecoderState, tokens: Ids, more: Sequence[str] = ()) -> tuple[OrtValue, ...]:
     """Feed tokens [b, t], as the head numbers them; each sees those before it, and the past grows by t.
 
     Returns `pre_logits` [b, t, d], which the next call may overwrite, then what other outputs were asked for by name.
     """
-    input_ids = model.whole_ids(tokens)
+    input_ids = model.model_ids(tokens)
     run = _run_in_place if model.cache_in_place else _run
     found = run(model, state, input_ids, embed(model, input_ids), more)
     state.length += tokens.shape[1]
@@ -138,7 +147,7 @@ def decode_tokens(model: Sessions, state: DecoderState, tokens: Ids, more: Seque
 
 
 def _run(
-    model: Sessions, state: DecoderState, input_ids: Ids, embed_matrix: Floats, more: Sequence[str]
+    model: Model, state: DecoderState, input_ids: Ids, embed_matrix: Floats, more: Sequence[str]
 ) -> list[OrtValue]:
     """Outputs of a decoder that returns a longer past."""
     inputs = {
@@ -153,7 +162,7 @@ def _run(
 
 
 def _run_in_place(
-    model: Sessions, state: DecoderState, input_ids: Ids, embed_matrix: Floats, more: Sequence[str]
+    model: Model, state: DecoderState, input_ids: Ids, embed_matrix: Floats, more: Sequence[str]
 ) -> list[OrtValue]:
     """Outputs of a decoder that writes into the past, which gets room for the new tokens."""
     _make_room(state, input_ids.shape[1])
@@ -170,7 +179,7 @@ def _run_in_place(
     return [bound.pre_logits, *bound.binding.get_outputs()[-len(more) :]]
 
 
-def _bound(model: Sessions, state: DecoderState, embed_matrix: Floats) -> BoundStep:
+def _bound(model: Model, state: DecoderState, embed_matrix: Floats) -> BoundStep:
     """Once for many steps: the 78 arrays of NLLB-600M take half a millisecond."""
     bound = BoundStep(
         model.decoder.io_binding(),
@@ -212,10 +221,17 @@ def _make_room(state: DecoderState, count: int) -> None:
 
 
 def _with_room(value: OrtValue, length: int, room: int) -> OrtValue:
-    rows, heads, _, size = value.shape()
-    larger = np.empty((rows, heads, room, size), np.float32)
-    larger[:, :, :length] = value.numpy()[:, :, :length]
-    return OrtValue.ortvalue_from_numpy(larger)
+    return OrtValue.ortvalue_from_numpy(_roomy(value.numpy()[:, :, :length], room))
+
+
+def _roomy(known: Cached, room: int) -> Cached:
+    """Keys or values [b, h, p, k] in an array [b, h, room, k]."""
+    rows, heads, length, size = known.shape
+    shape = rows, heads, room, size
+    small = math.prod(shape) < SMALL_CACHE
+    larger: NDArray[Any] = np.empty(shape, known.dtype) if small else pages.untouched(shape, known.dtype)
+    larger[:, :, :length] = known
+    return larger
 
 
 def last_of(pre_logits: OrtValue) -> OrtValue:
@@ -229,7 +245,7 @@ def select_rows(state: DecoderState, rows: Ids, first: int = 0) -> None:
 
     first: so many tokens are the same in each row and the one that takes its place, and need not be moved.
     """
-    past = _selected(state.past, rows, slice(first, state.length))
+    past = _selected(state.past, rows, first, state.length)
     if past is not state.past:
         state.past, state.bound = past, None
 
@@ -237,25 +253,35 @@ def select_rows(state: DecoderState, rows: Ids, first: int = 0) -> None:
 def select_sources(state: DecoderState, sources: Ids) -> None:
     """Keep some of the sources."""
     state.bound = None
-    state.encoder_cache = _selected(state.encoder_cache, sources, slice(None), in_place=not state.shared)
+    state.encoder_cache = _selected(state.encoder_cache, sources, 0, None, in_place=not state.shared)
     state.shared = False
     if state.encoder_mask is not None:
         state.encoder_mask = rows_of(state.encoder_mask, sources)
 
 
-def _selected(cache: dict[str, OrtValue], rows: Ids, tokens: slice, in_place: bool = True) -> dict[str, OrtValue]:
-    """Rows of a cache, which differ in these tokens.
+def _selected(
+    cache: dict[str, OrtValue], rows: Ids, first: int, stop: int | None, in_place: bool = True
+) -> dict[str, OrtValue]:
+    """Rows of a cache, which differ from the token `first` on, and of which tokens from `stop` on are not known.
 
     In place only what moves is copied: of beams, and where rows have left, that is a part.
     """
     cached = next(iter(cache.values())).shape()[0]
     moved = np.flatnonzero(rows != np.arange(len(rows)))
     if not in_place or len(rows) > cached:
-        return {name: rows_of(value, rows) for name, value in cache.items()}
+        return {name: _rows_as_far_as_known(value, rows, stop) for name, value in cache.items()}
     for value in cache.values():
-        values = value.numpy()[:, :, tokens]
+        values = value.numpy()[:, :, first:stop]
         values[moved] = values[rows[moved]]
     return cache if len(rows) == cached else {name: _first(value, len(rows)) for name, value in cache.items()}
+
+
+def _rows_as_far_as_known(value: OrtValue, rows: Ids, stop: int | None) -> OrtValue:
+    """Some rows of a cache, as a new one with room for as many tokens."""
+    known = value.numpy()
+    if stop is None or stop == known.shape[2]:
+        return rows_of(value, rows)
+    return OrtValue.ortvalue_from_numpy(_roomy(known[:, :, :stop][rows], known.shape[2]))
 
 
 def _first(value: OrtValue, rows: int) -> OrtValue:

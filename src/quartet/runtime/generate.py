@@ -5,6 +5,7 @@ Shapes: r rows (sources, or sources times beams), t tokens so far from the decod
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,10 +25,10 @@ from quartet.runtime.decode import (
     select_sources,
 )
 from quartet.runtime.logits import HeadOutputs, read_scores
+from quartet.runtime.model import Model
 from quartet.runtime.rules import RowLimits, Rules
 from quartet.runtime.scores import Candidates, Scores
 from quartet.runtime.search import Hypothesis
-from quartet.runtime.sessions import Sessions
 from quartet.runtime.vocabulary_ids import renamed_generation, renamed_tokens
 
 
@@ -59,7 +60,8 @@ class SearchOptions:
             raise OptionError(f"repetition_penalty is {self.repetition_penalty}; more than 0 is expected (1: off)")
 
 
-Read = Callable[[Sessions, OrtValue, int, HeadOutputs], Scores]  # `pre_logits` to scores, as `read_scores`
+Read = Callable[[Model, OrtValue, int, HeadOutputs], Scores]  # `pre_logits` to scores, as `read_scores`
+Cancelled = NDArray[np.bool_]  # [b] of sources; whoever waits for them may set it at any time
 Choose = Callable[[Scores], tuple[Ids, Floats]]  # the next token of each row [r], and what it adds to the row's score
 
 
@@ -73,7 +75,7 @@ def likeliest(scores: Scores) -> tuple[Ids, Floats]:
 class Search:
     """A batch ready to be searched."""
 
-    model: Sessions
+    model: Model
     rules: Rules
     limits: RowLimits
     prefixes: Sequence[Sequence[int]]
@@ -84,6 +86,7 @@ class Search:
     choose: Choose = likeliest  # in greedy search
     patience: float = 1.0  # finished hypotheses that beams wait for, in multiples of their number
     outputs: HeadOutputs = field(default_factory=HeadOutputs)
+    cancelled: Cancelled | None = None  # sources whose rows are to leave at the next step
 
     def scores(self, pre_logits: OrtValue, count: int) -> Scores:
         """Scores of the next token, until they are asked for again; the best `count` are right."""
@@ -94,42 +97,90 @@ class Search:
         length = min(len(prefix) for prefix in self.prefixes)
         return np.array([prefix[:length] for prefix in self.prefixes], np.int64)
 
+    def are_cancelled(self, rows: Ids) -> NDArray[np.bool_]:
+        """Which of the rows [r] nobody wants any more."""
+        if self.cancelled is None:
+            return np.zeros(len(rows), bool)
+        return self.cancelled[rows // self.rows_per_source]
+
+
+@dataclass(frozen=True)
+class Running:
+    """Rows in the middle of a greedy search."""
+
+    model: Model
+    rows: Ids  # [r] as they are numbered in the batch
+    history: Ids  # [r, t] their tokens, prefix included, as the head numbers them
+    prefix_length: Ids  # of all rows of the batch
+    eos: int
+
+    def tokens(self, row: int) -> tuple[int, ...] | None:
+        """The new tokens of a row so far, without the end, in the model's ids; None where it is not running."""
+        places = np.flatnonzero(self.rows == row)
+        if not len(places):
+            return None
+        tokens = self.history[places[0], self.prefix_length[row] :]
+        return tuple(self.model.model_ids(tokens[tokens != self.eos]).tolist())
+
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Step(Generic[Result]):
+    """What a step of a batch has added."""
+
+    finished: list[tuple[int, Result]]  # which of the batch have ended, and what came out
+    running: Running | None = None  # tokens so far, where each row's next one is certain
+
 
 def generate_batch(
-    model: Sessions, sources: Sequence[Sequence[int]], prefixes: Sequence[Sequence[int]], options: SearchOptions
+    model: Model, sources: Sequence[Sequence[int]], prefixes: Sequence[Sequence[int]], options: SearchOptions
 ) -> list[list[Hypothesis]]:
-    """Search all sources as one batch; for each the best `num_hypotheses`, best first.
+    """Search all sources as one batch; for each the best `num_hypotheses`, best first. See `search_steps`."""
+    return finished(search_steps(model, sources, prefixes, options), len(sources))
+
+
+def search_steps(
+    model: Model,
+    sources: Sequence[Sequence[int]],
+    prefixes: Sequence[Sequence[int]],
+    options: SearchOptions,
+    cancelled: Cancelled | None = None,
+) -> Iterator[Step[list[Hypothesis]]]:
+    """Search all sources as one batch, a step at a time, in the model's ids.
 
     sources: ids as the encoder wants them, special tokens included. prefixes: the first decoder tokens of each row.
+    cancelled: [b] sources that nobody waits for any more; they leave at the next step.
     """
-    search_ = _prepare(model, sources, prefixes, options)
+    search_ = _prepare(model, sources, prefixes, options, cancelled)
     state = encode(model, sources)
     pre_logits = _prefill(search_, state)
     if options.beam_size > 1:
-        found = beam_search(search_, state, pre_logits, options.beam_size)
+        steps = beam_steps(search_, state, pre_logits, options.beam_size, options.num_hypotheses)
     else:
-        found = [[one] for one in greedy_search(search_, state, pre_logits)]
-    return [[_in_whole_ids(model, one) for one in hypotheses[: options.num_hypotheses]] for hypotheses in found]
+        steps = greedy_steps(search_, state, pre_logits)
+    for step in steps:
+        yield Step([(row, _in_model_ids(model, found)) for row, found in step.finished], step.running)
 
 
-def stream(
-    model: Sessions, source: Sequence[int], prefix: Sequence[int], options: SearchOptions
-) -> Iterator[tuple[int, ...]]:
-    """Greedy search of one source: the tokens so far, after each step, without prefix and end token."""
-    search_ = _prepare(model, [source], [prefix], options)
-    state = encode(model, [source])
-    for step in _greedy(search_, state, _prefill(search_, state)):
-        tokens = step.finished[0][1].tokens if step.finished else step.history[0, len(prefix) :]
-        yield tuple(model.whole_ids(np.array(tokens, np.int64)).tolist())
+def finished(steps: Iterator[Step[Result]], rows: int) -> list[Result]:
+    """What comes out of each row in the end."""
+    found = dict(pair for step in steps for pair in step.finished)
+    return [found[row] for row in range(rows)]
 
 
 def _prepare(
-    model: Sessions, sources: Sequence[Sequence[int]], prefixes: Sequence[Sequence[int]], options: SearchOptions
+    model: Model,
+    sources: Sequence[Sequence[int]],
+    prefixes: Sequence[Sequence[int]],
+    options: SearchOptions,
+    cancelled: Cancelled | None,
 ) -> Search:
     generation, tokens = model.manifest.generation, model.manifest.tokens
-    if model.rows is not None:
-        generation, tokens = renamed_generation(generation, model.places), renamed_tokens(tokens, model.places)
-        prefixes = [[_place(token, model.places) for token in prefix] for prefix in prefixes]
+    if model.head_rows is not None:
+        generation, tokens = renamed_generation(generation, model.head_ids), renamed_tokens(tokens, model.head_ids)
+        prefixes = [[_head_id(token, model.head_ids) for token in prefix] for prefix in prefixes]
     prefix_length = np.array([len(prefix) for prefix in prefixes], np.int64)
     if options.max_new_tokens is None:
         max_length = np.full(len(prefixes), generation.max_length, np.int64)
@@ -137,7 +188,6 @@ def _prepare(
         max_length = prefix_length + options.max_new_tokens
     if (prefix_length >= max_length).any():
         raise OptionError(f"a prefix of {prefix_length.max()} tokens leaves no room: {max_length.min()} is the most")
-    model = model.for_rows(len(sources) * options.beam_size)
     guarded = options.loop_guard
     repeats = [max(rules.LOOP_REPEATS, rules.longest_repeat(s) + 1) if guarded else 0 for s in sources]
     return Search(
@@ -159,17 +209,20 @@ def _prepare(
         prefixes=prefixes,
         length_penalty=_chosen(options.length_penalty, generation.length_penalty),
         uncounted=np.ones(len(prefixes), np.int64),
+        cancelled=cancelled,
     )
 
 
-def _in_whole_ids(model: Sessions, found: Hypothesis) -> Hypothesis:
-    return replace(found, tokens=tuple(model.whole_ids(np.array(found.tokens, np.int64)).tolist()))
+def _in_model_ids(model: Model, hypotheses: list[Hypothesis]) -> list[Hypothesis]:
+    if model.head_rows is None:
+        return hypotheses
+    return [replace(h, tokens=tuple(model.model_ids(np.array(h.tokens, np.int64)).tolist())) for h in hypotheses]
 
 
-def _place(token: int, places: Mapping[int, int]) -> int:
-    if token not in places:
+def _head_id(token: int, head_ids: Mapping[int, int]) -> int:
+    if token not in head_ids:
         raise OptionError(f"id {token} of the prefix is not in the vocabulary selected for the target language")
-    return places[token]
+    return head_ids[token]
 
 
 def _chosen(value: float | None, default: float) -> float:
@@ -193,19 +246,8 @@ def _force_prefixes(search_: Search, scores: Scores, rows: Ids, length: int) -> 
 # ---- greedy -----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _GreedyStep:
-    history: Ids  # [r, t] tokens of the rows still in the batch before this step's finished ones left
-    finished: list[tuple[int, Hypothesis]]  # which source, and what came out
-
-
-def greedy_search(search_: Search, state: DecoderState, pre_logits: OrtValue) -> list[Hypothesis]:
-    """What comes out of each row; `pre_logits` [r, 1, d] are those of the prefix's last token."""
-    found = dict(pair for step in _greedy(search_, state, pre_logits) for pair in step.finished)
-    return [found[row] for row in range(len(search_.prefixes))]
-
-
-def _greedy(search_: Search, state: DecoderState, pre_logits: OrtValue) -> Iterator[_GreedyStep]:
+def greedy_steps(search_: Search, state: DecoderState, pre_logits: OrtValue) -> Iterator[Step[list[Hypothesis]]]:
+    """Always the likeliest token; `pre_logits` [r, 1, d] are those of the prefix's last token."""
     history = search_.common_prefix()
     rows, limits = np.arange(len(history)), search_.limits
     totals, done = np.zeros(len(rows), np.float64), np.zeros(len(rows), bool)
@@ -214,9 +256,10 @@ def _greedy(search_: Search, state: DecoderState, pre_logits: OrtValue) -> Itera
         totals = totals + gains
         history = np.concatenate([history, tokens[:, None]], axis=1)
         ends = (tokens == search_.rules.eos) & (history.shape[1] > limits.prefix_length)
-        ends = (ends | (history.shape[1] >= limits.max_length)) & ~done
+        ends = (ends | (history.shape[1] >= limits.max_length) | search_.are_cancelled(rows)) & ~done
         ended = [(int(rows[i]), history[i], totals[i]) for i in np.flatnonzero(ends)]
-        yield _GreedyStep(history, [(row, _hypothesis(search_, ids, total, row)) for row, ids, total in ended])
+        running = Running(search_.model, rows, history, search_.limits.prefix_length, search_.rules.eos)
+        yield Step([(row, [_hypothesis(search_, ids, total, row)]) for row, ids, total in ended], running)
         done |= ends
         if ends.any():
             kept, sources = _unfinished(done, search_.rows_per_source)
@@ -259,21 +302,22 @@ def _hypothesis(search_: Search, history: Ids, total: float, row: int) -> Hypoth
 # ---- beams ------------------------------------------------------------------------------------------------------
 
 
-def beam_search(search_: Search, state: DecoderState, pre_logits: OrtValue, beam_size: int) -> list[list[Hypothesis]]:
-    """The finished hypotheses of each row, best first; `pre_logits` [r, 1, d] are those of the prefix's last token."""
+def beam_steps(
+    search_: Search, state: DecoderState, pre_logits: OrtValue, beam_size: int, wanted: int = 1
+) -> Iterator[Step[list[Hypothesis]]]:
+    """The best beams of each row; `pre_logits` [r, 1, d] are those of the prefix's last token."""
     prefix = search_.common_prefix()
     rows = np.arange(len(prefix))
     beams = search.start_beams(prefix, beam_size)
     select_rows(state, np.repeat(rows, beam_size))
     pre_logits = rows_of(pre_logits, np.repeat(rows, beam_size))
     slots = np.broadcast_to(np.arange(beam_size), (len(rows), beam_size))  # whose row of the decoder each beam has
-    results: list[list[Hypothesis]] = [[] for _ in rows]
     while len(rows):
         next_tokens = _beam_candidates(search_, pre_logits, beams, rows)
         past = _in_slots(beams.tokens, slots)
         chosen = _beam_step(search_, beams, next_tokens, rows)
-        for i in np.flatnonzero(~beams.open):
-            results[rows[i]] = beams.finished[i]
+        beams.open &= ~search_.are_cancelled(rows)
+        yield Step([(int(rows[i]), beams.finished[i][:wanted]) for i in np.flatnonzero(~beams.open)])
         kept, sources = _unfinished(~beams.open, search_.rows_per_source)
         if 0 < len(kept) < len(rows):
             select_sources(state, sources)
@@ -285,7 +329,6 @@ def beam_search(search_: Search, state: DecoderState, pre_logits: OrtValue, beam
             tokens = _in_slots(beams.tokens[:, :, -1], slots)
             pre_logits = decode_one_token(search_.model, state, tokens.reshape(-1))
             pre_logits = rows_of(pre_logits, _flat(np.arange(len(rows)), slots))
-    return results
 
 
 def _in_slots(beams: Ids, slots: Ids) -> Ids:

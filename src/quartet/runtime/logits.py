@@ -13,8 +13,8 @@ from onnxruntime import IOBinding, OrtValue
 from quartet.arrays import Floats, Ids
 from quartet.runtime.machine import packing
 from quartet.runtime.matrix import MatrixRows
+from quartet.runtime.model import Model
 from quartet.runtime.scores import Scores
-from quartet.runtime.sessions import Sessions
 from quartet.spec import TOP_K
 
 LOGITS_BYTES = packing.LARGEST_KEPT  # of the head at once: what is larger comes from the system, page by page
@@ -30,7 +30,7 @@ class HeadOutputs:
     parts: list[tuple[slice, IOBinding]] = field(default_factory=list)  # rows that are read at once
     read: OrtValue | None = None  # what the only part is bound to
 
-    def bind(self, model: Sessions, rows: int) -> None:
+    def bind(self, model: Model, rows: int) -> None:
         """Make room for so many rows, unless there is."""
         if rows == self.rows:
             return
@@ -48,14 +48,14 @@ class HeadOutputs:
         self.parts = [(part, self._bound(model, part)) for part in parts]
         self.rows, self.read = rows, None
 
-    def _bound(self, model: Sessions, part: slice) -> IOBinding:
+    def _bound(self, model: Model, part: slice) -> IOBinding:
         binding = model.lm_head.io_binding()
         for name, values in self.arrays.items():
             binding.bind_ortvalue_output(name, OrtValue.ortvalue_from_numpy(values[part]))
         return binding
 
 
-def read_scores(model: Sessions, pre_logits: OrtValue, count: int = 1, outputs: HeadOutputs | None = None) -> Scores:
+def read_scores(model: Model, pre_logits: OrtValue, count: int = 1, outputs: HeadOutputs | None = None) -> Scores:
     """The LM head: `pre_logits` [b, 1, d] to the scores of the next token, in memory that may be written to.
 
     count: how many of the best tokens have to be right, where the head is quantised in two planes. outputs: where to
@@ -75,7 +75,7 @@ def read_scores(model: Sessions, pre_logits: OrtValue, count: int = 1, outputs: 
     scores = Scores(logits, top_ids, top_scores[:, -1], log_sum_exp)
     if model.candidates is not None:
         ids = top_ids[:, : RESCORED + 2 * count]
-        scores.correct(ids, rescored(hidden[:, 0], model.candidates, model.whole_ids(ids)))
+        scores.correct(ids, rescored(hidden[:, 0], model.candidates, model.model_ids(ids)))
     return scores
 
 

@@ -29,6 +29,7 @@ class MatrixRows:
         self.file = os.open(folder / place.file, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         self.scheme = stored_scheme(place)
         self.recent = RecentRows(place.rows, place.columns)
+        self.tails: dict[int, Floats] = {}
         self.bias = self._vector(place.bias, place.rows)
         self.column_scales = self._vector(place.column_scales, place.columns)
 
@@ -48,6 +49,12 @@ class MatrixRows:
             return self.recent.get(ids.reshape(-1), self._rows).reshape(*ids.shape, -1)
         unique, places = np.unique(ids, return_inverse=True)
         return self.recent.get(unique, self._rows)[places.reshape(ids.shape)]
+
+    def tail(self, first: int) -> Floats:
+        """Rows [n, d] from `first` on; read once."""
+        if first not in self.tails:
+            self.tails[first] = self.read(np.arange(first, self.place.rows))
+        return self.tails[first]
 
     def bias_of(self, ids: Ids) -> Floats | np.float32:
         """Biases of rows, like `ids` [..]; zero where the matrix has none."""

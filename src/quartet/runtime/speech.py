@@ -4,23 +4,24 @@ Shapes: w windows, r rows (prompts), n of them per window, mels log-mel bins, s 
 t tokens, h heads, k head size, v vocabulary.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from onnxruntime import OrtValue
 
 from quartet.arrays import Floats, Ids
 from quartet.errors import OptionError
-from quartet.runtime.decode import DecoderState, decode_tokens, encode_features, last_of, select_rows, start
-from quartet.runtime.generate import Choose, Search, beam_search, greedy_search, likeliest
+from quartet.runtime.decode import DecoderState, decode_tokens, encode_features, last_of, rows_of, select_rows, start
+from quartet.runtime.generate import Cancelled, Choose, Search, Step, beam_steps, finished, greedy_steps, likeliest
 from quartet.runtime.logits import HeadOutputs, read_scores, rescored
+from quartet.runtime.model import Model
 from quartet.runtime.rules import RowLimits, Rules
 from quartet.runtime.scores import Scores
 from quartet.runtime.search import Hypothesis
-from quartet.runtime.sessions import Sessions
 from quartet.runtime.timestamps import TimestampRules
-from quartet.spec import Speech, past_name, query_name
+from quartet.spec import Manifest, Speech, past_name, query_name
 
 FLATTEST = 3.0  # timestamps less likely than the best token by this factor's exponent need not be exact
 
@@ -104,7 +105,7 @@ class Alignment:
     probabilities: Floats  # [t] of each token before any rule; 1 for the first, which nothing foretells
 
 
-def encode_audio(model: Sessions, features: Floats) -> EncodedAudio:
+def encode_audio(model: Model, features: Floats) -> EncodedAudio:
     """Encode windows of log-mel frames [w, mels, frames]; a shorter window costs less. Raises `OptionError`."""
     speech = speech_of(model)
     if features.ndim != 3 or features.shape[1] != speech.mel_bins or not 0 < features.shape[2] <= speech.window_frames:
@@ -113,7 +114,7 @@ def encode_audio(model: Sessions, features: Floats) -> EncodedAudio:
     return EncodedAudio(encode_features(model, np.ascontiguousarray(features, np.float32)))
 
 
-def speech_of(model: Sessions) -> Speech:
+def speech_of(model: Model) -> Speech:
     """What the manifest says of speech; raises `OptionError` where the model reads text."""
     if model.manifest.speech is None:
         raise OptionError(f"{model.manifest.name} translates text; name a speech model, such as whisper-base")
@@ -124,7 +125,7 @@ def speech_of(model: Sessions) -> Speech:
 
 
 def decode_windows(
-    model: Sessions, audio: EncodedAudio, prompts: Sequence[Sequence[int]], options: DecodingOptions
+    model: Model, audio: EncodedAudio, prompts: Sequence[Sequence[int]], options: DecodingOptions
 ) -> list[Decoded]:
     """What is said in each window, given what the decoder is fed first: one prompt per window, or n of the same length.
 
@@ -132,25 +133,73 @@ def decode_windows(
     `Speech.previous` and text of the window before. Windows whose prompts are equally long are decoded as one batch.
     Raises `OptionError`.
     """
-    per_window = check_prompts(model, audio, prompts)
-    begin = model.manifest.tokens.decoder_start
-    groups: dict[tuple[int, int], list[int]] = {}
-    for window in range(audio.windows):
-        prompt = prompts[window * per_window]
-        groups.setdefault((len(prompt), _last(prompt, begin)), []).append(window)
-    found: dict[int, Decoded] = {}
-    for (_, place), windows in groups.items():
-        rows = [window * per_window + i for window in windows for i in range(per_window)]
-        group = np.array([prompts[row] for row in rows], np.int64)
-        found |= dict(zip(rows, _decode(model, audio.take(windows), group, place, options), strict=True))
-    return [found[row] for row in range(len(prompts))]
+    requests = window_requests(model.manifest, audio, prompts, options)
+    groups: dict[Hashable, list[int]] = {}
+    for window, request in enumerate(requests):
+        groups.setdefault(request.alike, []).append(window)
+    found: dict[int, list[Decoded]] = {}
+    for windows in groups.values():
+        group = [requests[window] for window in windows]
+        steps = group[0].steps(model, group, np.zeros(len(group), bool))
+        found |= dict(zip(windows, finished(steps, len(group)), strict=True))
+    return [decoded for window in range(audio.windows) for decoded in found[window]]
 
 
-def check_prompts(model: Sessions, audio: EncodedAudio, prompts: Sequence[Sequence[int]]) -> int:
+@dataclass(frozen=True)
+class WindowRequest:
+    """A window of encoded audio, to be decoded after each of some prompts of the same length."""
+
+    audio: EncodedAudio
+    window: int  # of `audio`
+    prompts: tuple[tuple[int, ...], ...]
+    place: int  # of the decoder start in each of them
+    options: DecodingOptions
+
+    head: Path | None = None
+
+    @property
+    def length(self) -> int:
+        """Positions of the encoder."""
+        return self.audio.positions
+
+    @property
+    def rows(self) -> int:
+        """Rows of the decoder."""
+        sampling = self.options.temperature > 0
+        return len(self.prompts) * (self.options.best_of if sampling else self.options.beam_size)
+
+    @property
+    def alike(self) -> Hashable:
+        """Of the same audio, decoded alike, with prompts of one length."""
+        return id(self.audio), self.options, len(self.prompts), len(self.prompts[0]), self.place
+
+    def steps(
+        self, model: Model, batch: Sequence["WindowRequest"], cancelled: Cancelled
+    ) -> Iterator[Step[list[Decoded]]]:
+        """Decode windows as one batch; what is heard after each prompt comes with the last step."""
+        audio = self.audio.take([request.window for request in batch])
+        prompts = np.array([prompt for request in batch for prompt in request.prompts], np.int64)
+        each = len(self.prompts)
+        for decoded in _decode(model, audio, prompts, self.place, self.options, cancelled):
+            found = [] if decoded is None else [(i, decoded[i * each : (i + 1) * each]) for i in range(len(batch))]
+            yield Step(found)
+
+
+def window_requests(
+    manifest: Manifest, audio: EncodedAudio, prompts: Sequence[Sequence[int]], options: DecodingOptions
+) -> list[WindowRequest]:
+    """A request for each window, see `decode_windows`. Raises `OptionError`."""
+    each = check_prompts(manifest, audio, prompts)
+    begin = manifest.tokens.decoder_start
+    of_windows = [tuple(map(tuple, prompts[first : first + each])) for first in range(0, len(prompts), each)]
+    return [WindowRequest(audio, window, own, _last(own[0], begin), options) for window, own in enumerate(of_windows)]
+
+
+def check_prompts(manifest: Manifest, audio: EncodedAudio, prompts: Sequence[Sequence[int]]) -> int:
     """How many prompts each window has; raises `OptionError` where they do not fit the windows or the model."""
     if not prompts or len(prompts) % audio.windows:
         raise OptionError(f"{len(prompts)} prompts for {audio.windows} windows; give each window as many")
-    begin, most = model.manifest.tokens.decoder_start, model.manifest.shapes.max_target_length
+    begin, most = manifest.tokens.decoder_start, manifest.shapes.max_target_length
     for prompt in prompts:
         if begin not in prompt:
             raise OptionError(f"a prompt has no token {begin}, the decoder start")
@@ -169,34 +218,43 @@ def _last(prompt: Sequence[int], token: int) -> int:
     return len(prompt) - 1 - list(reversed(prompt)).index(token)
 
 
-def _decode(model: Sessions, audio: EncodedAudio, prompts: Ids, place: int, options: DecodingOptions) -> list[Decoded]:
-    """Decode prompts [r, t] as one batch; the decoder start stands at `place`."""
+def _decode(
+    model: Model, audio: EncodedAudio, prompts: Ids, place: int, options: DecodingOptions, cancelled: Cancelled
+) -> Iterator[list[Decoded] | None]:
+    """Decode prompts [r, t] as one batch; the decoder start stands at `place`. None after each step but the last."""
     state = start(model, audio.cache, len(prompts))
     (pre_logits,) = decode_tokens(model, state, prompts)
     no_speech = _no_speech(model, pre_logits.numpy()[:, place])
     sampling = options.temperature > 0
-    times = options.best_of if sampling else options.beam_size
-    search = _search(model, audio, np.repeat(prompts, options.best_of, axis=0) if sampling else prompts, options)
+    times = options.best_of if sampling else 1
+    rows = np.repeat(prompts, times, axis=0)
+    search = replace(_search(model, audio, rows, options), cancelled=cancelled)
     last = last_of(pre_logits)
     if not sampling and options.beam_size > 1:
-        hypotheses = [found[0] for found in beam_search(search, state, last, options.beam_size)]
+        steps = beam_steps(search, state, last, options.beam_size)
     else:
-        hypotheses = _best_samples(search, state, last, times)
+        steps = _samples(search, state, last, times)
+    found: dict[int, Hypothesis] = {}
+    for step in steps:
+        found |= {row: best[0] for row, best in step.finished if best}
+        yield None
+    nothing = Hypothesis((), 0.0)  # of a window that was cancelled
+    in_order = [found.get(row, nothing) for row in range(len(rows))]
+    hypotheses = [max(in_order[i : i + times], key=lambda one: one.score) for i in range(0, len(rows), times)]
     room = int(search.limits.max_length[0]) - prompts.shape[1]
-    return [
-        Decoded(found.tokens, _mean(found, room, options.length_penalty), float(silence))
-        for found, silence in zip(hypotheses, no_speech, strict=True)
+    yield [
+        Decoded(one.tokens, _mean(one, room, options.length_penalty), float(silence))
+        for one, silence in zip(hypotheses, no_speech, strict=True)
     ]
 
 
-def _best_samples(search: Search, state: DecoderState, pre_logits: OrtValue, times: int) -> list[Hypothesis]:
-    """The likeliest of `times` rows for each of the prompts."""
-    rows = np.repeat(np.arange(len(pre_logits.numpy())), times)
+def _samples(search: Search, state: DecoderState, pre_logits: OrtValue, times: int) -> Iterator[Step[list[Hypothesis]]]:
+    """Decode `times` rows for each of the prompts."""
     if times > 1:
+        rows = np.repeat(np.arange(len(pre_logits.numpy())), times)
         select_rows(state, rows)
-        pre_logits = OrtValue.ortvalue_from_numpy(pre_logits.numpy()[rows])
-    found = greedy_search(search, state, pre_logits)
-    return [max(found[i : i + times], key=lambda one: one.score) for i in range(0, len(found), times)]
+        pre_logits = rows_of(pre_logits, rows)
+    return greedy_steps(search, state, pre_logits)
 
 
 def _mean(found: Hypothesis, room: int, length_penalty: float) -> float:
@@ -205,7 +263,7 @@ def _mean(found: Hypothesis, room: int, length_penalty: float) -> float:
     return float(found.score * length**length_penalty / length)
 
 
-def _search(model: Sessions, audio: EncodedAudio, prompts: Ids, options: DecodingOptions) -> Search:
+def _search(model: Model, audio: EncodedAudio, prompts: Ids, options: DecodingOptions) -> Search:
     rows, length = prompts.shape
     most = model.manifest.shapes.max_target_length
     longest = most if options.max_new_tokens is None else min(most, length + options.max_new_tokens)
@@ -223,7 +281,7 @@ def _search(model: Sessions, audio: EncodedAudio, prompts: Ids, options: Decodin
     )
 
 
-def _rules(model: Sessions, options: DecodingOptions) -> Rules:
+def _rules(model: Model, options: DecodingOptions) -> Rules:
     generation = model.manifest.generation
     return Rules(
         eos=model.manifest.tokens.eos,
@@ -236,7 +294,7 @@ def _rules(model: Sessions, options: DecodingOptions) -> Rules:
     )
 
 
-def _timestamp_rules(model: Sessions, max_initial: float | None) -> TimestampRules:
+def _timestamp_rules(model: Model, max_initial: float | None) -> TimestampRules:
     speech, manifest = speech_of(model), model.manifest
     begin = speech.timestamp_begin
     return TimestampRules(
@@ -274,7 +332,7 @@ def _likeliest_remaining(scores: Scores) -> tuple[Ids, Floats]:
     return tokens, scores.remaining_log_probs(tokens)
 
 
-def _read(model: Sessions, pre_logits: OrtValue, count: int, outputs: HeadOutputs) -> Scores:
+def _read(model: Model, pre_logits: OrtValue, count: int, outputs: HeadOutputs) -> Scores:
     """Scores of the next token. With a matrix in two planes, timestamps are exact wherever they may matter.
 
     They are many and alike, so that the few best of them do not stand for all.
@@ -286,7 +344,7 @@ def _read(model: Sessions, pre_logits: OrtValue, count: int, outputs: HeadOutput
     times = scores.logits[:, begin:]
     rows = np.flatnonzero(times.max(axis=1) + np.log(times.shape[1]) > scores.logits.max(axis=1) - FLATTEST)
     if len(rows):
-        exact = np.einsum("bd,kd->bk", pre_logits.numpy()[rows, 0], model.rows_from(begin))  # see `rescored`
+        exact = np.einsum("bd,kd->bk", pre_logits.numpy()[rows, 0], model.candidates.tail(begin))  # see `rescored`
         scores.correct_range(rows, begin, exact)
     return scores
 
@@ -294,13 +352,13 @@ def _read(model: Sessions, pre_logits: OrtValue, count: int, outputs: HeadOutput
 # ---- what a window is like ----------------------------------------------------------------------------------------
 
 
-def _no_speech(model: Sessions, pre_logits: Floats) -> Floats:
+def _no_speech(model: Model, pre_logits: Floats) -> Floats:
     """Probability [r] of `no_speech`, by `pre_logits` [r, d] at the decoder start."""
     token = np.array([speech_of(model).no_speech])
     return _probabilities(model, pre_logits, token)[:, 0]
 
 
-def _probabilities(model: Sessions, pre_logits: Floats, tokens: Ids) -> Floats:
+def _probabilities(model: Model, pre_logits: Floats, tokens: Ids) -> Floats:
     """Probabilities [r, n] of tokens [n] among all, by `pre_logits` [r, d]."""
     scores = read_scores(model, OrtValue.ortvalue_from_numpy(np.ascontiguousarray(pre_logits[:, None])))
     logits = scores.logits[:, tokens]
@@ -310,7 +368,7 @@ def _probabilities(model: Sessions, pre_logits: Floats, tokens: Ids) -> Floats:
     return probabilities
 
 
-def detect_languages(model: Sessions, audio: EncodedAudio) -> list[dict[str, float]]:
+def detect_languages(model: Model, audio: EncodedAudio) -> list[dict[str, float]]:
     """The languages of each window by their codes, likeliest first; the probabilities add up to 1.
 
     Raises `OptionError` where the model has no languages.
@@ -327,7 +385,7 @@ def detect_languages(model: Sessions, audio: EncodedAudio) -> list[dict[str, flo
     return [{languages[i].code: float(share[i]) for i in np.argsort(-share, kind="stable")} for share in shares]
 
 
-def align(model: Sessions, audio: EncodedAudio, tokens: Sequence[Sequence[int]]) -> list[Alignment]:
+def align(model: Model, audio: EncodedAudio, tokens: Sequence[Sequence[int]]) -> list[Alignment]:
     """Where in each window its tokens were heard, by cross-attention, and how likely they were.
 
     tokens: all that the decoder was fed and gave, prompt and end included, one list per window. Raises `OptionError`.
@@ -356,7 +414,7 @@ def align(model: Sessions, audio: EncodedAudio, tokens: Sequence[Sequence[int]])
     ]
 
 
-def _foretold(model: Sessions, pre_logits: Floats, tokens: Ids) -> Floats:
+def _foretold(model: Model, pre_logits: Floats, tokens: Ids) -> Floats:
     """Probabilities [t + 1] of tokens [t], each by its row of `pre_logits` [t, d]; the first is 1."""
     if not len(tokens):
         return np.ones(1, np.float32)
@@ -367,7 +425,7 @@ def _foretold(model: Sessions, pre_logits: Floats, tokens: Ids) -> Floats:
     return np.concatenate([np.ones(1, np.float32), np.exp(logits - scores.log_sum_exp)])
 
 
-def _attention(model: Sessions, audio: EncodedAudio, queries: Floats, layer: int, head: int, window: int) -> Floats:
+def _attention(model: Model, audio: EncodedAudio, queries: Floats, layer: int, head: int, window: int) -> Floats:
     """Attention [t, s] of one head, by queries [t, h * k] of all heads."""
     size = model.manifest.shapes.head_size
     keys = audio.cache[past_name(layer, "encoder", "key")].numpy()[window, head]

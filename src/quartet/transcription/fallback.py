@@ -4,8 +4,10 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from quartet.runtime.sessions import Sessions
-from quartet.runtime.speech import Decoded, DecodingOptions, EncodedAudio, decode_windows
+from quartet.runtime.batching import Batching
+from quartet.runtime.engine import Engine
+from quartet.runtime.requests import complete
+from quartet.runtime.speech import Decoded, DecodingOptions, EncodedAudio, window_requests
 from quartet.spec import Language
 from quartet.transcription.options import TranscriptionOptions
 from quartet.transcription.prompts import Prompter
@@ -42,7 +44,7 @@ class Outcome:
 
 
 def decode(
-    model: Sessions,
+    engine: Engine,
     prompter: Prompter,
     audio: EncodedAudio,
     languages: Sequence[Sequence[Language | None]],
@@ -57,7 +59,7 @@ def decode(
     rows = [(window, language) for window, candidates in enumerate(languages) for language in candidates]
     prompts = [prompter.prompt(language, previous, first) for _, language in rows]
     best: list[Outcome | None] = [None] * len(languages)
-    for (window, language), found in zip(rows, _with_fallback(model, prompter, audio, prompts), strict=True):
+    for (window, language), found in zip(rows, _with_fallback(engine, prompter, audio, prompts), strict=True):
         other = best[window]
         if other is None or found.decoded.avg_logprob > other.decoded.avg_logprob:
             best[window] = replace(found, language=language)
@@ -65,7 +67,7 @@ def decode(
 
 
 def _with_fallback(
-    model: Sessions, prompter: Prompter, audio: EncodedAudio, prompts: Sequence[Sequence[int]]
+    engine: Engine, prompter: Prompter, audio: EncodedAudio, prompts: Sequence[Sequence[int]]
 ) -> list[Outcome]:
     """The outcome of each prompt, so many per window: of the first temperature that did not fail, else the best."""
     options = prompter.options
@@ -74,7 +76,10 @@ def _with_fallback(
     pending = list(range(len(prompts)))
     for temperature in options.temperatures:
         heard = audio if len(pending) == len(prompts) else audio.take([row // per_window for row in pending])
-        found = decode_windows(model, heard, [prompts[row] for row in pending], _search(prompter, temperature))
+        own, search = [prompts[row] for row in pending], _search(prompter, temperature)
+        requests = window_requests(engine.manifest, heard, own, search)
+        of_windows = complete(engine.submit(requests, Batching(max(1, len(requests)))))
+        found = [decoded for window in of_windows for decoded in window]
         for row, decoded in zip(pending, found, strict=True):
             tries[row].append(Outcome(decoded, prompter.text(decoded.tokens), temperature))
         pending = [row for row in pending if tries[row][-1].failed(options)]

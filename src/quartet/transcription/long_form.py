@@ -9,7 +9,7 @@ import numpy as np
 from quartet.arrays import Floats
 from quartet.audio.mel import FRAMES_PER_SECOND
 from quartet.audio.voice_activity import has_speech
-from quartet.runtime.sessions import Sessions
+from quartet.runtime.engine import Engine
 from quartet.runtime.speech import EncodedAudio, align, detect_languages, encode_audio
 from quartet.spec import Language
 from quartet.transcription import hallucinations, words
@@ -23,7 +23,7 @@ from quartet.transcription.windows import Timeline, WindowStream
 class Job:
     """A recording, a model, and all that was decided about them."""
 
-    model: Sessions
+    engine: Engine
     prompter: Prompter
     stream: WindowStream
     timeline: Timeline
@@ -100,7 +100,7 @@ def _listen(job: Job, window: Window, history: _History, first: bool) -> tuple[l
     """The segments of a window, and how many frames further the next one begins."""
     options = job.prompter.options
     audio = _encoded(job, [window])
-    (outcome,) = decode(job.model, job.prompter, audio, _candidates(job, audio), history.tokens, first)
+    (outcome,) = decode(job.engine, job.prompter, audio, _candidates(job, audio), history.tokens, first)
     if outcome.is_silence(options):
         return [], window.frames
     found = _cut(job, window, outcome, whole=False)
@@ -143,7 +143,7 @@ def in_batches(job: Job) -> Iterator[Segment]:
     while group := list(islice(windows, options.batch_size)):
         audio = _encoded(job, group)
         languages = _candidates(job, audio)
-        outcomes = decode(job.model, job.prompter, audio, languages, job.prompter.initial(), group[0].seek == 0)
+        outcomes = decode(job.engine, job.prompter, audio, languages, job.prompter.initial(), group[0].seek == 0)
         cuts = [_cut(job, window, outcome, whole=True) for window, outcome in zip(group, outcomes, strict=True)]
         phrases = [found.phrases for found in cuts]
         if options.word_timestamps:
@@ -170,7 +170,7 @@ def _encoded(job: Job, windows: Sequence[Window]) -> EncodedAudio:
     features = np.zeros((len(windows), windows[0].features.shape[0], job.frames), np.float32)
     for row, window in enumerate(windows):
         features[row, :, : window.frames] = window.features
-    return encode_audio(job.model, features)
+    return encode_audio(job.engine.model(), features)
 
 
 def _candidates(job: Job, audio: EncodedAudio) -> list[tuple[Language | None, ...]]:
@@ -178,7 +178,7 @@ def _candidates(job: Job, audio: EncodedAudio) -> list[tuple[Language | None, ..
     if not job.prompter.options.multilingual:
         return [job.languages] * audio.windows
     known = {language.code: language for language in job.prompter.manifest.languages}
-    return [(known[next(iter(found))],) for found in detect_languages(job.model, audio)]
+    return [(known[next(iter(found))],) for found in detect_languages(job.engine.model(), audio)]
 
 
 def _cut(job: Job, window: Window, outcome: Outcome, whole: bool) -> Cut:
@@ -206,7 +206,7 @@ def _aligned(
     rows = [[*head, *chain(*text), eos] for head, text in zip(heads, texts, strict=True)]
     result = []
     for window, outcome, found, head, text, alignment in zip(
-        windows, outcomes, cuts, heads, texts, align(job.model, audio, rows), strict=True
+        windows, outcomes, cuts, heads, texts, align(job.engine.model(), audio, rows), strict=True
     ):
         language = outcome.language.code if outcome.language else "en"
         split = [words.split_words(tokens, prompter.tokenizer.to_text, language) for tokens in text]

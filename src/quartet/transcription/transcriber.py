@@ -1,6 +1,7 @@
 """`Transcriber`: speech in, segments out. What comes before the first window is decided here."""
 
 import dataclasses
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,8 @@ from quartet.audio.mel import FRAMES_PER_SECOND
 from quartet.audio.voice_activity import VadOptions
 from quartet.errors import LanguageError, OptionError
 from quartet.progress import Progress, silent
+from quartet.runtime.engine import Engine, of_this_process, open_engine
 from quartet.runtime.machine import packing
-from quartet.runtime.sessions import Sessions, open_sessions
 from quartet.runtime.speech import detect_languages, encode_audio
 from quartet.spec import Language, Manifest, Speech
 from quartet.text.languages import resolve
@@ -49,8 +50,8 @@ class Transcriber:
         verify: bool = False,
     ) -> None:
         self.folder = provision.ready(str(model), precision=precision, revision=revision)
-        self._sessions: Sessions | None = open_sessions(self.folder, threads, verify)
-        self.manifest: Manifest = self._sessions.manifest
+        self._engine: Engine | None = open_engine(self.folder, threads, verify)
+        self.manifest: Manifest = self._engine.manifest
         if self.manifest.speech is None:
             raise OptionError(f"{self.manifest.name} translates text; a speech model is expected, such as whisper-base")
         if self.manifest.tokenizer is None:
@@ -60,7 +61,7 @@ class Transcriber:
 
     def close(self) -> None:
         """Give the memory back. The transcriber cannot be used afterwards."""
-        self._sessions = None
+        self._engine = None
         packing.trim()
 
     def __enter__(self) -> "Transcriber":
@@ -227,10 +228,11 @@ class Transcriber:
         found: list[dict[str, float]] = []
         features = recording.stream.features(start, frames * max(1, windows))
         for first in range(0, max(1, features.shape[1]), frames):
+            model = self._open.model()
             window = np.zeros((1, features.shape[0], frames), np.float32)
             piece = features[:, first : first + frames]
             window[0, :, : piece.shape[1]] = piece
-            (odds,) = detect_languages(self._open, encode_audio(self._open, window))
+            (odds,) = detect_languages(model, encode_audio(model, window))
             if threshold is None or max(odds.values()) > threshold:
                 return odds
             found.append(odds)
@@ -242,7 +244,7 @@ class Transcriber:
         self, recording: Recording, options: TranscriptionOptions, languages: Sequence[Language], progress: Progress
     ) -> Job:
         return Job(
-            model=self._open,
+            engine=self._open,
             prompter=Prompter(self.manifest, self._speech, self._tokenizer, options),
             stream=recording.stream,
             timeline=recording.timeline,
@@ -253,10 +255,13 @@ class Transcriber:
         )
 
     @property
-    def _open(self) -> Sessions:
-        if self._sessions is None:
+    def _open(self) -> Engine:
+        engine = self._engine
+        if engine is None:
             raise OptionError("this transcriber is closed; make a new one")
-        return self._sessions
+        if engine.process != os.getpid():
+            self._engine = engine = of_this_process(engine)
+        return engine
 
 
 def _vad_options(given: VadOptions | Mapping[str, Any] | None) -> VadOptions:

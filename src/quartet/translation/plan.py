@@ -10,7 +10,7 @@ from quartet.spec import Language, Manifest
 from quartet.text.detect import detect
 from quartet.text.languages import display_name, is_language, resolve
 from quartet.text.sentences import Piece, join_pieces, split_text
-from quartet.text.tokenizer import Tokenizer
+from quartet.text.tokenizer import Encode, Tokenizer
 
 log = logging.getLogger("quartet")
 
@@ -25,7 +25,9 @@ class Plan:
     text: str
     source: Language | None
     target: Language | None
-    pieces: tuple[Piece, ...]  # none: the text goes through unchanged
+    pieces: tuple[Piece, ...] = ()  # none: the text goes through unchanged
+    source_ids: tuple[list[int], ...] = ()  # what the encoder reads for each piece
+    prefix_ids: tuple[int, ...] = ()  # what the decoder is fed before it generates
 
     @property
     def source_code(self) -> str | None:
@@ -58,26 +60,29 @@ class Planner:
             name = display_name(target.code)
             raise LanguageError(f"source and target are both {name} ({target.code}); name two different languages")
         if not text.strip() or (source_name is None and self._is_in_no_language(text)):
-            return Plan(text, None, target, ())
+            return Plan(text, None, target)
         source = self._source(source_name, text)
         if source is not None and source == target:
             log.warning("already in %s, left as it is: %s", display_name(source.code), _shortened(text))
-            return Plan(text, source, target, ())
-        return Plan(text, source, target, tuple(self._pieces(text, source, split)))
+            return Plan(text, source, target)
+        encode = _encoding_once(self.tokenizer)
+        pieces = self._pieces(text, source, split, encode)
+        return Plan(
+            text,
+            source,
+            target,
+            tuple(pieces),
+            tuple(self._prompt(self.manifest.source_prompt, source, target, encode(piece.text)) for piece in pieces),
+            tuple(self._prompt(self.manifest.target_prompt, source, target, [])),
+        )
 
-    def source_ids(self, plan: Plan, piece: Piece) -> list[int]:
-        """What the encoder reads for a piece."""
-        return self._prompt(self.manifest.source_prompt, plan, self.tokenizer.encode(piece.text))
-
-    def prefix_ids(self, plan: Plan) -> list[int]:
-        """What the decoder is fed before it generates."""
-        return self._prompt(self.manifest.target_prompt, plan, [])
-
-    def _prompt(self, pattern: tuple[str, ...], plan: Plan, text_ids: list[int]) -> list[int]:
+    def _prompt(
+        self, pattern: tuple[str, ...], source: Language | None, target: Language | None, text_ids: list[int]
+    ) -> list[int]:
         tokens = self.manifest.tokens
         words = {
-            "source": _token(plan.source),
-            "target": _token(plan.target),
+            "source": _token(source),
+            "target": _token(target),
             "text": text_ids,
             "eos": [tokens.eos],
             "decoder_start": [tokens.decoder_start],
@@ -114,14 +119,29 @@ class Planner:
         several = sum(language.source for language in self.manifest.languages) > 1
         return several and not any(map(str.isalpha, text))
 
-    def _pieces(self, text: str, source: Language | None, split: Split) -> list[Piece]:
+    def _pieces(self, text: str, source: Language | None, split: Split, encode: Encode) -> list[Piece]:
+        def count(part: str) -> int:
+            return len(encode(part.strip()))
+
         window = self.manifest.shapes.max_source_length - (len(self.manifest.source_prompt) - 1)
         code = source.code if source else None
-        pieces = split_text(text, code, self.manifest.safe_length, window, self.tokenizer.count, split)
+        pieces = split_text(text, code, self.manifest.safe_length, window, count, split)
         for piece in pieces if split == "none" else ():
-            if (tokens := self.tokenizer.count(piece.text)) > window:
+            if (tokens := count(piece.text)) > window:
                 raise OptionError(f"a text of {tokens} tokens is longer than the model's {window}; use split auto")
         return pieces
+
+
+def _encoding_once(tokenizer: Tokenizer) -> Encode:
+    """The tokeniser for one text: what is counted first is encoded afterwards, and is the same."""
+    known: dict[str, list[int]] = {}
+
+    def encode(part: str) -> list[int]:
+        if part not in known:
+            known[part] = tokenizer.encode(part)
+        return known[part]
+
+    return encode
 
 
 def _token(language: Language | None) -> list[int]:

@@ -1,23 +1,59 @@
-"""`Translator`: text in, text out. Planning (`plan`), batching and joining around `generate`."""
+"""`Translator`: text in, text out. Planning (`plan`), the engine's search, and joining around it."""
 
-from collections.abc import Callable, Iterator, Sequence
+import os
+import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from quartet import provision
 from quartet.errors import OptionError
 from quartet.progress import Progress, silent
-from quartet.runtime.batches import BatchType
-from quartet.runtime.generate import SearchOptions, stream
+from quartet.runtime.batching import Batching, BatchType
+from quartet.runtime.engine import Engine, of_this_process, open_engine
+from quartet.runtime.generate import SearchOptions
 from quartet.runtime.machine import packing
+from quartet.runtime.machine.head_selection import selected_head
+from quartet.runtime.requests import TextRequest, complete
 from quartet.runtime.search import Hypothesis
-from quartet.runtime.sessions import Sessions, for_several_callers, open_sessions, select_head
-from quartet.runtime.side_by_side import search_all, threads_of_each
 from quartet.spec import Language, Manifest
 from quartet.text.tokenizer import Tokenizer, load_tokenizer
 from quartet.translation.plan import Plan, Planner, Split
+
+
+@dataclass(frozen=True)
+class TranslationOptions:
+    """How to translate, see `Translator.translate_batch`."""
+
+    beam_size: int = 1
+    num_hypotheses: int = 1
+    length_penalty: float | None = None
+    repetition_penalty: float | None = None
+    no_repeat_ngram_size: int | None = None
+    max_length: int | None = None
+    max_batch_size: int = 32
+    batch_type: BatchType = "examples"
+    split: Split = "auto"
+    loop_guard: bool = True
+
+    @property
+    def search(self) -> SearchOptions:
+        """Of each piece of a text."""
+        return SearchOptions(
+            beam_size=self.beam_size,
+            num_hypotheses=self.num_hypotheses,
+            length_penalty=self.length_penalty,
+            repetition_penalty=self.repetition_penalty,
+            no_repeat_ngram_size=self.no_repeat_ngram_size,
+            max_new_tokens=self.max_length,
+            loop_guard=self.loop_guard,
+        )
+
+    @property
+    def batching(self) -> Batching:
+        """Of all pieces."""
+        return Batching(self.max_batch_size, self.batch_type)
 
 
 @dataclass(frozen=True)
@@ -44,6 +80,9 @@ class Translator:
     `auto` for what is written in the target language's script, or a file of text in the target language, for what
     occurs in it. `generate` is not limited by it.
 
+    Translators of one folder share one open model, and each may be called from any number of threads. In a process that
+    is forked the model is opened anew when it is first used there.
+
     Raises `ModelNotFoundError`, `ManifestError`, and what conversion raises. Usable in a `with` statement.
     """
 
@@ -59,22 +98,21 @@ class Translator:
     ) -> None:
         self.folder = provision.ready(str(model), precision=precision, revision=revision)
         self._texts_to_select = _texts_to_select(vocabulary)
-        self._threads = threads
-        self._selected: dict[tuple[str | None, bool], Sessions] = {}  # by target language, and whether for two callers
-        self._sessions: Sessions | None = open_sessions(self.folder, threads, verify)
-        self._beside: Sessions | None = None  # for two callers
-        self._threads_beside = threads_of_each(threads)
-        self.manifest: Manifest = self._sessions.manifest
+        self._heads: dict[str | None, Path] = {}  # by target language
+        self._selecting = threading.Lock()
+        self._engine: Engine | None = open_engine(self.folder, threads, verify)
+        self.manifest: Manifest = self._engine.manifest
         if self.manifest.speech is not None:
             raise OptionError(f"{self.manifest.name} hears speech and translates no text; name a translation model")
         spec = self.manifest.tokenizer
         self._planner = Planner(self.manifest, load_tokenizer(self.folder, spec)) if spec else None
 
     def close(self) -> None:
-        """Give the memory back. The translator cannot be used afterwards."""
-        self._sessions = self._beside = None
-        self._selected = {}
-        self._planner = None
+        """Let go of the model: its memory is given back with the last translator of it. Calls afterwards fail.
+
+        Translations that other threads have begun come to their end.
+        """
+        self._engine = self._planner = None
         packing.trim()
 
     def __enter__(self) -> "Translator":
@@ -111,10 +149,7 @@ class Translator:
         loop_guard: bool = True,
     ) -> Translation:
         """Translate one text. See `translate_batch`."""
-        return self.translate_batch(
-            [text],
-            target,
-            source,
+        options = TranslationOptions(
             beam_size=beam_size,
             num_hypotheses=num_hypotheses,
             length_penalty=length_penalty,
@@ -125,7 +160,8 @@ class Translator:
             batch_type=batch_type,
             split=split,
             loop_guard=loop_guard,
-        )[0]
+        )
+        return self._translated([text], target, source, options, silent)[0]
 
     def translate_batch(
         self,
@@ -154,29 +190,25 @@ class Translator:
         batch_type `tokens` their source tokens, padding included.
         split: `auto` takes a text apart only where it is longer than the model translates safely, `sentences`
         always, `none` never. loop_guard: stop a phrase from being repeated without end.
-        progress: is told how many of how many pieces are done.
+        progress: told how many of how many pieces are done.
 
         Raises `LanguageError`, `OptionError`.
         """
         if isinstance(texts, str):
             raise OptionError("translate_batch takes a list of texts, this is one; use translate")
-        search = SearchOptions(
+        options = TranslationOptions(
             beam_size=beam_size,
             num_hypotheses=num_hypotheses,
             length_penalty=length_penalty,
             repetition_penalty=repetition_penalty,
             no_repeat_ngram_size=no_repeat_ngram_size,
-            max_new_tokens=max_length,
+            max_length=max_length,
+            max_batch_size=max_batch_size,
+            batch_type=batch_type,
+            split=split,
             loop_guard=loop_guard,
         )
-        texts_ = self._texts
-        plans = [texts_.plan(text, source, target, split) for text in texts]
-        rows = [(plan, piece) for plan in plans for piece in plan.pieces]
-        sources = [texts_.source_ids(plan, piece) for plan, piece in rows]
-        prefixes = [texts_.prefix_ids(plan) for plan, _ in rows]
-        selected = partial(self._for_target, plans[0].target) if rows else _with_whole_head
-        found = iter(self._search(selected, sources, prefixes, search, max_batch_size, batch_type, progress))
-        return [self._join(plan, [next(found) for _ in plan.pieces]) for plan in plans]
+        return self._translated(texts, target, source, options, progress)
 
     def stream(
         self,
@@ -191,13 +223,15 @@ class Translator:
         loop_guard: bool = True,
     ) -> Iterator[str]:
         """Translate greedily; yields the text so far, each time that it has grown. The last one is the translation."""
-        search = SearchOptions(
+        options = TranslationOptions(
             repetition_penalty=repetition_penalty,
             no_repeat_ngram_size=no_repeat_ngram_size,
-            max_new_tokens=max_length,
+            max_length=max_length,
+            split=split,
             loop_guard=loop_guard,
         )
-        return self._stream(self._texts.plan(text, source, target, split), search)
+        search = options.search
+        return self._streamed(self._texts.plan(text, source, target, split), search)
 
     def generate(
         self,
@@ -234,7 +268,8 @@ class Translator:
         shapes = self.manifest.shapes
         _check_ids(ids, shapes.source_vocab_size or shapes.vocab_size)
         _check_ids(prefixes, shapes.vocab_size)
-        found = self._search(_with_whole_head, ids, prefixes, search, max_batch_size, batch_type, silent)
+        requests = [TextRequest(row, prefix, search) for row, prefix in zip(ids, prefixes, strict=True)]
+        found = self._searched(requests, Batching(max_batch_size, batch_type), silent)
         return [list(hypotheses[0].tokens) for hypotheses in found]
 
     @property
@@ -246,64 +281,59 @@ class Translator:
         """Raise `LanguageError` where the model cannot translate between these; None stands as in `translate`."""
         self._texts.plan("", source, target, "auto")
 
+    # ---- inside -------------------------------------------------------------------------------------------------
+
+    @property
+    def _open(self) -> Engine:
+        engine = self._engine
+        if engine is None:
+            raise OptionError("this translator is closed; make a new one")
+        if engine.process != os.getpid():
+            self._engine = engine = of_this_process(engine)
+        return engine
+
     @property
     def _texts(self) -> Planner:
         _ = self._open
-        if self._planner is None:
+        planner = self._planner
+        if planner is None:
             raise OptionError(
                 f"{self.manifest.name} has no tokeniser: generate() takes ids, or convert it with its tokeniser's files"
             )
-        return self._planner
+        return planner
 
-    def _join(self, plan: Plan, found: list[list[Hypothesis]]) -> Translation:
-        if not plan.pieces:
-            return Translation(plan.text, None, plan.source_code, plan.target_code)
-        ranks = range(min(len(hypotheses) for hypotheses in found))
-        best, *others = [self._joined(plan, [hypotheses[i] for hypotheses in found]) for i in ranks]
-        return replace(best, alternatives=tuple(others))
-
-    def _joined(self, plan: Plan, hypotheses: list[Hypothesis]) -> Translation:
-        text = plan.join([self.tokenizer.decode(h.tokens) for h in hypotheses])
-        score = sum(h.score for h in hypotheses) / len(hypotheses)
-        return Translation(text, score, plan.source_code, plan.target_code)
-
-    def _search(
+    def _translated(
         self,
-        selected: Callable[[Sessions], Sessions],
-        sources: Sequence[Sequence[int]],
-        prefixes: Sequence[Sequence[int]],
-        options: SearchOptions,
-        max_batch_size: int,
-        batch_type: BatchType,
+        texts: Sequence[str],
+        target: str | None,
+        source: str | None,
+        options: TranslationOptions,
         progress: Progress,
+    ) -> list[Translation]:
+        search, batching, planner = options.search, options.batching, self._texts
+        plans = [planner.plan(text, source, target, options.split) for text in texts]
+        requests = [request for plan in plans for request in self._requests(plan, search)]
+        found = iter(self._searched(requests, batching, progress))
+        return [_joined(planner, plan, [next(found) for _ in plan.pieces]) for plan in plans]
+
+    def _searched(
+        self, requests: Sequence[TextRequest], batching: Batching, progress: Progress
     ) -> list[list[Hypothesis]]:
-        """Search in batches; results in the order of the sources. selected: the model with the head that is wanted."""
-
-        def beside(worth_opening: bool) -> Sessions | None:
-            model = self._for_two(worth_opening)
-            return model and selected(model)
-
-        model = selected(self._open)
-        results = search_all(model, beside, sources, prefixes, options, max_batch_size, batch_type, progress)
-        if len(sources) > 1:  # of one text there is little, and the next one wants it
+        """The hypotheses of each request."""
+        found = complete(self._open.submit(requests, batching), progress)
+        if len(requests) > 1:  # of one text there is little, and the next one wants it
             packing.trim()
-        return results
+        return found
 
-    def _for_two(self, worth_opening: bool) -> Sessions | None:
-        """The model for two callers, if it is open or worth it. In float32 it would have the weights twice."""
-        possible = self._threads_beside > 0 and self.manifest.precision != "fp32"
-        if self._beside is None and worth_opening and possible:
-            self._beside = for_several_callers(open_sessions(self.folder, self._threads_beside))
-        return self._beside
-
-    def _stream(self, plan: Plan, options: SearchOptions) -> Iterator[str]:
-        planner, model = self._texts, self._for_target(plan.target, self._open) if plan.pieces else self._open
+    def _streamed(self, plan: Plan, search: SearchOptions) -> Iterator[str]:
+        engine, planner = self._open, self._texts
         texts: list[str] = []
         shown = None
-        for piece in plan.pieces:
+        for piece, request in zip(plan.pieces, self._requests(plan, search), strict=True):
             texts.append("")
             begun = replace(plan, pieces=(*plan.pieces[: len(texts) - 1], replace(piece, after="")))
-            for tokens in stream(model, planner.source_ids(plan, piece), planner.prefix_ids(plan), options):
+            (pending,) = engine.submit([request])
+            for tokens in pending.tokens():
                 texts[-1] = planner.tokenizer.decode(tokens)
                 text = begun.join(texts)
                 if text != (shown or ""):
@@ -313,26 +343,35 @@ class Translator:
         if whole != shown:
             yield whole
 
-    def _for_target(self, target: Language | None, model: Sessions) -> Sessions:
-        """The model, with a head of its own for the target language where a vocabulary is selected."""
+    def _requests(self, plan: Plan, search: SearchOptions) -> list[TextRequest]:
+        """One for each piece of a text."""
+        head = self._head_for(plan.target) if plan.pieces else None
+        return [TextRequest(ids, plan.prefix_ids, search, head) for ids in plan.source_ids]
+
+    def _head_for(self, target: Language | None) -> Path | None:
+        """The folder of the head for a target language, where a vocabulary is selected."""
         if self._texts_to_select is None:
-            return model
-        key = target.code if target else None, model is self._beside
-        if key not in self._selected:
-            threads = self._threads_beside if model is self._beside else self._threads
-            self._selected[key] = select_head(model, self.folder, target, self._texts_to_select, threads)
-        return self._selected[key]
-
-    @property
-    def _open(self) -> Sessions:
-        if self._sessions is None:
-            raise OptionError("this translator is closed; make a new one")
-        return self._sessions
+            return None
+        key = target.code if target else None
+        with self._selecting:
+            if key not in self._heads:
+                self._heads[key] = selected_head(self.folder, self.manifest, target, self._texts_to_select)
+            return self._heads[key]
 
 
-def _with_whole_head(model: Sessions) -> Sessions:
-    """No vocabulary is selected."""
-    return model
+def _joined(planner: Planner, plan: Plan, found: list[list[Hypothesis]]) -> Translation:
+    """A text's translation, from the hypotheses of its pieces."""
+    if not plan.pieces:
+        return Translation(plan.text, None, plan.source_code, plan.target_code)
+    ranks = range(min(len(hypotheses) for hypotheses in found))
+    best, *others = [_of_rank(planner, plan, [hypotheses[i] for hypotheses in found]) for i in ranks]
+    return replace(best, alternatives=tuple(others))
+
+
+def _of_rank(planner: Planner, plan: Plan, hypotheses: list[Hypothesis]) -> Translation:
+    text = plan.join([planner.tokenizer.decode(h.tokens) for h in hypotheses])
+    score = sum(h.score for h in hypotheses) / len(hypotheses)
+    return Translation(text, score, plan.source_code, plan.target_code)
 
 
 def _texts_to_select(vocabulary: str | Path | None) -> tuple[Path, ...] | None:

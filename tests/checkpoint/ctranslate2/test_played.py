@@ -11,9 +11,9 @@ import pytest
 from ctranslate2_models import unpack
 from quartet.conversion.convert import convert_folder
 from quartet.runtime.decode import decode_one_token, encode
+from quartet.runtime.engine import open_engine
 from quartet.runtime.generate import SearchOptions, generate_batch
 from quartet.runtime.logits import read_scores
-from quartet.runtime.sessions import open_sessions
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "tiny.json.gz"
 LOG_PROB_TOLERANCE = 2e-4
@@ -27,7 +27,7 @@ def golden() -> dict:
 def converted(folder: Path, name: str, kind: str):
     source = unpack(folder / "unpacked", name)
     convert_folder(source / kind, folder / "quartet", precision="fp32")
-    return source, open_sessions(folder / "quartet", threads=1)
+    return source, open_engine(folder / "quartet", threads=1).model()
 
 
 @pytest.mark.parametrize(("name", "kind"), [("marian-base", "float32"), ("m2m100-base", "float16")])

@@ -16,7 +16,7 @@ from quartet.conversion.calibration.walk import run, walk
 from quartet.conversion.convert import convert_folder
 from quartet.progress import silent
 from quartet.quantize.recipes import QuantizationOptions, recipe_of
-from quartet.runtime.sessions import open_sessions
+from quartet.runtime.engine import open_engine
 from quartet.spec import FILES, MANIFEST_NAME, Manifest
 
 SCHEMA = Path(__file__).parents[3] / "src" / "quartet" / "manifest.schema.json"
@@ -52,7 +52,7 @@ def test_the_stacks_are_compared_with_the_whole_files(model_of, tmp_path):
     convert_folder(tiny.make(tmp_path / "whole", variant), tmp_path / "quartet", precision="int4", options=options)
     model = model_of(variant)
     steps = [step for step in walk(model, [batch]) if step.file == "encoder"]
-    whole = run(open_sessions(tmp_path / "quartet", 1).encoder, steps[0].feeds[0])["last_hidden_state"]
+    whole = run(open_engine(tmp_path / "quartet", 1).model().encoder, steps[0].feeds[0])["last_hidden_state"]
     tally = Tally()
     tally.add(steps[-1].hidden(), whole[batch.source_mask > 0])
     found = next(entry for entry in made(model_of, variant, "int4").outputs if entry.file == "encoder")

@@ -15,7 +15,7 @@ from quartet.graph.writer import data_name
 from quartet.progress import silent
 from quartet.quantize.numerics import Blocks, dequantize
 from quartet.quantize.recipes import QuantizationOptions
-from quartet.runtime.sessions import check_files
+from quartet.runtime.engine import check_files
 from quartet.spec import FILES
 
 GPTQ = QuantizationOptions(method="gptq", embedding_bits=4)

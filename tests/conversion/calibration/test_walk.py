@@ -8,14 +8,14 @@ from conversion.calibration.conftest import batch_of
 from quartet.conversion.calibration.walk import walk
 from quartet.conversion.convert import convert_folder
 from quartet.runtime.decode import decode_one_token, encode
-from quartet.runtime.sessions import open_sessions
+from quartet.runtime.engine import open_engine
 from quartet.spec import CACHE_INITIALIZER, DECODER, ENCODER, KEY_AND_VALUE, past_name, present_name
 
 
 @pytest.mark.parametrize("variant", tiny.VARIANTS)
 def test_gives_what_the_whole_files_give(variant, model_of, tmp_path):
     convert_folder(tiny.make(tmp_path / "whole", variant), tmp_path / "quartet", precision="fp32")
-    whole, batch = open_sessions(tmp_path / "quartet", 1), batch_of(variant)
+    whole, batch = open_engine(tmp_path / "quartet", 1).model(), batch_of(variant)
     state = encode(whole, tiny.inputs(variant))
     expected = np.stack([decode_one_token(whole, state, ids).numpy()[:, 0] for ids in batch.target_ids.T], axis=1)
 

@@ -10,22 +10,23 @@ from onnxruntime import InferenceSession, OrtValue
 import tiny
 from quartet.conversion.convert import convert_folder
 from quartet.runtime.decode import SMALLEST_ROOM, DecoderState, decode_tokens, encode, select_rows
+from quartet.runtime.engine import open_engine
 from quartet.runtime.machine.rewrite import write_for_this_machine
-from quartet.runtime.sessions import Sessions, open_sessions
+from quartet.runtime.model import Model
 
 SOURCES = [[5, 6, 7, 2], [8, 2], [9, 10, 2]]
 
 
-def both(tmp_path, name) -> tuple[Sessions, Sessions]:
+def both(tmp_path, name) -> tuple[Model, Model]:
     """The same model with either decoder."""
     convert_folder(tiny.make(tmp_path / "checkpoint", name), tmp_path / "quartet", precision="fp32")
-    grows = open_sessions(tmp_path / "quartet", 1)
+    grows = open_engine(tmp_path / "quartet", 1).model()
     (tmp_path / "made").mkdir()
     write_for_this_machine(tmp_path / "quartet", "decoder", tmp_path / "made", row_products=False)
     return grows, replace(grows, decoder=InferenceSession(tmp_path / "made" / "decoder.onnx"))
 
 
-def step(model: Sessions, state: DecoderState, tokens: np.ndarray) -> np.ndarray:
+def step(model: Model, state: DecoderState, tokens: np.ndarray) -> np.ndarray:
     return decode_tokens(model, state, tokens)[0].numpy()
 
 

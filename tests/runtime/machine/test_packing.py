@@ -11,9 +11,9 @@ from quartet import store
 from quartet.conversion.convert import convert_folder
 from quartet.runtime import logits as head
 from quartet.runtime.decode import decode_one_token, encode
+from quartet.runtime.engine import MANY_ROWS, open_engine
 from quartet.runtime.logits import read_scores
 from quartet.runtime.machine import packing
-from quartet.runtime.sessions import MANY_ROWS, open_sessions
 from quartet.spec import Manifest
 
 
@@ -31,7 +31,7 @@ def packed(tmp_path, use="few"):
 
 def logits(folder, rows=1):
     """Of the first step, of equal rows."""
-    model = open_sessions(folder, 1).for_rows(rows)
+    model = open_engine(folder, 1).model(rows)
     state = encode(model, [[5, 6, 7, 2]] * rows)
     return read_scores(model, decode_one_token(model, state, np.array([2] * rows))).logits
 
@@ -138,8 +138,8 @@ def test_threads_that_race_all_get_a_model(quartet, tmp_path):
 def test_processes_that_race_all_get_a_model(quartet, tmp_path):
     code = (
         "import sys; from quartet.runtime.machine import packing; packing.SMALLEST = 0\n"
-        "from pathlib import Path; from quartet.runtime.sessions import open_sessions\n"
-        "open_sessions(Path(sys.argv[1]), 1); print('loaded')"
+        "from pathlib import Path; from quartet.runtime.engine import open_engine\n"
+        "open_engine(Path(sys.argv[1]), 1).model(); print('loaded')"
     )
     running = [
         subprocess.Popen([sys.executable, "-c", code, str(quartet)], stdout=subprocess.PIPE, text=True)
@@ -158,7 +158,7 @@ def test_clearing_gives_the_bytes_back(quartet, tmp_path):
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="pages are given back on Linux only")
 def test_pages_that_are_given_back_are_read_again(quartet, tmp_path):
-    model = open_sessions(quartet, 1)
+    model = open_engine(quartet, 1).model()
     first = encode(model, [[5, 6, 7, 2]]).encoder_cache
     again = encode(model, [[5, 6, 7, 2]]).encoder_cache
     assert all(np.array_equal(first[name].numpy(), again[name].numpy()) for name in first)
@@ -166,7 +166,7 @@ def test_pages_that_are_given_back_are_read_again(quartet, tmp_path):
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="pages are given back on Linux only")
 def test_a_model_lives_on_when_another_one_of_the_same_files_is_gone(quartet):
-    first, second = open_sessions(quartet, 1), open_sessions(quartet, 1)
+    first, second = open_engine(quartet, 1).model(), open_engine(quartet, 1).model()
     assert first.encoding_pages
     del first
     hidden = [encode(second, [[5, 6, 7, 2]]).encoder_cache for _ in range(2)]
@@ -183,7 +183,7 @@ def test_packed_weights_that_give_other_results_are_not_used(quartet, tmp_path, 
 
 
 def test_large_logits_are_read_in_parts(quartet, monkeypatch):
-    model = open_sessions(quartet, 1).for_rows(MANY_ROWS)
+    model = open_engine(quartet, 1).model(MANY_ROWS)
     sources = [[5, 6, 7, 2 + row % 3] for row in range(11)]
     pre_logits = decode_one_token(model, encode(model, sources), np.full(11, 2))
     whole = read_scores(model, pre_logits)

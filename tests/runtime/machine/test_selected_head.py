@@ -11,9 +11,10 @@ from demo_model import ENGLISH, FRENCH
 from quartet import Translator
 from quartet.conversion.convert import convert_folder
 from quartet.errors import OptionError
+from quartet.runtime.engine import open_engine
 from quartet.runtime.generate import SearchOptions, generate_batch
 from quartet.runtime.machine.head_selection import target_rows
-from quartet.runtime.sessions import Sessions, open_sessions, select_head
+from quartet.runtime.model import Model, select_head
 from tiny_tokenizers import make
 
 TEXTS = ["Where is the train station?", "Thank you.", "My brother is taller than me, but I am stronger."]
@@ -62,7 +63,7 @@ def test_the_search_over_fewer_rows(kind: str, beam_size: int, tmp_path: Path) -
     convert_folder(make(tmp_path / "checkpoint", kind), tmp_path / "whole", precision="fp32")
     text = tmp_path / "text"
     text.write_text("Où est la gare ?\n" * 2, "utf-8")
-    whole = _renormalizing(open_sessions(tmp_path / "whole", 1))
+    whole = _renormalizing(open_engine(tmp_path / "whole", 1).model())
     manifest = whole.manifest
     target = next(x for x in manifest.languages if x.code in ("fr", "fra"))
     less = select_head(whole, tmp_path / "whole", target, [text], 1)
@@ -79,7 +80,7 @@ def test_the_search_over_fewer_rows(kind: str, beam_size: int, tmp_path: Path) -
     assert [[x.tokens for x in row] for row in found] == [[x.tokens for x in row] for row in expected]
 
 
-def _renormalizing(model: Sessions, forbidden: tuple[int, ...] = ()) -> Sessions:
+def _renormalizing(model: Model, forbidden: tuple[int, ...] = ()) -> Model:
     """A model whose scores count only what may be said."""
     generation = replace(model.manifest.generation, suppress_tokens=forbidden, renormalize_logits=True)
     return replace(model, manifest=replace(model.manifest, generation=generation))
@@ -88,7 +89,7 @@ def _renormalizing(model: Sessions, forbidden: tuple[int, ...] = ()) -> Sessions
 def test_a_prefix_that_was_not_selected(tmp_path: Path) -> None:
     manifest = convert_folder(make(tmp_path / "checkpoint", "marian"), tmp_path / "whole", precision="fp32")
     (tmp_path / "text").write_text("la")
-    whole = open_sessions(tmp_path / "whole", 1)
+    whole = open_engine(tmp_path / "whole", 1).model()
     less = select_head(whole, tmp_path / "whole", manifest.languages[1], [tmp_path / "text"], 1)
     gone = int(np.setdiff1d(np.arange(manifest.shapes.vocab_size), less.rows)[3])
     with pytest.raises(OptionError, match=f"id {gone} of the prefix is not in the vocabulary selected"):

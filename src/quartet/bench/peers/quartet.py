@@ -41,11 +41,12 @@ def _whole(folder: Path, threads: int) -> "Loaded":
 
 
 def _selected(head: Path, threads: int) -> "Loaded":
+    from quartet.runtime.engine import open_engine  # noqa: PLC0415
     from quartet.runtime.generate import SearchOptions, generate_batch  # noqa: PLC0415
-    from quartet.runtime.sessions import open_sessions, with_head  # noqa: PLC0415
 
     start = time.perf_counter()
-    model = with_head(open_sessions(head.parent, threads), head, threads)
+    engine = open_engine(head.parent, threads)
+    engine.model(head=head)
     loading = time.perf_counter() - start
 
     def generate(job: "Job") -> "tuple[float, Rows]":
@@ -53,6 +54,7 @@ def _selected(head: Path, threads: int) -> "Loaded":
             beam_size=job.beam_size, min_new_tokens=job.min_new_tokens, max_new_tokens=job.max_new_tokens
         )
         start = time.perf_counter()
+        model = engine.model(len(job.sources) * job.beam_size, head)
         found = generate_batch(model, job.sources, [job.prefix] * len(job.sources), options)
         return time.perf_counter() - start, [list(hypotheses[0].tokens) for hypotheses in found]
 

@@ -115,7 +115,7 @@ def _pair(planner: Planner, text: str, source: str | None, target: str | None) -
     plan = _plan(planner, text, source, target)
     if plan is None or len(plan.pieces) != 1 or (plan.source is not None and plan.source == plan.target):
         return None
-    return _Pair(plan, planner.source_ids(plan, plan.pieces[0]), planner.prefix_ids(plan), None)
+    return _Pair(plan, plan.source_ids[0], list(plan.prefix_ids), None)
 
 
 def _plan(planner: Planner, text: str, source: str | None, target: str | None) -> Plan | None:

@@ -18,12 +18,14 @@ from quartet.spec import PAST_LENGTH, past_name
 
 KERNEL = "GroupQueryAttention"
 HEAD_SIZES = 8  # the kernel takes multiples of it
+HALF, FULL = ir.TensorType(ir.DataType.FLOAT16), int(ir.DataType.FLOAT)
 
 
-def write_into_buffers(graph: ir.Graph) -> None:
+def write_into_buffers(graph: ir.Graph, *, half: bool = False) -> None:
     """Let every self-attention write into its past [b, h, c, k], of which `past_length` [1] (int64) tokens are known.
 
     Outputs are then to be bound to the inputs. A graph whose head size the kernel does not take stays as it is.
+    half: keep the past in float16. With many rows it is the largest part of memory, and a step is as fast.
     """
     inputs = {value.name: value for value in graph.inputs}
     first = inputs[past_name(0, "decoder", "key")]
@@ -38,7 +40,11 @@ def write_into_buffers(graph: ir.Graph) -> None:
     graph.remove(measured, safe=True)
     lengths = _lengths(graph, inputs["input_ids"], past_length)
     for node in attentions:
-        _replace(graph, node, lengths)
+        _replace(graph, node, lengths, half)
+    if half:
+        for value in (*graph.inputs, *graph.outputs):
+            if value.name and ".decoder." in value.name:
+                value.type = HALF
 
 
 def _lengths(graph: ir.Graph, input_ids: ir.Value, past_length: ir.Value) -> tuple[ir.Value, ir.Value]:
@@ -57,7 +63,7 @@ def _lengths(graph: ir.Graph, input_ids: ir.Value, past_length: ir.Value) -> tup
     return per_row, total
 
 
-def _replace(graph: ir.Graph, old: ir.Node, lengths: tuple[ir.Value, ir.Value]) -> None:
+def _replace(graph: ir.Graph, old: ir.Node, lengths: tuple[ir.Value, ir.Value], half: bool) -> None:
     """Put the kernel in the place of an attention. It takes query, key and value as the one product that they are."""
     query, _, _, bias, _, scores_bias, *past = old.inputs
     assert query is not None
@@ -67,6 +73,9 @@ def _replace(graph: ir.Graph, old: ir.Node, lengths: tuple[ir.Value, ir.Value]) 
     fused = split.inputs[0]
     if bias is not None:
         fused = insert(graph, old, "Add", [fused, bias], f"{fused.name}/biased")
+    if half:
+        fused = _cast(graph, old, fused, ir.DataType.FLOAT16)
+        scores_bias = _cast(graph, old, scores_bias, ir.DataType.FLOAT16) if scores_bias else None
     inputs = [fused, None, None, *past, *lengths, *([None, None, None, scores_bias] if scores_bias else [])]
     heads = old.attributes["num_heads"].as_int()
     attributes: dict[str, int | float] = {"num_heads": heads, "kv_num_heads": heads}
@@ -78,3 +87,14 @@ def _replace(graph: ir.Graph, old: ir.Node, lengths: tuple[ir.Value, ir.Value]) 
     for before, after in zip(old.outputs, outputs, strict=True):
         take_over(graph, before, after)
     graph.remove([old, split], safe=True)
+    if half:
+        attended, readers = outputs[0], tuple(outputs[0].uses())
+        attended.type = HALF
+        in_full = insert(graph, readers[0].node, "Cast", [attended], f"{attended.name}/full", {"to": FULL})
+        for node, index in readers:
+            node.replace_input_with(index, in_full)
+
+
+def _cast(graph: ir.Graph, before: ir.Node, value: ir.Value, to: ir.DataType) -> ir.Value:
+    """The value as another type."""
+    return insert(graph, before, "Cast", [value], f"{before.name}/{value.name}/{to.name.lower()}", {"to": int(to)})

@@ -29,7 +29,7 @@ from quartet.spec import DECODER, Manifest
 
 log = logging.getLogger("quartet")
 
-LAYOUT = 4  # of this cache; to be raised where its contents change
+LAYOUT = 5  # of this cache; to be raised where its contents change
 SMALLEST = 32 << 20  # bytes of weights below which packing costs nothing worth keeping
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's `mallopt`
 KEPT_BYTES = 512 << 20  # of memory that is free at its end

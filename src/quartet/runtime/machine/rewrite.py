@@ -14,11 +14,11 @@ from quartet.spec import DECODER
 def write_for_this_machine(folder: Path, file: str, out: Path, *, row_products: bool) -> None:
     """Write the graph `file` of `folder` and its data to `out`: a decoder writes into its cache.
 
-    row_products: whether its products are to be those for many rows.
+    row_products: whether its products are to be those for many rows. Their cache is in float16 then.
     """
     model = ir.load(folder / f"{file}.onnx")
     if file == DECODER:
-        write_into_buffers(model.graph)
+        write_into_buffers(model.graph, half=row_products)
     if row_products:
         replace_products(model.graph, out / data_name(file))
     else:

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quartet.errors import OptionError
-from quartet.runtime.batches import batches
+from quartet.runtime.batching import batches
 
 lengths = st.lists(st.integers(1, 50), max_size=30)
 

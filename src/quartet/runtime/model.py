@@ -1,0 +1,160 @@
+"""The files of a quartet as ONNX Runtime sessions, and a model as one batch sees it."""
+
+import contextlib
+import threading
+import weakref
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+
+from quartet.arrays import Ids
+from quartet.errors import ManifestError
+from quartet.runtime.machine import packing, pages
+from quartet.runtime.matrix import MatrixRows
+from quartet.spec import LM_HEAD, PAST_LENGTH, Manifest, past_name
+
+
+@dataclass(frozen=True)
+class OpenFile:
+    """A session, and where its weights are mapped for as long as it lives."""
+
+    session: ort.InferenceSession
+    mappings: pages.Mappings
+
+
+class Residency:
+    """Which of a model's mapped weights stay in memory: those that encoding reads, or those that decoding reads.
+
+    While others decode or encode at the same time, all of them. It holds the sessions, so that what it gives back is
+    theirs.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._encoding: list[OpenFile] = []
+        self._decoding: list[OpenFile] = []
+        self._encoders = 0  # that run at the moment
+        self._decoders: weakref.WeakSet[object] = weakref.WeakSet()  # states of batches that are being decoded
+
+    def add(self, encoding: tuple[OpenFile, ...] = (), decoding: tuple[OpenFile, ...] = ()) -> None:
+        """Count further files among those that are read while encoding, or while decoding."""
+        with self._lock:
+            self._encoding += encoding
+            self._decoding += decoding
+
+    @contextlib.contextmanager
+    def encoding(self) -> Iterator[None]:
+        """While a batch is encoded."""
+        with self._lock:
+            self._encoders += 1
+            if self._encoders == 1 and not self._decoders:
+                self._give_back(self._decoding)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._encoders -= 1
+                if not self._encoders:
+                    self._give_back(self._encoding)
+
+    def decodes(self, state: object) -> None:
+        """A batch is decoded for as long as its state lives."""
+        with self._lock:
+            self._decoders.add(state)
+
+    def give_back(self) -> None:
+        """Let go of all that can be read again, where nobody is at it."""
+        with self._lock:
+            if not self._encoders and not self._decoders:
+                self._give_back(self._encoding)
+                self._give_back(self._decoding)
+
+    @staticmethod
+    def _give_back(files: list[OpenFile]) -> None:
+        for file in files:
+            pages.give_back(file.mappings)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model as one batch sees it: with the decoder and the LM head that are the right ones for it."""
+
+    manifest: Manifest
+    embedding: MatrixRows
+    candidates: MatrixRows | None  # rows of the head to score once more; None: its logits are final
+    encoder: ort.InferenceSession
+    cache_initializer: ort.InferenceSession
+    decoder: ort.InferenceSession
+    lm_head: ort.InferenceSession
+    head_rows: Ids | None = None  # ids of the tokens that `lm_head` scores, ascending; None: all of them
+    residency: Residency = field(default_factory=Residency)
+
+    @cached_property
+    def cache_in_place(self) -> bool:
+        """Whether the decoder writes into its own cache (`machine.in_place`), or returns another one."""
+        return any(value.name == PAST_LENGTH for value in self.decoder.get_inputs())
+
+    @cached_property
+    def cache_dtype(self) -> type[np.float16] | type[np.float32]:
+        """Of the decoder's own cache."""
+        first = past_name(0, "decoder", "key")
+        types = {value.name: value.type for value in self.decoder.get_inputs()}
+        return np.float16 if types[first] == "tensor(float16)" else np.float32
+
+    @property
+    def head_size(self) -> int:
+        """How many tokens the head scores."""
+        return self.manifest.shapes.vocab_size if self.head_rows is None else len(self.head_rows)
+
+    def model_ids(self, head_ids: Ids) -> Ids:
+        """The model's ids of tokens that the head numbers by its own rows."""
+        return head_ids if self.head_rows is None else self.head_rows[head_ids]
+
+    @cached_property
+    def head_ids(self) -> dict[int, int]:
+        """The head's own numbers of the tokens that it has, by the model's ids; only where it does not have all."""
+        return {} if self.head_rows is None else {row: place for place, row in enumerate(self.head_rows.tolist())}
+
+
+def open_file(
+    folder: Path,
+    file: str,
+    manifest: Manifest,
+    threads: int | None,
+    *,
+    adapt: packing.Adapt = packing.as_it_is,
+    arena: bool = False,
+) -> OpenFile:
+    """Open one graph of a folder. threads: per operator, None for all physical cores. Raises `ManifestError`.
+
+    adapt: changes session options. arena: whether memory is kept from run to run.
+    """
+    options = ort.SessionOptions()
+    # the graphs are written with fused kernels, the optimiser finds nothing but costs time at load
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 3
+    # a step of few rows is 3 % faster with an arena; but it would keep the memory of the largest batch for ever
+    options.enable_cpu_mem_arena = options.enable_mem_pattern = arena
+    # spinning threads make one run faster, but would compete with the next session's: a step was twice as long
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    if file == LM_HEAD and manifest.precision == "fp32":
+        # the mapped matrix is used as it is: packing it would be a copy
+        options.add_session_config_entry("session.disable_prepacking", "1")
+    adapt(options)
+    path, data = folder / f"{file}.onnx", folder / f"{file}.onnx.data"
+    pages.read_in_large_pages(data)
+    with pages.new_mappings(data) as found:
+        try:
+            session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # ONNX Runtime raises a family of classes that share no public base
+            raise ManifestError(f"{path} does not load: {str(error).splitlines()[0]}") from None
+    opened = OpenFile(session, tuple(found))
+    pages.give_back(opened.mappings)  # it looked at all weights while loading: until they are used they need not count
+    pages.want_large(opened.mappings)
+    return opened
