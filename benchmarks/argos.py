@@ -19,7 +19,7 @@ from pathlib import Path
 import ctranslate2
 import sacrebleu
 from ctranslate2.converters import TransformersConverter
-from report import last_line, table
+from report import add_results_argument, report
 from sentencepiece import SentencePieceProcessor, sentencepiece_model_pb2
 from sentences import add_sentence_arguments, read_sentences
 
@@ -51,6 +51,7 @@ def main() -> None:
     add_sentence_arguments(both, 997)
     both.add_argument("--precisions", nargs="+", default=["int8", "int4"])
     both.add_argument("--threads", type=int, default=2)
+    add_results_argument(both)
     both.set_defaults(run=compare)
     args = parser.parse_args()
     args.run(args)
@@ -108,8 +109,8 @@ def compare(args: argparse.Namespace) -> None:
                     found = translator.translate_batch(sources, beam_size=beam, split="none")
                 rows.append(row(f"quartet {precision}", beam, [t.text for t in found], expected, references))
             print(*(" ".join(cells(r)) for r in rows if r["beam"] == beam), sep="; ", file=sys.stderr)
-    table(("", "beam", "BLEU", "chrF", "lines as CTranslate2's"), (cells(r) for r in rows))
-    last_line({"rows": rows})
+    columns = ("engine", "beam", "BLEU", "chrF", "lines as CTranslate2's")
+    report(args.results, columns, map(cells, rows), {"rows": rows}, packages=("ctranslate2", "sacrebleu"))
 
 
 def argos_like(folder: Path, sources: list[str], beam: int, threads: int) -> list[str]:

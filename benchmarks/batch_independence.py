@@ -12,7 +12,7 @@ from pathlib import Path
 
 import sacrebleu
 from precision import converted
-from report import last_line, table
+from report import add_results_argument, report
 from sentences import add_sentence_arguments, read_sentences
 
 from quartet import Translator
@@ -26,6 +26,7 @@ def main() -> None:
     parser.add_argument("--precisions", nargs="+", default=list(RECIPES), choices=list(RECIPES))
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--threads", type=int)
+    add_results_argument(parser)
     args = parser.parse_args()
     sources, references = read_sentences(args)
     rows = []
@@ -43,8 +44,8 @@ def main() -> None:
                 "chrf_together": sacrebleu.corpus_chrf(together, [references]).score,
             }
         )
-    table(("precision", "lines changed", "chrF at batch 1", f"chrF at batch {args.batch}"), map(cells, rows))
-    last_line({"batch": args.batch, "rows": rows})
+    columns = ("precision", "lines changed", "chrF at batch 1", f"chrF at batch {args.batch}")
+    report(args.results, columns, map(cells, rows), {"rows": rows}, packages=("sacrebleu",))
 
 
 def translations(translator: Translator, texts: list[str], args: argparse.Namespace, size: int) -> list[str]:

@@ -1,7 +1,8 @@
 """How much memory does a conversion take? Peak resident set of a child process that converts a model.
 
     python benchmarks/conversion_memory.py nllb-600M nllb-3.3B
-    python benchmarks/conversion_memory.py madlad-3B --dtype bfloat16 --run
+    python benchmarks/conversion_memory.py madlad-3B --dtype bfloat16 --run \\
+        --results benchmarks/results/conversion_memory_madlad.json
     python benchmarks/conversion_memory.py madlad-3B --dtype bfloat16 --layout rtranslator
     python benchmarks/conversion_memory.py opus-mt-en-fr/ an-optimum-export/ a-ctranslate2-model/ en_fr.argosmodel
 
@@ -20,7 +21,7 @@ import time
 from pathlib import Path
 
 from random_checkpoint import SHAPES, big
-from report import last_line, table
+from report import add_results_argument, report
 
 LIMITS_MB = {"nllb-600M": 1000, "nllb-3.3B": 2000, "madlad-3B": 2500}
 DISK_LIMITS_MB = {"madlad-3B": 1900}
@@ -91,6 +92,7 @@ def main() -> None:
     parser.add_argument("--layout", help="of the quartet; default: quartet's own")
     parser.add_argument("--run", action="store_true", help="translate with what was converted, too")
     parser.add_argument("--folder", type=Path, help="where to put the files meanwhile; default: the system's")
+    add_results_argument(parser)
     args = parser.parse_args()
     asked = {"--precision": args.precision, "--layout": args.layout}
     options = [word for name, value in asked.items() if value for word in (name, value)]
@@ -105,8 +107,8 @@ def main() -> None:
         finally:
             shutil.rmtree(folder)
     ran = ("first run", "next run", "limit", "cache") if args.run else ()
-    table(("source", "size", "quartet", "time", "peak resident", "limit", *ran), map(cells, rows))
-    last_line({"rows": rows})
+    columns = ("source", "size", "quartet", "time", "peak resident", "limit", *ran)
+    report(args.results, columns, map(cells, rows), {"rows": rows}, packages=("onnx-ir",))
     if any(row.get(value) and row.get(limit) and row[value] > row[limit] for row in rows for value, limit in PROMISES):
         raise SystemExit("over the limit")
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from peers import add_arguments, entries, random_checkpoint
 from random_checkpoint import SHAPES
-from report import last_line, table
+from report import add_results_argument, report
 from workload import random_job, vocabulary
 
 from quartet.bench.contest import Entry, MeasuredProcess, Run
@@ -31,6 +31,7 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     add_arguments(parser)
     parser.add_argument("--shape", choices=sorted(SHAPES), default="nllb-600M", help="of random weights")
     parser.add_argument("--checkpoint", type=Path, help="a real model instead")
+    add_results_argument(parser)
 
 
 def main() -> None:
@@ -40,8 +41,7 @@ def main() -> None:
     args = parser.parse_args()
     checkpoint = args.checkpoint or random_checkpoint(args.work, args.shape)
     rows = [measure(entry, checkpoint, args) for entry in entries(args, checkpoint)]
-    table(COLUMNS, map(cells, rows))
-    last_line({"rows": rows})
+    report(args.results, COLUMNS, map(cells, rows), {"rows": rows}, versions=[row["versions"] for row in rows])
 
 
 def measure(entry: Entry, checkpoint: Path, args: argparse.Namespace) -> dict[str, object]:

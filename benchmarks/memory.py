@@ -19,7 +19,7 @@ from pathlib import Path
 
 from loading import add_model_arguments, empty
 from peers import BASE, entries, random_checkpoint
-from report import last_line, table
+from report import report
 from workload import random_job, vocabulary
 
 from quartet.bench.contest import Entry, MeasuredProcess
@@ -39,8 +39,8 @@ def main() -> None:
     together = [f"{args.processes} processes: {what}" for what in ("resident", "anonymous")]
     anonymous = ("anonymous after load", "anonymous after the job")
     columns = ("rows", "engine", "peak of loading", "peak", f"÷ {BASE}", *anonymous, *together)
-    table(columns, (cells(row, bases.get(row["rows"])) for row in rows))
-    last_line({"rows": rows})
+    shown = (cells(row, bases.get(row["rows"])) for row in rows)
+    report(args.results, columns, shown, {"rows": rows}, versions=[row["versions"] for row in rows])
 
 
 def measure(entry: Entry, checkpoint: Path, count: int, args: argparse.Namespace) -> list[dict[str, object]]:

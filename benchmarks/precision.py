@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import sacrebleu
-from report import last_line, table
+from report import add_results_argument, report
 from sentences import add_sentence_arguments, read_sentences
 
 from quartet import Translator
@@ -29,6 +29,7 @@ def main() -> None:
     parser.add_argument("--precisions", nargs="+", default=list(RECIPES), choices=list(RECIPES))
     parser.add_argument("--methods", nargs="*", default=[], help="rows more: INT4 with the tied matrix at 4 bits too")
     parser.add_argument("--threads", type=int)
+    add_results_argument(parser)
     args = parser.parse_args()
     sources, references = read_sentences(args)
     with tempfile.TemporaryDirectory(prefix="quartet-") as work:
@@ -50,8 +51,9 @@ def main() -> None:
                     "seconds": seconds[precision],
                 }
             )
-    table(("precision", "files", "chrF", "BLEU", "speed at batch 1"), (cells(row, rows[0]) for row in rows))
-    last_line({"rows": rows})
+    columns = ("precision", "files", "chrF", "BLEU", "speed at batch 1")
+    shown = (cells(row, rows[0]) for row in rows)
+    report(args.results, columns, shown, {"rows": rows}, packages=("sacrebleu",))
 
 
 def cells(row: dict, first: dict) -> list[str]:

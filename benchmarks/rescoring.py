@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from onnxruntime import OrtValue
 from precision import converted
-from report import last_line, table
+from report import add_results_argument, report
 from sentences import add_sentence_arguments, read_sentences
 
 from quartet import Translator
@@ -55,6 +55,7 @@ def main() -> None:
     add_sentence_arguments(parser, 100)
     parser.add_argument("--beams", type=int, nargs="+", default=[1, 4])
     parser.add_argument("--threads", type=int)
+    add_results_argument(parser)
     args = parser.parse_args()
     sources, _ = read_sentences(args)
     rows = []
@@ -67,8 +68,8 @@ def main() -> None:
             rows.append(facts(beam, watch))
         translator.close()
     columns = "beam", "rows scored", "candidates", "best missed", "one of those wanted missed"
-    table((*columns, "needed for the best", "needed for those wanted"), (row.values() for row in rows))
-    last_line({"rows": rows})
+    columns = (*columns, "needed for the best", "needed for those wanted")
+    report(args.results, columns, (list(row.values()) for row in rows), {"rows": rows})
 
 
 def facts(beam: int, watch: Watch) -> dict[str, object]:

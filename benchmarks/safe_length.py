@@ -11,7 +11,7 @@ family's file).
 import argparse
 
 import sacrebleu
-from report import last_line, table
+from report import add_results_argument, report
 from sentences import add_sentence_arguments, read_sentences
 
 from quartet import Translator
@@ -22,14 +22,14 @@ def main() -> None:
     parser.add_argument("model")
     add_sentence_arguments(parser, 120)
     parser.add_argument("--sizes", type=int, nargs="+", default=[1, 2, 3, 4, 5, 6, 8, 10])
+    add_results_argument(parser)
     args = parser.parse_args()
     sources, references = read_sentences(args)
     with Translator(args.model) as translator:
         alone = [t.text for t in translator.translate_batch(sources, args.target, args.source, split="none")]
         rows = [measure(translator, sources, references, alone, size, args) for size in args.sizes]
     columns = ("sentences", "tokens", "chrF whole", "chrF by sentence", "length whole ÷ by sentence")
-    table(columns, map(cells, rows))
-    last_line({"rows": rows})
+    report(args.results, columns, map(cells, rows), {"rows": rows}, packages=("sacrebleu",))
 
 
 def cells(row: dict[str, float]) -> list[object]:

@@ -2,9 +2,11 @@
 
     python benchmarks/speed.py --work FOLDER --quartet int4 int8
     python benchmarks/speed.py --work FOLDER --batches 1 16 --beam-batches \\
-        --peers ctranslate2 transformers-float32 transformers-bfloat16
+        --peers ctranslate2 transformers-float32 transformers-bfloat16 \\
+        --results benchmarks/results/speed_transformers.json
     python benchmarks/speed.py --work FOLDER --batches 1 16 --beam-batches --optimum-python VENV/bin/python \\
-        --peers ctranslate2 optimum-merged-float32 optimum-merged-int8
+        --peers ctranslate2 optimum-merged-float32 optimum-merged-int8 \\
+        --results benchmarks/results/speed_optimum_merged.json
 
 The weights are random; each source has 25 tokens, each result exactly 75. Needs ctranslate2, torch and transformers;
 for Optimum (merged or two decoders) `optimum-onnx[onnxruntime]` and accelerate, in an environment of its own if need
@@ -25,7 +27,7 @@ from pathlib import Path
 import numpy as np
 from peers import BASE, add_arguments, entries, random_checkpoint
 from random_checkpoint import SHAPES
-from report import last_line, table
+from report import add_results_argument, report
 from workload import FRENCH, random_job, vocabulary
 
 from quartet.bench.bytes_per_step import ctranslate2_bytes_per_step, quartet_bytes_per_step
@@ -50,6 +52,7 @@ def main() -> None:
     parser.add_argument("--new-tokens", type=int, default=75)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--select", type=int, nargs="*", default=[], help="also with heads of so many rows")
+    add_results_argument(parser)
     args = parser.parse_args()
     checkpoint = random_checkpoint(args.work, args.shape)
     searches = [(batch, 1) for batch in args.batches] + [(batch, 4) for batch in args.beam_batches]
@@ -62,11 +65,12 @@ def main() -> None:
         ]
         for batch, beam in searches:
             rows += measure(everyone, checkpoint, batch, beam, args)
-        versions = {process.entry.name: process.loaded.versions for process in everyone}
+        versions = [process.loaded.versions for process in everyone]
     bandwidth = max(bandwidth, read_bandwidth(args.threads))
-    print(f"{args.threads} threads read {bandwidth / 1e9:.1f} GB/s\n")
-    table(COLUMNS, (cells(row, bandwidth) for row in rows))
-    last_line({"versions": versions, "bytes_per_second": bandwidth, "rows": rows})
+    figures = {"bytes_per_second": bandwidth, "rows": rows}
+    notes = [f"{args.threads} threads read {bandwidth / 1e9:.1f} GB/s."]
+    shown = (cells(row, bandwidth) for row in rows)
+    report(args.results, COLUMNS, shown, figures, versions=versions, notes=notes)
 
 
 def with_selected(everyone: list[Entry], sizes: list[int]) -> list[Entry]:

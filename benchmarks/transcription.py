@@ -24,11 +24,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from report import last_line, table
+from report import add_results_argument, report
+from speech import read_aloud, samples_of, write_wav
 
 from quartet.audio.audio import RATE, Samples
 from quartet.provision import ready
-from speech import read_aloud, samples_of, write_wav
+
+PACKAGES = ("faster-whisper", "ctranslate2", "transformers", "torch", "pywhispercpp")
 
 
 def main() -> None:
@@ -46,6 +48,7 @@ def main() -> None:
     parser.add_argument(
         "--one", nargs=3, metavar=("KIND", "PRECISION", "FILE"), help="one run (for this script itself)"
     )
+    add_results_argument(parser)
     args = parser.parse_args()
     if args.one:
         print(*one_run(args, *args.one))
@@ -81,8 +84,8 @@ def against_each_other(args: argparse.Namespace, work: Path) -> None:
         for who, (clock, cpu, peak, words) in found.items()
     ]
     names = ("engine", "precision", "time", "CPU time", "peak", "words", "time ÷ faster-whisper", "CPU ÷", "peak ÷")
-    table(names, rows)
-    last_line({"runs": {" ".join(who): those for who, those in runs.items()}, "minutes": args.minutes})
+    figures = {"runs": {" ".join(who): those for who, those in runs.items()}, "minutes": args.minutes}
+    report(args.results, names, rows, figures, packages=PACKAGES)
 
 
 def ratios(base: list[float] | None, values: tuple[float, ...]) -> list[str]:
@@ -95,8 +98,7 @@ def against_length(args: argparse.Namespace, work: Path) -> None:
     for minutes in (2, 120):
         file = write_wav(work / f"{minutes}.wav", and_noise(speech, minutes))
         rows.append((f"{minutes} minutes", f"{in_a_process(args, 'quartet', args.precisions[0], file)[2]:.0f} MB"))
-    table(("recording", "peak"), rows)
-    last_line({"rows": rows})
+    report(args.results, ("recording", "peak"), rows, {"rows": rows}, topic="transcription_length")
 
 
 def in_a_process(args: argparse.Namespace, kind: str, precision: str, file: Path) -> list[float]:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import sacrebleu
 from peers import BASE, add_arguments, entries
-from report import last_line, table
+from report import add_results_argument, report
 from sentences import add_sentence_arguments, read_sentences
 from workload import planner_of, text_job
 
@@ -35,6 +35,7 @@ def main() -> None:
     parser.add_argument("--beams", type=int, nargs="+", default=[1, 4])
     parser.add_argument("--max-new-tokens", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=3)
+    add_results_argument(parser)
     args = parser.parse_args()
     rows = []
     with ExitStack() as stack:
@@ -46,9 +47,8 @@ def main() -> None:
         for beam in args.beams:
             for batch in args.batches:
                 rows += measure(everyone, planners, batch, beam, args)
-        versions = {process.entry.name: process.loaded.versions for process in everyone}
-    table(COLUMNS, map(cells, rows))
-    last_line({"versions": versions, "rows": rows})
+        versions = [process.loaded.versions for process in everyone]
+    report(args.results, COLUMNS, map(cells, rows), {"rows": rows}, packages=("sacrebleu",), versions=versions)
 
 
 def planners_of(everyone: list[MeasuredProcess]) -> dict[str, Planner]:

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 import sacrebleu
-from report import last_line, table
+from report import add_results_argument, report
 from sentences import add_sentence_arguments, read_sentences
 
 from quartet import Translator
@@ -25,6 +25,7 @@ def main() -> None:
     parser.add_argument("--text", type=Path, nargs="+", default=[], help="text in both languages")
     parser.add_argument("--precision", default="int4")
     parser.add_argument("--threads", type=int)
+    add_results_argument(parser)
     args = parser.parse_args()
     sources, references = read_sentences(args)
     pair = [args.source, args.target]
@@ -33,8 +34,9 @@ def main() -> None:
     whole = rows[0]["lines"]
     for each in rows:
         each["changed"] = sum(a != b for a, b in zip(each.pop("lines"), whole, strict=True))
-    table(("vocabulary", "rows", "files", "lines changed", "chrF"), (cells(each, len(sources)) for each in rows))
-    last_line({"rows": rows})
+    columns = ("vocabulary", "rows", "files", "lines changed", "chrF")
+    shown = (cells(each, len(sources)) for each in rows)
+    report(args.results, columns, shown, {"rows": rows}, packages=("sacrebleu",))
 
 
 def row(

@@ -15,11 +15,10 @@ import unicodedata
 from pathlib import Path
 
 import numpy as np
-from report import last_line, table
+from report import add_results_argument, report
+from speech import Reading, readings
 
 from quartet import Transcriber
-from quartet.catalog import resolve
-from speech import Reading, readings
 
 
 def main() -> None:
@@ -30,6 +29,7 @@ def main() -> None:
     parser.add_argument("--sentences", type=int, default=30, help="of each language")
     parser.add_argument("--beam-size", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
+    add_results_argument(parser)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as work:
         speech = readings(args.data, Path(work), args.sentences)
@@ -39,8 +39,8 @@ def main() -> None:
         for i, one in enumerate(speech)
     ]
     minutes = sum(one.seconds for one in speech) / 60
-    table(("speech", "minutes", *errors), [*rows, ["all", f"{minutes:.1f}", *(rate(errors[p]) for p in errors)]])
-    last_line({"model": resolve(args.model).name, "minutes": minutes, "errors": errors})
+    shown = [*rows, ["all", f"{minutes:.1f}", *(rate(errors[p]) for p in errors)]]
+    report(args.results, ("speech", "minutes", *errors), shown, {"minutes": minutes, "errors": errors})
 
 
 def measure(model: str, precision: str, speech: list[Reading], args: argparse.Namespace) -> list[tuple[int, int]]:

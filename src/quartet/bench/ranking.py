@@ -246,9 +246,8 @@ def _measure_all(tasks: Sequence[_Task], settings: Settings, bar: Bar, skipped: 
         for number, task in enumerate(new, 1):
             what = f"{number} of {len(new)}: {task.candidate.entry.name}, {_pair(task.test_set)}"
             stage(what, before / whole)
-            found = _measured(
-                task, settings, _within(stage, what, before / whole, task.candidate.disk / whole), skipped
-            )
+            progress = _within(stage, what, before / whole, task.candidate.disk / whole)
+            found = _measured(task, settings, progress, skipped)
             before += task.candidate.disk
             if found is not None:
                 yield _judged(task, found)
