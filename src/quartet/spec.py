@@ -162,6 +162,11 @@ def file_entry(path: Path) -> FileEntry:
     return FileEntry(path.stat().st_size, digest.hexdigest())
 
 
+def unhashed(path: Path) -> FileEntry:
+    """The size alone of a file that still changes; it is hashed once, when its quartet is finished."""
+    return FileEntry(path.stat().st_size, "")
+
+
 @dataclass(frozen=True)
 class StoredMatrix:
     """Where rows of a matrix lie: bytes from the beginning of `file` to row 0 of each of its parts.
