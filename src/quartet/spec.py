@@ -42,7 +42,7 @@ def past_name(layer: int, part: Part, what: KeyOrValue) -> str:
     return f"past_key_values.{layer}.{part}.{what}"
 
 
-PAST_LENGTH = "past_length"  # input of a decoder whose own cache is written in place (`graph.in_place`)
+PAST_LENGTH = "past_length"  # input of a decoder whose own cache is written in place (`runtime.machine.in_place`)
 
 
 def query_name(layer: int) -> str:

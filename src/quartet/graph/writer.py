@@ -19,7 +19,7 @@ import onnx_ir as ir
 from quartet.arrays import Floats
 from quartet.checkpoint.tensors import TensorEntry, read, row_slices
 from quartet.errors import CheckpointError
-from quartet.graph.builder import Builder, Initializer, Weight
+from quartet.graph.builder import Builder, Weight
 from quartet.quantize.numerics import Blocks, Method, Scheme, quantize, scales_of_columns
 from quartet.quantize.recipes import Recipe
 from quartet.spec import StoredMatrix
@@ -50,14 +50,16 @@ def write(
     places: dict[str, int] = {}
     with (folder / data_name(builder.name)).open("wb") as out:
         for weight in builder.weights.values():
-            for initializer, blocks in _stored(weight, tensors, builder.recipe, weight.name in left_out):
-                places[initializer.name] = _align(out, ALIGNMENT if initializer.nbytes >= SMALL else SMALL_ALIGNMENT)
-                if blocks is None:
-                    out.seek(int(initializer.nbytes), os.SEEK_CUR)
-                    continue
+            contents: Iterable[Iterable[np.ndarray]] = [()] * len(weight.initializers)
+            if weight.name not in left_out:
+                contents = _stored(weight, [tensors[source] for source in weight.sources], builder.recipe)
+            for initializer, blocks in zip(weight.initializers, contents, strict=True):
+                place = _align(out, ALIGNMENT if initializer.nbytes >= SMALL else SMALL_ALIGNMENT)
+                places[initializer.name] = place
                 for block in blocks:
                     out.write(block.reshape(-1).view(np.uint8).data)
                     advance(block.nbytes)
+                out.seek(place + int(initializer.nbytes))
         out.truncate()  # to here, where the last weight may have been left out
     for name, place in places.items():
         _place(builder.initializers[name], data_name(builder.name), place)
@@ -113,19 +115,8 @@ def _place(value: ir.Value, location: str, offset: int) -> None:
     )
 
 
-def _stored(
-    weight: Weight, tensors: Mapping[str, TensorEntry], recipe: Recipe, left_out: bool
-) -> Iterator[tuple[Initializer, Iterable[np.ndarray] | None]]:
-    """Each initializer of a weight with its bytes in pieces, in C order; None: they are left out."""
-    if left_out:
-        yield from zip(weight.initializers, [None] * len(weight.initializers), strict=True)
-    else:
-        entries = [tensors[source] for source in weight.sources]
-        yield from zip(weight.initializers, _contents(weight, entries, recipe), strict=True)
-
-
-def _contents(weight: Weight, entries: list[TensorEntry], recipe: Recipe) -> Iterator[Iterable[np.ndarray]]:
-    """The bytes of each initializer of a weight."""
+def _stored(weight: Weight, entries: list[TensorEntry], recipe: Recipe) -> Iterator[Iterable[np.ndarray]]:
+    """The bytes of each initializer of a weight, in pieces, in C order."""
     if weight.scheme is not None:
         scales = column_scales(entries) if weight.scheme.scaled_columns else None
         yield from _quantized(weight.name, entries, scales, weight.scheme, recipe.method)
