@@ -8,6 +8,7 @@ import json
 import logging
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -96,30 +97,29 @@ def convert(
 
     Raises what `convert_folder` raises, `ModelNotFoundError`, and `DownloadError`.
     """
-    from quartet.conversion.convert import check_calibration, check_output, convert_folder  # noqa: PLC0415 - as above
+    from quartet.conversion.convert import convert_checkpoint  # noqa: PLC0415 - as above
+    from quartet.conversion.publish import check_output  # noqa: PLC0415
+    from quartet.conversion.request import ConversionRequest, read_calibration_text  # noqa: PLC0415
 
     out_dir = Path(out_dir)
-    check_calibration(recipe_of(precision, options), calibration_text, report)
+    request = ConversionRequest(
+        precision=precision,
+        options=options,
+        calibration=None if calibration_text is None else read_calibration_text(Path(calibration_text)),
+        report=report,
+        languages=languages,
+        texts=texts,
+        layout=layout,
+        force=force,
+    )
     check_output(out_dir, force)
     found = resolve(str(source), revision)
     if found.kind == "quartet":
         raise CheckpointError(f"{source} is a quartet already; name the checkpoint it was made from")
     folder, origin = fetch(found)
-    return convert_folder(
-        folder,
-        out_dir,
-        precision=precision,
-        options=options,
-        calibration_text=calibration_text,
-        report=report,
-        origin=origin,
-        tokenizer=None if tokenizer is None else tokenizer_folder(str(tokenizer)),
-        languages=languages,
-        texts=texts,
-        layout=layout,
-        force=force,
-        progress=progress,
-    )
+    if tokenizer is not None:
+        request = replace(request, tokenizer=tokenizer_folder(str(tokenizer)))
+    return convert_checkpoint(folder, out_dir, request, origin, progress)
 
 
 def fetch(source: Source, bars: Bars = terminal_bar) -> tuple[Path, Origin]:

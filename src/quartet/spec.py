@@ -42,7 +42,7 @@ def past_name(layer: int, part: Part, what: KeyOrValue) -> str:
     return f"past_key_values.{layer}.{part}.{what}"
 
 
-PAST_LENGTH = "past_length"  # input of a decoder whose own cache is written in place (`graph.in_place`)
+PAST_LENGTH = "past_length"  # input of a decoder whose own cache is written in place (`runtime.machine.in_place`)
 
 
 def query_name(layer: int) -> str:
@@ -160,6 +160,11 @@ def file_entry(path: Path) -> FileEntry:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256")
     return FileEntry(path.stat().st_size, digest.hexdigest())
+
+
+def unhashed(path: Path) -> FileEntry:
+    """The size alone of a file that still changes; it is hashed once, when its quartet is finished."""
+    return FileEntry(path.stat().st_size, "")
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ from quartet import Translator, families
 from quartet.checkpoint import open_checkpoint, read
 from quartet.checkpoint.onnx_file import read_graph
 from quartet.checkpoint.tensors import TensorEntry
-from quartet.conversion.convert import convert_folder, match_tensors
+from quartet.conversion.convert import convert_folder
+from quartet.conversion.matching import match_tensors
 from quartet.errors import CheckpointError
 from quartet.graph import files
 from quartet.quantize.recipes import Recipe

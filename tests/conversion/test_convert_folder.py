@@ -252,13 +252,13 @@ def refuse(*_: object) -> None:
 @pytest.mark.parametrize("step", ["write", "verify", "move"])
 def test_a_failure_at_any_step_leaves_the_old_quartet(step, checkpoint, old, tmp_path, monkeypatch):
     if step == "write":
-        monkeypatch.setattr(writer._HashingFile, "write", refuse)
+        monkeypatch.setattr(writer, "write", refuse)
     elif step == "verify":
         monkeypatch.setattr("quartet.conversion.verify.verify", refuse)
     else:
         rename = Path.rename
         monkeypatch.setattr(
-            Path, "rename", lambda self, to: refuse() if self.suffix == ".partial" else rename(self, to)
+            Path, "rename", lambda self, to: refuse() if self.parent.suffix == ".partial" else rename(self, to)
         )
     with pytest.raises(OutputError, match=f"cannot write {tmp_path}/quartet: No space left"):
         convert_folder(checkpoint, tmp_path / "quartet", force=True)

@@ -6,9 +6,7 @@ gigabytes costs what its nodes cost.
 """
 
 import mmap
-from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import onnx
@@ -17,6 +15,7 @@ import onnx_ir as ir
 from quartet.checkpoint.shards import refuse_pointer
 from quartet.checkpoint.tensors import DType, TensorEntry, read
 from quartet.errors import CheckpointError
+from quartet.protobuf_wire import BYTES, bytes_field, fields, number_field
 
 # message -> its fields that hold messages to look into
 _FIELDS: dict[str, dict[int, str]] = {
@@ -27,7 +26,6 @@ _FIELDS: dict[str, dict[int, str]] = {
 }
 _DATA_TYPE, _FLOAT_DATA, _RAW_DATA, _EXTERNAL_DATA, _DATA_LOCATION = 2, 4, 9, 13, 14  # fields of a tensor
 _FLOAT = 1  # its data type float32
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # wire types
 
 DTYPES: dict[ir.DataType, DType] = {
     ir.DataType.FLOAT: "float32",
@@ -86,87 +84,35 @@ def array_of(value: ir.Value, folder: Path) -> np.ndarray:
     return tensor.numpy()
 
 
-class _Field(NamedTuple):
-    number: int
-    wire: int
-    start: int  # of the key
-    value: int  # start of the value
-    end: int
-
-
 def _without_weights(data: mmap.mmap, message: str, span: tuple[int, int], location: str) -> bytes:
     """A message in which the bytes of tensors are replaced with their places."""
     if message == "tensor":
         return _without_bytes(data, span, location)
     parts: list[bytes] = []
-    for field in _fields(data, *span):
+    for field in fields(data, *span):
         inner = _FIELDS[message].get(field.number)
-        if inner and field.wire == _BYTES:
+        if inner and field.wire_type == BYTES:
             body = _without_weights(data, inner, (field.value, field.end), location)
-            parts.append(_as_field(field.number, body))
+            parts.append(bytes_field(field.number, body))
         else:
             parts.append(data[field.start : field.end])
     return b"".join(parts)
 
 
 def _without_bytes(data: mmap.mmap, span: tuple[int, int], location: str) -> bytes:
-    fields = list(_fields(data, *span))
-    dtype = next((data[field.value] for field in fields if field.number == _DATA_TYPE), 0)
+    found = list(fields(data, *span))
+    dtype = next((data[field.value] for field in found if field.number == _DATA_TYPE), 0)
     parts: list[bytes] = []
     outside = b""  # comes last, and so counts more than a note that the bytes are inside
-    for field in fields:
+    for field in found:
         held = field.number == _RAW_DATA or (field.number == _FLOAT_DATA and dtype == _FLOAT)
-        if held and field.wire == _BYTES:
+        if held and field.wire_type == BYTES:
             place = {"location": location, "offset": str(field.value), "length": str(field.end - field.value)}
             parts += [
-                _as_field(_EXTERNAL_DATA, _as_field(1, k.encode()) + _as_field(2, v.encode())) for k, v in place.items()
+                bytes_field(_EXTERNAL_DATA, bytes_field(1, k.encode()) + bytes_field(2, v.encode()))
+                for k, v in place.items()
             ]
-            outside = bytes([_DATA_LOCATION << 3 | _VARINT, 1])
+            outside = number_field(_DATA_LOCATION, 1)
         else:
             parts.append(data[field.start : field.end])
     return b"".join(parts) + outside
-
-
-def _fields(data: mmap.mmap, start: int, end: int) -> Iterator[_Field]:
-    """The fields of a message; ValueError where they do not fill it exactly."""
-    at = start
-    while at < end:
-        key, value = _varint(data, at, end)
-        wire = key & 7
-        if wire == _BYTES:
-            length, value = _varint(data, value, end)
-            stop = value + length
-        elif wire == _VARINT:
-            stop = _varint(data, value, end)[1]
-        elif wire in (_FIXED32, _FIXED64):
-            stop = value + (4 if wire == _FIXED32 else 8)
-        else:
-            raise ValueError(f"byte {at} begins no field")
-        if stop > end or key < 8:
-            raise ValueError(f"the field at byte {at} ends at {stop}, after {end}")
-        yield _Field(key >> 3, wire, at, value, stop)
-        at = stop
-
-
-def _varint(data: mmap.mmap, at: int, end: int) -> tuple[int, int]:
-    """A number of variable length, and where it ends."""
-    number, shift = 0, 0
-    while at < end and shift < 64:
-        byte = data[at]
-        number |= (byte & 127) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 128:
-            return number, at
-    raise ValueError(f"the number at byte {at} has no end")
-
-
-def _as_field(number: int, body: bytes) -> bytes:
-    return _as_varint(number << 3 | _BYTES) + _as_varint(len(body)) + body
-
-
-def _as_varint(number: int) -> bytes:
-    found = bytearray()
-    while number > 127:
-        found.append(number & 127 | 128)
-        number >>= 7
-    return bytes([*found, number])

@@ -43,7 +43,7 @@ class Pruned:
 def prune(
     folder: Path, spec: ModelSpec, description: Description, languages: Sequence[str], texts: Sequence[Path]
 ) -> Pruned:
-    """Cut the model in `folder` down to `languages`, by their scripts or by `texts` in them (see `vocabulary.rows`).
+    """Cut the model in `folder` down to `languages`, by their scripts or by `texts` in them (see `text.vocabulary`).
 
     Raises `LanguageError` where the model has none of a name, or they leave nothing to translate, and `OptionError`.
     """

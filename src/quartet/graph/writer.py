@@ -2,11 +2,14 @@
 
 `NAME.onnx` holds the nodes, `NAME.onnx.data` the weights. A tensor is read, stored and forgotten before the next one;
 a large table goes slice by slice, so memory stays near the largest single matrix.
+
+A matrix whose codes come from elsewhere (GPTQ) can be left out at first, with its place kept free, and filled in later.
 """
 
-import hashlib
+import contextlib
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,7 +22,7 @@ from quartet.errors import CheckpointError
 from quartet.graph.builder import Builder, Weight
 from quartet.quantize.numerics import Blocks, Method, Scheme, quantize, scales_of_columns
 from quartet.quantize.recipes import Recipe
-from quartet.spec import FileEntry, StoredMatrix, file_entry
+from quartet.spec import StoredMatrix
 
 SLICE_BYTES = 16 << 20
 ALIGNMENT = 4096  # of tensors large enough to be mapped on their own
@@ -33,34 +36,47 @@ def data_name(file: str) -> str:
 
 
 def write(
-    builder: Builder, tensors: Mapping[str, TensorEntry], folder: Path, advance: Callable[[int], None]
-) -> dict[str, FileEntry]:
-    """Write one of the four files. `tensors` are by canonical name; `advance` is told of bytes as they are written."""
+    builder: Builder,
+    tensors: Mapping[str, TensorEntry],
+    folder: Path,
+    advance: Callable[[int], None],
+    left_out: Collection[str] = (),
+) -> None:
+    """Write one of the four files. `tensors` are by canonical name; `advance` is told of bytes as they are written.
+
+    left_out: names of weights that `fill` brings later. Until then, zeros are in their places.
+    """
     model = builder.model()
     places: dict[str, int] = {}
-    with _HashingFile(folder / data_name(builder.name)) as out:
+    with (folder / data_name(builder.name)).open("wb") as out:
         for weight in builder.weights.values():
-            entries = [tensors[source] for source in weight.sources]
-            for initializer, blocks in zip(weight.initializers, _stored(weight, entries, builder.recipe), strict=True):
-                places[initializer.name] = out.align(ALIGNMENT if initializer.nbytes >= SMALL else SMALL_ALIGNMENT)
+            contents: Iterable[Iterable[np.ndarray]] = [()] * len(weight.initializers)
+            if weight.name not in left_out:
+                contents = _stored(weight, [tensors[source] for source in weight.sources], builder.recipe)
+            for initializer, blocks in zip(weight.initializers, contents, strict=True):
+                place = _align(out, ALIGNMENT if initializer.nbytes >= SMALL else SMALL_ALIGNMENT)
+                places[initializer.name] = place
                 for block in blocks:
-                    out.write(block)
+                    out.write(block.reshape(-1).view(np.uint8).data)
                     advance(block.nbytes)
+                out.seek(place + int(initializer.nbytes))
+        out.truncate()  # to here, where the last weight may have been left out
     for name, place in places.items():
         _place(builder.initializers[name], data_name(builder.name), place)
-    graph_path = folder / f"{builder.name}.onnx"
-    ir.save(model, graph_path)
-    return {graph_path.name: file_entry(graph_path), data_name(builder.name): out.entry()}
+    ir.save(model, folder / f"{builder.name}.onnx")
 
 
-def write_borrowing(builder: Builder, location: str, places: Mapping[str, int], folder: Path) -> dict[str, FileEntry]:
+def _align(out: BinaryIO, alignment: int) -> int:
+    """Go on to a multiple of `alignment`, with zeros in between; returns the offset reached."""
+    return out.seek(-out.tell() % alignment, os.SEEK_CUR)
+
+
+def write_borrowing(builder: Builder, location: str, places: Mapping[str, int], folder: Path) -> None:
     """Write a graph all of whose weights lie in a data file that is written already, each at its place in bytes."""
     model = builder.model()
     for name, (original, skipped) in builder.borrowings.items():
         _place(builder.initializers[name], location, places[original] + skipped)
-    path = folder / f"{builder.name}.onnx"
-    ir.save(model, path)
-    return {path.name: file_entry(path)}
+    ir.save(model, folder / f"{builder.name}.onnx")
 
 
 def write_sharing(builder: Builder, owners: Iterable[Builder], path: Path) -> None:
@@ -141,10 +157,9 @@ def _quantized(
 
     def quantized() -> Iterator[Blocks]:
         for rows in slices(entries, of_columns):
-            try:
-                yield quantize(rows, scheme, method)
-            except CheckpointError as error:
-                raise CheckpointError(f"{name} cannot be quantised: {error}") from None
+            with refusing(name):
+                blocks = quantize(rows, scheme, method)
+            yield blocks
 
     def codes() -> Iterator[np.ndarray]:
         for blocks in quantized():
@@ -161,50 +176,40 @@ def _quantized(
         yield (blocks.residual for blocks in quantized() if blocks.residual is not None)
 
 
-def overwrite(builder: Builder, weight: Weight, parts: Iterable[Blocks], folder: Path) -> None:
-    """Put other codes of a quantised matrix, given slice by slice, in the place of those in a file that is written."""
+@contextlib.contextmanager
+def refusing(weight: str) -> Iterator[None]:
+    """Tell in a `CheckpointError` which weight it is that cannot be quantised."""
+    try:
+        yield
+    except CheckpointError as error:
+        raise CheckpointError(f"{weight} cannot be quantised: {error}") from None
+
+
+def fill(builder: Builder, weight: Weight, parts: Iterable[Blocks], scales: Floats | None, folder: Path) -> None:
+    """Put the codes of a quantised matrix, given slice by slice, in their places in a file that is written.
+
+    scales: of its columns [k], where it has any.
+    """
     written = written_places(builder)
-    places = [written[initializer.name] for initializer in weight.initializers]
+    places = {part: written[initializer.name] for part, initializer in weight.parts.items()}
     with (folder / data_name(builder.name)).open("r+b") as out:
         for blocks in parts:
-            arrays: list[np.ndarray] = [blocks.codes, blocks.scales]
-            if blocks.zero_points is not None:
-                arrays.append(blocks.zero_points)
-            for i, array in enumerate(arrays):
-                out.seek(places[i])
-                out.write(np.ascontiguousarray(array).data)
-                places[i] += array.nbytes
+            arrays: dict[str, np.ndarray | None] = {
+                "codes": blocks.codes,
+                "scales": blocks.scales,
+                "zero_points": blocks.zero_points,
+            }
+            for part, array in arrays.items():
+                if array is not None:
+                    out.seek(places[part])
+                    out.write(np.ascontiguousarray(array).data)
+                    places[part] += array.nbytes
+        if scales is not None:
+            out.seek(places["column_scales"])
+            out.write(scales.data)
 
 
 def written_places(builder: Builder) -> dict[str, int]:
     """Where each written initializer begins in its data file, in bytes."""
     tensors = {name: value.const_value for name, value in builder.initializers.items()}
     return {name: tensor.offset or 0 for name, tensor in tensors.items() if isinstance(tensor, ir.ExternalTensor)}
-
-
-class _HashingFile:
-    """A file that is written once from front to back, and hashed on the way."""
-
-    def __init__(self, path: Path) -> None:
-        self.path, self.size, self.digest = path, 0, hashlib.sha256()
-
-    def __enter__(self) -> "_HashingFile":
-        self.file: BinaryIO = self.path.open("wb")
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.file.close()
-
-    def write(self, data: "np.ndarray | bytes") -> None:
-        view = np.frombuffer(data, np.uint8).data if isinstance(data, bytes) else data.reshape(-1).view(np.uint8).data
-        self.file.write(view)
-        self.digest.update(view)
-        self.size += view.nbytes
-
-    def align(self, alignment: int) -> int:
-        """Pad with zeros to a multiple of `alignment`; returns the offset reached."""
-        self.write(bytes(-self.size % alignment))
-        return self.size
-
-    def entry(self) -> FileEntry:
-        return FileEntry(self.size, self.digest.hexdigest())

@@ -9,6 +9,7 @@ from quartet.errors import LanguageError, OptionError
 from quartet.spec import Language, Manifest
 from quartet.text.detect import detect
 from quartet.text.languages import display_name, is_language, resolve
+from quartet.text.prompts import prompt_ids
 from quartet.text.sentences import Piece, join_pieces, split_text
 from quartet.text.tokenizer import Encode, Tokenizer
 
@@ -66,29 +67,19 @@ class Planner:
             log.warning("already in %s, left as it is: %s", display_name(source.code), _shortened(text))
             return Plan(text, source, target)
         encode = _encoding_once(self.tokenizer)
+
+        def prompt(pattern: tuple[str, ...], text_ids: list[int]) -> list[int]:
+            return prompt_ids(pattern, self.manifest.tokens, source, target, text_ids)
+
         pieces = self._pieces(text, source, split, encode)
         return Plan(
             text,
             source,
             target,
             tuple(pieces),
-            tuple(self._prompt(self.manifest.source_prompt, source, target, encode(piece.text)) for piece in pieces),
-            tuple(self._prompt(self.manifest.target_prompt, source, target, [])),
+            tuple(prompt(self.manifest.source_prompt, encode(piece.text)) for piece in pieces),
+            tuple(prompt(self.manifest.target_prompt, [])),
         )
-
-    def _prompt(
-        self, pattern: tuple[str, ...], source: Language | None, target: Language | None, text_ids: list[int]
-    ) -> list[int]:
-        tokens = self.manifest.tokens
-        words = {
-            "source": _token(source),
-            "target": _token(target),
-            "text": text_ids,
-            "eos": [tokens.eos],
-            "decoder_start": [tokens.decoder_start],
-            "space": [] if tokens.space is None else [tokens.space],
-        }
-        return [token for word in pattern for token in words[word]]
 
     def _target(self, name: str | None) -> Language | None:
         codes = tuple(language.code for language in self.manifest.languages if language.target)
@@ -142,10 +133,6 @@ def _encoding_once(tokenizer: Tokenizer) -> Encode:
         return known[part]
 
     return encode
-
-
-def _token(language: Language | None) -> list[int]:
-    return [] if language is None or language.token_id is None else [language.token_id]
 
 
 def _shortened(text: str, length: int = 60) -> str:

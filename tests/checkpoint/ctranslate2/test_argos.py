@@ -1,4 +1,4 @@
-"""Argos packages, packed and unpacked: converted, and played by text."""
+"""Argos packages, packed and unpacked: converted, and run with text."""
 
 import json
 import shutil

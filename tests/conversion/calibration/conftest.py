@@ -10,7 +10,7 @@ import tiny
 from quartet import families
 from quartet.checkpoint import open_checkpoint
 from quartet.conversion.calibration.walk import Batch, Model
-from quartet.conversion.convert import match_tensors
+from quartet.conversion.matching import match_tensors
 from quartet.graph import files, writer
 from quartet.quantize.recipes import recipe_of
 from quartet.runtime.decode import padded

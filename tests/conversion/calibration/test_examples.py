@@ -8,7 +8,7 @@ import pytest
 import tiny
 import tiny_text
 from quartet import Translator
-from quartet.conversion.calibration.examples import BATCH_SIZE, bundled_sentences, examples
+from quartet.conversion.calibration.examples import BATCH_SIZE, Examples, bundled_sentences, sentences_for, translated
 from quartet.conversion.convert import convert_folder
 from quartet.errors import OptionError
 
@@ -24,6 +24,10 @@ def folder(tmp_path_factory):
 def translator(folder):
     with Translator(folder, threads=1) as translator:
         yield translator
+
+
+def examples(folder, manifest, lines=None) -> Examples:
+    return translated(folder, sentences_for(folder, manifest, lines), manifest.tokens.pad)
 
 
 def rows(found):
@@ -102,8 +106,32 @@ def test_a_model_between_other_languages(folder, translator):
     assert found.sentences == 1
 
 
-def test_random_ids_where_no_bundled_sentence_fits(folder, translator, monkeypatch):
-    monkeypatch.setattr("quartet.conversion.calibration.examples.detect", lambda text, among: None)
-    pairs = zip(translator.manifest.languages, ("fin_Latn", "swe_Latn"), strict=True)
-    languages = tuple(replace(entry, code=code) for entry, code in pairs)
-    assert examples(folder, replace(translator.manifest, languages=languages)).origin == "random ids"
+def between(manifest, *codes):
+    """A manifest that calls the model's languages otherwise."""
+    pairs = zip(manifest.languages, codes, strict=True)
+    return replace(manifest, languages=tuple(replace(entry, code=code) for entry, code in pairs))
+
+
+def test_random_ids_where_no_bundled_sentence_fits(folder, translator):
+    assert examples(folder, between(translator.manifest, "tha_Thai", "amh_Ethi")).origin == "random ids"
+
+
+def test_lines_in_other_languages_are_left_out(folder, translator):
+    lines = ["12345", "Где находится вокзал?", "Where is the station?"]
+    assert examples(folder, translator.manifest, lines).sentences == 1
+
+
+def test_only_what_is_not_bundled_has_to_be_translated(folder, translator):
+    assert sentences_for(folder, translator.manifest).are_translated
+    assert not sentences_for(folder, translator.manifest, ["Where is the station?"]).are_translated
+    assert not sentences_for(folder, between(translator.manifest, "eng_Latn", "fin_Latn")).are_translated
+
+
+def test_a_group_is_whatever_it_is_translated_from(folder, translator):
+    """As of `opus-mt-roa-en`: the bundled sentences of all other languages are read as its only source."""
+    source, target = translator.manifest.languages
+    group = (replace(source, code="roa", target=False), replace(target, code="eng_Latn", source=False))
+    found = sentences_for(folder, replace(translator.manifest, languages=group))
+    assert found.are_translated
+    assert len(found.pairs) == 3 * len(bundled_sentences()["fr"])
+    assert {pair.prefix[1] for pair in found.pairs} == {target.token_id}

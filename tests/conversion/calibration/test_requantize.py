@@ -1,5 +1,7 @@
 """GPTQ through the whole conversion: codes change in place, and products with real inputs change less."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,14 +9,17 @@ import tiny
 import tiny_text
 from conversion.calibration.conftest import batch_of
 from quartet import Translator
-from quartet.checkpoint.tensors import read
-from quartet.conversion.calibration.requantize import requantize
+from quartet.checkpoint.tensors import TensorEntry, read
+from quartet.conversion.calibration.examples import Sentences
+from quartet.conversion.calibration.requantize import calibrated_weights, requantize
 from quartet.conversion.calibration.walk import walk
 from quartet.conversion.convert import convert_folder
-from quartet.graph.writer import data_name
+from quartet.errors import CheckpointError
+from quartet.graph import files
+from quartet.graph.writer import data_name, write
 from quartet.progress import silent
 from quartet.quantize.numerics import Blocks, dequantize
-from quartet.quantize.recipes import QuantizationOptions
+from quartet.quantize.recipes import QuantizationOptions, recipe_of
 from quartet.runtime.engine import check_files
 from quartet.spec import FILES
 
@@ -89,3 +94,41 @@ def test_a_matrix_that_stays_is_left_alone(model_of, monkeypatch):
     before = (model.folder / data_name("encoder")).read_bytes()
     requantize(model, [batch_of("m2m100-base")], silent)
     assert (model.folder / data_name("encoder")).read_bytes() == before
+
+
+@pytest.mark.parametrize("variant", ["m2m100-base", "m2m100-untied", "marian-separate-sizes"])
+def test_weights_that_are_left_out_at_first_come_later(variant, model_of):
+    """The files are the same, whether plain codes were there before or nothing."""
+    model, batch = model_of(variant), batch_of(variant)
+    requantize(model, [batch], silent)
+    expected = contents(model)
+    graphs = files.build(model.spec, recipe_of("int4"))
+    left_out = calibrated_weights(model.spec, graphs)
+    for file, graph in graphs.items():
+        write(graph, model.tensors, model.folder, lambda count: None, left_out[file])
+    assert [len(data) for data in contents(model)] == [len(data) for data in expected]
+    assert contents(model) != expected
+    requantize(replace(model, graphs=graphs), [batch], silent)
+    assert contents(model) == expected
+
+
+def contents(model):
+    return [(model.folder / data_name(file)).read_bytes() for file in FILES]
+
+
+@pytest.mark.parametrize("options", [GPTQ, QuantizationOptions()])
+def test_a_whole_conversion_with_or_without_plain_codes_first(options, tmp_path, monkeypatch):
+    checkpoint = tiny_text.make(tmp_path / "checkpoint")
+    left_out = convert_folder(checkpoint, tmp_path / "left-out", precision="int4", options=options)
+    monkeypatch.setattr(Sentences, "are_translated", False)
+    assert convert_folder(checkpoint, tmp_path / "plain", precision="int4", options=options).files == left_out.files
+
+
+def test_weights_before_that_are_not_finite_are_told(model_of):
+    model = model_of("m2m100-base")
+    name = "encoder.layers.0.self_attn_layer_norm.weight"
+    (model.folder / "nan").write_bytes(np.full(model.tensors[name].shape, np.nan, np.float32).tobytes())
+    broken = TensorEntry(model.folder / "nan", 0, model.tensors[name].shape, "float32", None, name)
+    model = replace(model, tensors=dict(model.tensors) | {name: broken})
+    with pytest.raises(CheckpointError, match=r"qkv_proj\.weight cannot be quantised: some of it, or of what comes"):
+        requantize(model, [batch_of("m2m100-base")], silent)

@@ -41,7 +41,7 @@ def _architecture(model: ModelBin) -> dict[str, Any]:
     embedding, head = (matrix(model, f"decoder/{module}") for module in ("embeddings", "projection"))
     config: dict[str, Any] = {
         "model_type": "whisper",
-        "activation_function": "gelu",  # CTranslate2 plays nothing else
+        "activation_function": "gelu",  # CTranslate2 runs nothing else
         "d_model": width(model),
         "num_mel_bins": matrix(model, "encoder/conv1", rank=3).shape[1],
         "max_source_positions": _positions(model, "encoder"),

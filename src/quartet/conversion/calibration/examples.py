@@ -4,7 +4,7 @@ The bundled sentences say the same in each of their languages, so that nothing h
 texts, and into other languages, the model that was just written makes the translations.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
 from itertools import permutations
@@ -15,26 +15,53 @@ import numpy as np
 
 from quartet.conversion.calibration.walk import Batch
 from quartet.errors import LanguageError, OptionError
+from quartet.runtime.batching import Batching
 from quartet.runtime.decode import padded
-from quartet.spec import Manifest
+from quartet.runtime.engine import open_engine
+from quartet.runtime.generate import SearchOptions
+from quartet.runtime.requests import TextRequest, complete
+from quartet.spec import Language, Manifest
 from quartet.text.detect import detect
-from quartet.text.languages import find
-from quartet.text.tokenizer import load_tokenizer
-from quartet.translation.plan import Plan, Planner
-from quartet.translation.translator import Translator
+from quartet.text.languages import find, is_language
+from quartet.text.prompts import prompt_ids
+from quartet.text.tokenizer import Tokenizer, load_tokenizer
 
 BATCH_SIZE = 16
+GENERATED_TOGETHER = 32
 DIRECTIONS = 4  # at most, for each sentence of a model of many languages
 RANDOM_ROWS, RANDOM_LENGTH = 32, 24
 LONGEST = 128  # tokens of a translation
 Ids = list[int]
+Origin = Literal["text", "random ids"]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A sentence as the encoder and the decoder get it."""
+
+    source: Ids
+    prefix: Ids  # what the decoder begins with
+    target: Ids | None  # what follows it, without the end; None: still to be translated
+
+
+@dataclass(frozen=True)
+class Sentences:
+    """Pairs, and where they come from."""
+
+    origin: Origin
+    pairs: tuple[Pair, ...]
+
+    @property
+    def are_translated(self) -> bool:
+        """Whether no translation is missing."""
+        return all(pair.target is not None for pair in self.pairs)
 
 
 @dataclass(frozen=True)
 class Examples:
     """Pairs of source and target ids in batches, and where they come from."""
 
-    origin: Literal["text", "random ids"]
+    origin: Origin
     batches: list[Batch]
 
     @property
@@ -43,28 +70,37 @@ class Examples:
         return sum(len(batch.source_ids) for batch in self.batches)
 
 
-@dataclass(frozen=True)
-class _Pair:
-    plan: Plan
-    source: Ids
-    prefix: Ids
-    target: Ids | None  # None: still to be translated
+def sentences_for(folder: Path, manifest: Manifest, lines: Sequence[str] | None = None) -> Sentences:
+    """Pairs for a model: of `lines`, else of the bundled sentences. `folder` has the tokeniser's files.
 
-
-def examples(folder: Path, manifest: Manifest, lines: Sequence[str] | None = None) -> Examples:
-    """Pairs for the quartet in `folder`: of `lines`, else of the bundled sentences.
-
-    At random without a tokeniser, and where no bundled sentence is in a language that the model knows.
+    At random without a tokeniser, and where no bundled sentence is in a language that the model knows. Raises
+    `OptionError` where none of the `lines` is.
     """
     if manifest.tokenizer is None:
-        return Examples("random ids", _batches(_random(manifest), manifest.tokens.pad))
-    planner = Planner(manifest, load_tokenizer(folder, manifest.tokenizer))
-    pairs = [*(_bundled(folder, planner) if lines is None else _of_lines(planner, lines))]
+        return Sentences("random ids", tuple(_random(manifest)))
+    texts = _Texts(manifest, load_tokenizer(folder, manifest.tokenizer))
+    pairs = tuple(_bundled(folder, texts) if lines is None else _of_lines(texts, lines))
     if not pairs and lines is None:
-        return Examples("random ids", _batches(_random(manifest), manifest.tokens.pad))
+        return Sentences("random ids", tuple(_random(manifest)))
     if not pairs:
         raise OptionError("no line of the calibration text is in a language that the model translates from")
-    return Examples("text", _batches(_translated(folder, pairs), manifest.tokens.pad))
+    return Sentences("text", pairs)
+
+
+def translated(folder: Path, sentences: Sentences, pad: int) -> Examples:
+    """The sentences in batches; translations that are missing are made by the quartet in `folder`."""
+    missing = [pair for pair in sentences.pairs if pair.target is None]
+    made = iter(generated(folder, [p.source for p in missing], [p.prefix for p in missing]) if missing else ())
+    pairs = [(p.source, p.prefix + (next(made) if p.target is None else p.target)) for p in sentences.pairs]
+    return Examples(sentences.origin, _batches(pairs, pad))
+
+
+def generated(folder: Path, sources: Sequence[Ids], prefixes: Sequence[Ids]) -> list[Ids]:
+    """What the quartet in `folder` makes of each source behind its prefix, without prefix and end."""
+    options = SearchOptions(max_new_tokens=LONGEST)
+    requests = [TextRequest(source, prefix, options) for source, prefix in zip(sources, prefixes, strict=True)]
+    found = complete(open_engine(folder).submit(requests, Batching(GENERATED_TOGETHER)))
+    return [list(best.tokens) for best, *_ in found]
 
 
 def bundled_sentences() -> dict[str, list[str]]:
@@ -74,96 +110,118 @@ def bundled_sentences() -> dict[str, list[str]]:
     return {language: list(column) for language, column in zip(languages, zip(*rows, strict=True), strict=True)}
 
 
-def _bundled(folder: Path, planner: Planner) -> Iterator[_Pair]:
+@dataclass(frozen=True)
+class _Texts:
+    """What a model can read, and what it makes of a text."""
+
+    manifest: Manifest
+    tokenizer: Tokenizer
+
+    @property
+    def sources(self) -> list[Language]:
+        """The languages that it translates from."""
+        return [language for language in self.manifest.languages if language.source]
+
+    @property
+    def targets(self) -> list[Language]:
+        """The languages that it translates to."""
+        return [language for language in self.manifest.languages if language.target]
+
+    def pair(self, text: str, source: Language | None, target: Language | None) -> Pair | None:
+        """A sentence still to be translated; None where it is in the target language, empty, or too long."""
+        window = self.manifest.shapes.max_source_length - (len(self.manifest.source_prompt) - 1)
+        ids = self.tokenizer.encode(text.strip())
+        if not 0 < len(ids) <= window or (source is not None and source == target):
+            return None
+        tokens = self.manifest.tokens
+        return Pair(
+            prompt_ids(self.manifest.source_prompt, tokens, source, target, ids),
+            prompt_ids(self.manifest.target_prompt, tokens, source, target),
+            None,
+        )
+
+
+def _bundled(folder: Path, texts: _Texts) -> Iterator[Pair]:
     """Each sentence in a few directions; with translations where the model's target language is among the bundled."""
     sentences = bundled_sentences()
-    count = len(next(iter(sentences.values())))
-    spec = planner.manifest.tokenizer
+    sources = _spoken(sentences, texts.sources)
+    only = texts.sources[0] if len(texts.sources) == 1 else None
+    if only and not is_language(only.code):  # a group such as `roa`: each of the bundled languages may be in it
+        sources = dict.fromkeys(sentences, only)
+    targets = _spoken(sentences, texts.targets)
+    directions = [
+        (s, t) for s, t in permutations(sentences, 2) if s in sources and t in targets and sources[s] != targets[t]
+    ]
+    if not directions:
+        yield from _of_lines(texts, [line for name in sources or sentences for line in sentences[name]])
+        return
+    encode = _target_tokenizer(folder, texts.manifest).encode
+    for i in range(len(next(iter(sentences.values())))):
+        for k in range(min(DIRECTIONS, len(directions))):
+            s, t = directions[(DIRECTIONS * i + k) % len(directions)]
+            pair = texts.pair(sentences[s][i], sources[s], targets[t])
+            if pair is not None:
+                yield replace(pair, target=encode(sentences[t][i]))
+
+
+def _target_tokenizer(folder: Path, manifest: Manifest) -> Tokenizer:
+    """Text of the target side to ids."""
+    spec = manifest.tokenizer
     assert spec is not None
     model, vocab = spec.target_model or spec.source_model, spec.target_vocab or spec.vocab
-    encode = load_tokenizer(folder, replace(spec, source_model=model, vocab=vocab)).encode
-    pairs = [(s, t) for s, t in permutations(sentences, 2) if _plan(planner, "", s, t)]
-    if not pairs:
-        known = [language for language in sentences if _plan(planner, "", language, None)]
-        yield from _of_lines(planner, [line for language in known or sentences for line in sentences[language]])
-    for i in range(count if pairs else 0):
-        for k in range(min(DIRECTIONS, len(pairs))):
-            source, target = pairs[(DIRECTIONS * i + k) % len(pairs)]
-            pair = _pair(planner, sentences[source][i], source, target)
-            if pair is not None:
-                yield replace(pair, target=encode(sentences[target][i]))
+    return load_tokenizer(folder, replace(spec, source_model=model, vocab=vocab))
 
 
-def _of_lines(planner: Planner, lines: Sequence[str]) -> Iterator[_Pair]:
+def _spoken(names: Mapping[str, object], languages: Sequence[Language]) -> dict[str, Language]:
+    """Those of the bundled languages that are among the model's, as the model spells them."""
+    by_code = {language.code: language for language in languages}
+    return {name: by_code[code] for name in names if (code := find(name, list(by_code)))}
+
+
+def _of_lines(texts: _Texts, lines: Sequence[str]) -> Iterator[Pair]:
     """Each line in its own language, into the model's only other one, or into a few in turn."""
-    sources, targets = (
-        [language.code for language in planner.manifest.languages if getattr(language, side)]
-        for side in ("source", "target")
-    )
-    known = [code for language in bundled_sentences() if (code := find(language, targets))]
-    wanted = known if len(known) > 1 else targets
+    known = list(_spoken(bundled_sentences(), texts.targets).values())
+    wanted = known if len(known) > 1 else texts.targets
     for i, line in enumerate(lines):
-        source = detect(line, sources) if len(sources) > 1 else None
-        others = [code for code in wanted if code != source] if len(targets) > 1 else [None]
-        pair = _pair(planner, line, source, others[i % len(others)])
+        source = _language_of(line, texts.sources)
+        if source is None and texts.sources:
+            continue
+        others = [target for target in wanted if len(wanted) == 1 or target != source]
+        pair = texts.pair(line, source, others[i % len(others)] if others else None)
         if pair is not None:
             yield pair
 
 
-def _pair(planner: Planner, text: str, source: str | None, target: str | None) -> _Pair | None:
-    """A sentence ready to be translated; None where the model cannot, or the text is in the target language."""
-    plan = _plan(planner, text, source, target)
-    if plan is None or len(plan.pieces) != 1 or (plan.source is not None and plan.source == plan.target):
-        return None
-    return _Pair(plan, plan.source_ids[0], list(plan.prefix_ids), None)
-
-
-def _plan(planner: Planner, text: str, source: str | None, target: str | None) -> Plan | None:
+def _language_of(line: str, languages: Sequence[Language]) -> Language | None:
+    """The language that a line is in; None where it is in none of these."""
+    if len(languages) < 2:
+        return next(iter(languages), None)
     try:
-        return planner.plan(text, source, target, "none")
-    except (LanguageError, OptionError):
+        code = detect(line, [language.code for language in languages])
+    except LanguageError:
         return None
+    return next(language for language in languages if language.code == code)
 
 
-def _translated(folder: Path, pairs: list[_Pair]) -> list[tuple[Ids, Ids]]:
-    """Source ids, and prefix with target ids; translations that are missing are made by the model in `folder`."""
-    missing = [pair for pair in pairs if pair.target is None]
-    made: Iterator[Ids] = iter(())
-    if missing:
-        with Translator(folder) as model:
-            sources, prefixes = [pair.source for pair in missing], [pair.prefix for pair in missing]
-            made = iter(model.generate(sources, prefixes, max_new_tokens=LONGEST))
-    return [(p.source, p.prefix + (next(made) if p.target is None else p.target)) for p in pairs]
-
-
-def _random(manifest: Manifest) -> list[tuple[Ids, Ids]]:
+def _random(manifest: Manifest) -> Iterator[Pair]:
     """Ids of no meaning between the special tokens of real ones; always the same."""
     random = np.random.default_rng(0)
-    tokens, shapes = manifest.tokens, manifest.shapes
+    shapes = manifest.shapes
     window = min(shapes.max_source_length, shapes.max_target_length)
-    languages = [language.token_id for language in manifest.languages if language.token_id is not None]
+    languages = [language for language in manifest.languages if language.token_id is not None]
 
-    def words(vocabulary: int) -> Ids:
+    def text(vocabulary: int) -> Ids:
         length = int(random.integers(4, max(min(RANDOM_LENGTH, window - 4), 5)))
         return [int(i) for i in random.integers(4, max(vocabulary, 5), length)]
 
-    def framed(pattern: tuple[str, ...], text: Ids) -> Ids:
-        one = [languages[int(random.integers(len(languages)))]] if languages else []
-        known = {
-            "source": one,
-            "target": one,
-            "text": text,
-            "eos": [tokens.eos],
-            "decoder_start": [tokens.decoder_start],
-            "space": [] if tokens.space is None else [tokens.space],
-        }
-        return [token for word in pattern for token in known[word]]
+    def framed(pattern: tuple[str, ...], ids: Ids) -> Ids:
+        language = languages[int(random.integers(len(languages)))] if languages else None
+        return prompt_ids(pattern, manifest.tokens, language, language, ids)
 
-    sizes = shapes.source_vocab_size or shapes.vocab_size, shapes.vocab_size
-    return [
-        (framed(manifest.source_prompt, words(sizes[0])), framed(manifest.target_prompt, []) + words(sizes[1]))
-        for _ in range(RANDOM_ROWS)
-    ]
+    for _ in range(RANDOM_ROWS):
+        source = framed(manifest.source_prompt, text(shapes.source_vocab_size or shapes.vocab_size))
+        prefix = framed(manifest.target_prompt, [])
+        yield Pair(source, prefix, text(shapes.vocab_size))
 
 
 def _batches(pairs: Sequence[tuple[Ids, Ids]], pad: int) -> list[Batch]:

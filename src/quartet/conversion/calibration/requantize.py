@@ -1,69 +1,91 @@
-"""Quantise a quartet that was just written once more, matrix by matrix, with what its inputs are on real sentences.
+"""Quantise the matrices of a quartet that was just written with what their inputs are on real sentences.
 
-The bytes keep their places and sizes, so that each matrix is replaced in the data file as soon as the walk through
-the float32 model has come by its inputs; nothing but one layer's moments is kept.
+Each matrix has its place in the data file already, and is put there as soon as the walk through the float32 model has
+come by its inputs; nothing but one layer's moments is kept.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from quartet.arrays import Floats
 from quartet.conversion.calibration.walk import Batch, Model, Step, walk
-from quartet.graph.builder import Weight
-from quartet.graph.writer import column_scales, overwrite, slices
+from quartet.errors import CheckpointError
+from quartet.graph.builder import Builder, Weight
+from quartet.graph.writer import column_scales, fill, refusing, slices
 from quartet.progress import Progress
 from quartet.quantize import gptq
 from quartet.quantize.numerics import Blocks
-from quartet.spec import DECODER, EMBED_AND_LM_HEAD
+from quartet.spec import DECODER, EMBED_AND_LM_HEAD, ModelSpec
 
 HEAD_DAMPING = 0.5  # its rows are embeddings too, where an error counts whatever the head's inputs are
 
 
-def requantize(model: Model, batches: list[Batch], progress: Progress) -> None:
-    """Replace the quantised matrices of all linear maps in the data files by their GPTQ codes.
+def calibrated_weights(spec: ModelSpec, graphs: Mapping[str, Builder]) -> dict[str, frozenset[str]]:
+    """Names of the weights that `requantize` replaces, by file: the quantised matrices of all linear maps.
 
-    A matrix in two planes (`Scheme.planes`) stays as it is.
+    A matrix in two planes (`Scheme.planes`) stays as it is, and so does a table that is only looked up.
     """
-    quantized = [w for graph in model.graphs.values() for w in graph.weights.values() if _is_wanted(w)]
-    total, done = sum(weight.nbytes for weight in quantized), 0
+    tables = {"encoder.embed_tokens.weight"}
+    if not spec.tied_head:
+        tables.add("decoder.embed_tokens.weight")
+    return {
+        file: frozenset(
+            name
+            for name, weight in graph.weights.items()
+            if weight.scheme and not weight.scheme.planes and tables.isdisjoint(weight.sources)
+        )
+        for file, graph in graphs.items()
+    }
+
+
+def requantize(model: Model, batches: list[Batch], progress: Progress) -> None:
+    """Put the GPTQ codes of all `calibrated_weights` in the data files.
+
+    Raises `CheckpointError` for weights that are not finite.
+    """
+    names = calibrated_weights(model.spec, model.graphs)
+    missing = {(file, name): model.graphs[file].weights[name].nbytes for file in names for name in names[file]}
+    total = sum(missing.values())
     for file, weight, moments in _moments(model, batches):
-        _replace(model, file, weight, moments)
-        done += weight.nbytes
-        progress(done, total)
-
-
-def _is_wanted(weight: Weight) -> bool:
-    return weight.scheme is not None and not weight.scheme.planes
+        if (file, weight.name) in missing:
+            _fill(model, file, weight, moments)
+            del missing[file, weight.name]
+            progress(total - sum(missing.values()), total)
+    assert not missing, f"no sentence came by {sorted(missing)}"  # zeros may be in their places
 
 
 def _moments(model: Model, batches: list[Batch]) -> Iterator[tuple[str, Weight, Floats]]:
-    """Every matrix to be replaced, its file, and the second moments of its inputs."""
+    """The matrix of every linear map, its file, and the second moments of its inputs."""
     step: Step | None = None
     for step in walk(model, batches, moments=True):
         for name, moments in step.moments.items():
-            weight = model.graphs[step.file].weights[name]
-            if _is_wanted(weight):
-                yield step.file, weight, moments
+            yield step.file, model.graphs[step.file].weights[name], moments
     assert step is not None
     assert step.file == DECODER
-    head = "/embed_tokens.weight" if model.spec.tied_head else "/lm_head.weight"
-    if _is_wanted(weight := model.graphs[EMBED_AND_LM_HEAD].weights[head]):
-        states = step.hidden()
-        yield EMBED_AND_LM_HEAD, weight, states.T @ states / np.float32(len(states))
+    states = step.hidden()
+    head = model.graphs[EMBED_AND_LM_HEAD].weights[
+        "/embed_tokens.weight" if model.spec.tied_head else "/lm_head.weight"
+    ]
+    yield EMBED_AND_LM_HEAD, head, states.T @ states / np.float32(len(states))
 
 
-def _replace(model: Model, file: str, weight: Weight, moments: Floats) -> None:
+def _fill(model: Model, file: str, weight: Weight, moments: Floats) -> None:
     scheme = weight.scheme
     assert scheme is not None
     entries = [model.tensors[source] for source in weight.sources]
     scales = column_scales(entries) if scheme.scaled_columns else None
     if scales is not None:
         moments = moments * scales * scales[:, None]
-    factor = gptq.factor(moments, HEAD_DAMPING if file == EMBED_AND_LM_HEAD else gptq.DAMPING)
+    with refusing(weight.name):
+        if not np.isfinite(moments).all():
+            raise CheckpointError("some of it, or of what comes before it, is not finite")
+        factor = gptq.factor(moments, HEAD_DAMPING if file == EMBED_AND_LM_HEAD else gptq.DAMPING)
 
     def blocks() -> Iterator[Blocks]:
         for rows in slices(entries, scales):
-            yield gptq.quantize(rows, scheme, factor)
+            with refusing(weight.name):
+                found = gptq.quantize(rows, scheme, factor)
+            yield found
 
-    overwrite(model.graphs[file], weight, blocks(), model.folder)
+    fill(model.graphs[file], weight, blocks(), scales, model.folder)

@@ -1,7 +1,7 @@
 """The layouts that a finished quartet can be put into: its own, and that of the Android app RTranslator.
 
 RTranslator opens single files by fixed names, each with its weights inside. Tensors, steps and shapes are those of the
-contract (docs/run-anywhere.md), or of `graph.rtranslator` where the app cuts a family's graphs otherwise. A further
+contract (docs/run-anywhere.md), or of `rtranslator` where the app cuts a family's graphs otherwise. A further
 family is a further entry of `RTRANSLATOR`.
 """
 
@@ -18,7 +18,7 @@ from quartet.errors import OptionError, UnsupportedModelError
 from quartet.graph.builder import Builder
 from quartet.graph.writer import data_name, write_sharing
 from quartet.quantize.recipes import Recipe
-from quartet.spec import FILES, LM_HEAD, FileEntry, Manifest, ModelSpec
+from quartet.spec import FILES, LM_HEAD, FileEntry, Manifest, ModelSpec, unhashed
 
 LayoutName = Literal["quartet", "rtranslator"]
 LAYOUTS: tuple[LayoutName, ...] = get_args(LayoutName)
@@ -46,14 +46,20 @@ def check_layout(layout: str, family: str, pruned: bool) -> LayoutName:
     return found
 
 
-def check_sizes(layout: LayoutName, sizes: Mapping[str, int]) -> None:
-    """Raise `OptionError` where the weights of a file, in bytes by name, are too many for one file that holds them."""
-    for file, size in sizes.items() if layout == "rtranslator" else ():
+def check_sizes(sizes: Mapping[str, int]) -> None:
+    """Raise `OptionError` where the weights of a single file, in bytes by name, are too many for it."""
+    for file, size in sizes.items():
         if size > LIMIT - (64 << 20):  # the graph and what is small come on top
             raise OptionError(
                 f"{file} has {size / 1e9:.1f} GB of weights, a single ONNX file holds 2 GB; "
                 "choose a lower precision for layout rtranslator"
             )
+
+
+def single_sizes(layout: LayoutName, spec: ModelSpec, recipe: Recipe) -> dict[str, int]:
+    """Bytes of the weights in each single file of a layout that is not our own."""
+    singles = graphs(layout, spec, recipe)
+    return {file: sum(weight.nbytes for weight in graph.weights.values()) for file, graph in singles.items()}
 
 
 def graphs(layout: LayoutName, spec: ModelSpec, recipe: Recipe) -> dict[str, Builder]:
@@ -64,14 +70,18 @@ def graphs(layout: LayoutName, spec: ModelSpec, recipe: Recipe) -> dict[str, Bui
 def arrange(
     folder: Path, manifest: Manifest, layout: LayoutName, spec: ModelSpec, recipe: Recipe, owners: Iterable[Builder]
 ) -> Manifest:
-    """Put the finished quartet in `folder`, written from `owners`, into a layout; returns its new manifest."""
+    """Put the finished quartet in `folder`, written from `owners`, into a layout; returns its new manifest.
+
+    The new files are not hashed yet.
+    """
     if layout == manifest.layout:
         return manifest
     written: dict[str, FileEntry] = {}
     scratch = folder / "shared.onnx"
     for name, graph in (graphs(layout, spec, recipe) | _around(folder, manifest)).items():
         write_sharing(graph, owners, scratch)
-        written[name] = write_single(scratch, folder / name, SINGLE_ROWS)
+        write_single(scratch, folder / name, SINGLE_ROWS)
+        written[name] = unhashed(folder / name)
     scratch.unlink()
     ours = {name for file in (*FILES, LM_HEAD) for name in (f"{file}.onnx", data_name(file))}
     for name in ours & manifest.files.keys():

@@ -1,4 +1,4 @@
-"""Whisper's ears as a graph of plain operators: samples to log-mel frames, as `speech.mel` makes them.
+"""Whisper's front end as a graph of plain operators: samples to log-mel frames, as `audio.mel` makes them.
 
 Frames are gathered from the samples and multiplied by a table of cosines and sines with the window in it: a Fourier
 transform without the operators for it, which are slow or missing where phones are. In double precision, since quiet

@@ -2,7 +2,7 @@
 
 NLLB's four are ours. MADLAD-400 has its LM head in the decoder, behind the last layer; Whisper has embedding and head
 there, the one matrix. Their weights have the names that they have in our files. What comes before and after Whisper,
-`audio` and `detokenizer`, has graphs of its own.
+`mel_graph` and `detokenizer`, has graphs of its own.
 
 Shapes: b rows, n tokens, s source length, d width, v vocabulary.
 """

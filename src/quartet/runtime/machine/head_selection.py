@@ -4,12 +4,8 @@ The head computes only the rows that text in the language can need; its ids are 
 embedding stays whole, so that any source text is read as before.
 """
 
-import contextlib
 import hashlib
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +14,7 @@ import numpy as np
 from quartet.arrays import Ids
 from quartet.errors import ManifestError, OptionError, OutputError
 from quartet.spec import FORMAT_VERSION, Language, Manifest, file_entry
+from quartet.staging import staged_folder
 from quartet.store import HEADS, cache_folder
 from quartet.text.vocabulary import rows_of, sides
 
@@ -89,13 +86,8 @@ def _make(folder: Path, manifest: Manifest, rows: Ids, made: Path) -> None:
 
     if manifest.lm_head is None:
         raise ManifestError(f"{folder} was made by an older quartet; convert the model again")
-    staging = Path(tempfile.mkdtemp(prefix=f".{made.name}.", dir=made.parent))
-    try:
+    with staged_folder(made) as staging:
         write_selected_head(folder, manifest.lm_head, rows, staging)
         np.save(staging / ROWS, rows)
-        with contextlib.suppress(OSError):
-            os.rename(staging, made)  # noqa: PTH104 - raises where the folder is there already and not empty
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
     if not (made / ROWS).is_file():
         raise OutputError(f"{made} cannot be written")

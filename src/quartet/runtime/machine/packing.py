@@ -10,6 +10,7 @@ import ctypes
 import hashlib
 import json
 import logging
+import os
 import platform
 import shutil
 import sys
@@ -26,6 +27,7 @@ from quartet import store
 from quartet.arrays import Floats
 from quartet.runtime.machine import pages
 from quartet.spec import DECODER, Manifest
+from quartet.staging import staged_folder
 
 log = logging.getLogger("quartet")
 
@@ -35,6 +37,7 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's `mallopt`
 KEPT_BYTES = 512 << 20  # of memory that is free at its end
 LARGEST_KEPT = 32 << 20  # bytes of an array; glibc takes no larger ones from what it keeps
 
+MOST_MACHINES = 4  # whose packs of a model are kept
 UNUSABLE = "unusable"  # a file in place of packed weights that give other results
 
 Products = Literal["blocks", "rows"]  # as they are stored, or for many rows: see `graph.row_products`
@@ -51,43 +54,63 @@ def packed_folder(folder: Path, manifest: Manifest, use: str) -> Path | None:
     """
     if manifest.precision == "fp32" or sum(entry.bytes for entry in manifest.files.values()) < SMALLEST:
         return None
-    facts = [LAYOUT, ort.__version__, _cpu(), {name: entry.sha256 for name, entry in manifest.files.items()}]
-    return store.packed_folder(folder) / hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16] / use
+    weights = _short_hash({name: entry.sha256 for name, entry in manifest.files.items()})
+    machine = _short_hash([LAYOUT, ort.__version__, _cpu()])
+    return store.packed_folder(folder) / f"{weights}-{machine}" / use
+
+
+def _short_hash(facts: object) -> str:
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]
 
 
 def pack(folder: Path, packed: Path, files: Mapping[str, Products], load: Load) -> bool:
     """Fill `packed` with the weights of the quartet in `folder`, unless it is there; False where that does not work.
 
-    files: which ones, and what their products are to be.
+    files: which ones, and what their products are to be. load: opens one file of a folder, with session options that
+    the function it is given was applied to.
 
-    For want of space or rights, or because ONNX Runtime gives other results with the weights that it saved (1.29 does):
-    they are tried before they are used. load: opens one file of a folder, with session options that the function it is
-    given was applied to. Processes that race pack twice, and the first one's folder stays.
+    It does not work for want of space or rights, or because ONNX Runtime gives other results with the weights that it
+    saved (1.29 does): they are tried before they are used. A warning says why. Processes that race pack twice, and the
+    first one's folder stays.
     """
     if not packed.is_dir():
         try:
-            packed.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=f".{packed.name}.", dir=packed.parent) as work:
-                staging = Path(work) / "packed"
-                staging.mkdir()
-                expected = []
-                for file, products in files.items():
-                    source = _rewritten(folder, file, products, Path(work))
-                    expected.append(_probe(load(source, file, _saving(staging, file))))
-                _lay_out([staging / f"{file}.onnx" for file in files])
-                for path in staging.glob("*.data"):
-                    pages.forget(path)  # written piece by piece, it lies in small pages; a load reads it in large ones
-                found = (_probe(load(staging, file, as_it_is)) for file in files)
-                if not all(map(_same, expected, found)):
-                    for path in staging.iterdir():
-                        path.unlink()
-                    (staging / UNUSABLE).touch()
-                staging.rename(packed)
-            _remove_stale(packed)
+            with (
+                staged_folder(packed) as staging,
+                tempfile.TemporaryDirectory(prefix=f".{packed.name}.", dir=packed.parent) as work,
+            ):
+                _fill(folder, staging, Path(work), files, load)
+            _remove_stale(packed.parent)
         except Exception as error:  # a disk that is full shows as one of ONNX Runtime's own classes
-            log.debug("weights are packed in memory, %s cannot be made: %s", packed, error)
+            why = next(iter(str(error).splitlines()), type(error).__name__)
+            log.warning("no packed weights can be kept in %s, so %s is slower: %s", packed.parent, folder.name, why)
         trim()
-    return packed.is_dir() and not (packed / UNUSABLE).exists()
+    if (packed / UNUSABLE).exists():
+        log.warning(
+            "ONNX Runtime %s gives other results with weights that it has packed, so %s is slower; another version may do",
+            ort.__version__,
+            folder.name,
+        )
+        return False
+    with contextlib.suppress(OSError):
+        os.utime(packed.parent)  # when it was last used
+    return packed.is_dir()
+
+
+def _fill(folder: Path, staging: Path, work: Path, files: Mapping[str, Products], load: Load) -> None:
+    """Write packed files to `staging`, or a mark that they are not to be used. work: a folder for what goes again."""
+    expected = []
+    for file, products in files.items():
+        source = _rewritten(folder, file, products, work)
+        expected.append(_probe(load(source, file, _saving(staging, file))))
+    _lay_out([staging / f"{file}.onnx" for file in files])
+    for path in staging.glob("*.data"):
+        pages.forget(path)  # written piece by piece, it lies in small pages; a load reads it in large ones
+    found = (_probe(load(staging, file, as_it_is)) for file in files)
+    if not all(map(_same, expected, found)):
+        for path in staging.iterdir():
+            path.unlink()
+        (staging / UNUSABLE).touch()
 
 
 def _rewritten(folder: Path, file: str, products: Products, out: Path) -> Path:
@@ -141,11 +164,16 @@ def _saving(folder: Path, file: str) -> Adapt:
     return apply
 
 
-def _remove_stale(packed: Path) -> None:
-    """What the same folder had packed with another CPU, version, or conversion."""
-    for other in packed.parent.parent.iterdir():
-        if other != packed.parent and not other.name.startswith("."):
-            shutil.rmtree(other, ignore_errors=True)
+def _remove_stale(own: Path) -> None:
+    """What the same folder had packed before it was converted again, and all but the packs of the machines used last.
+
+    Machines, and versions of ONNX Runtime, that share a home keep their packs side by side.
+    """
+    others = [other for other in own.parent.iterdir() if other != own and not other.name.startswith(".")]
+    same_weights = [other for other in others if other.name.partition("-")[0] == own.name.partition("-")[0]]
+    same_weights.sort(key=lambda other: other.stat().st_mtime_ns, reverse=True)
+    for other in set(others) - set(same_weights[: MOST_MACHINES - 1]):
+        shutil.rmtree(other, ignore_errors=True)
 
 
 def _cpu() -> str:

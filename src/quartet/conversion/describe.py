@@ -1,0 +1,105 @@
+"""From a checkpoint to a blueprint: all that a conversion writes, worked out before anything is written."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from quartet import families
+from quartet.checkpoint import Checkpoint
+from quartet.checkpoint.tensors import TensorEntry
+from quartet.conversion import layouts
+from quartet.conversion.layouts import LayoutName
+from quartet.conversion.matching import match_tensors
+from quartet.conversion.prune import Pruned, prune
+from quartet.conversion.request import ConversionRequest
+from quartet.families.description import Description
+from quartet.graph import files
+from quartet.graph.builder import Builder
+from quartet.quantize.recipes import Recipe
+from quartet.spec import Manifest, ModelSpec, Origin, Pruning, Shapes
+
+
+@dataclass(frozen=True)
+class Blueprint:
+    """What is to be written."""
+
+    spec: ModelSpec
+    recipe: Recipe
+    graphs: Mapping[str, Builder]  # of the four files, by name
+    tensors: Mapping[str, TensorEntry]  # that these need, by canonical name
+    tokenizer_files: Mapping[str, bytes | Path]  # by name: what is in them, or where to copy them from
+    manifest: Manifest  # without what is known only afterwards: files, places of matrices, report
+    layout: LayoutName
+
+
+def describe(checkpoint: Checkpoint, request: ConversionRequest, origin: Origin) -> Blueprint:
+    """Match a checkpoint with what was asked for.
+
+    Raises `CheckpointError` (tensors that are missing, misshapen or left over: all of them are listed),
+    `UnsupportedModelError`, `LanguageError` and `OptionError`.
+    """
+    family = families.find(checkpoint.config)
+    spec = families.spec_of(family, checkpoint)
+    layout = layouts.check_layout(request.layout, spec.family, pruned=bool(request.languages))
+    description = family.describe(checkpoint)
+    recipe = request.recipe
+    if description.tokenizer is None or spec.front_end is not None:
+        recipe = recipe.for_ids()
+    if spec.front_end is not None:
+        request.check_for_speech(recipe)
+    pruned = None
+    if request.languages:
+        texts = [Path(text) for text in request.texts]
+        pruned = prune(checkpoint.tokenizer_folder, spec, description, request.languages, texts)
+    graphs = files.build(spec, recipe)
+    layouts.check_sizes(layouts.single_sizes(layout, spec, recipe))
+    tensors = match_tensors(checkpoint, family, spec, graphs)
+    tokenizer_files = _tokenizer_files(checkpoint.tokenizer_folder, description, pruned)
+    if pruned:
+        spec, description, tensors = pruned.spec, pruned.description, pruned.select(tensors)
+        graphs = files.build(spec, recipe)
+    manifest = _manifest(spec, description, recipe, origin, pruned.pruning if pruned else None)
+    return Blueprint(spec, recipe, graphs, tensors, tokenizer_files, manifest, layout)
+
+
+def _tokenizer_files(folder: Path, description: Description, pruned: Pruned | None) -> dict[str, bytes | Path]:
+    """The tokeniser's files; of a pruned model those for the new ids alone."""
+    if pruned:
+        return dict(pruned.files)
+    return {name: folder / name for name in description.tokenizer_files} | dict(description.made_files)
+
+
+def _manifest(
+    spec: ModelSpec, description: Description, recipe: Recipe, origin: Origin, pruning: Pruning | None
+) -> Manifest:
+    return Manifest(
+        family=spec.family,
+        name=origin.name,
+        revision=origin.revision,
+        license=origin.license,
+        precision=recipe.name,
+        method=recipe.final_method,
+        layout="quartet",
+        shapes=Shapes(
+            d_model=spec.d_model,
+            vocab_size=spec.vocab_size,
+            encoder_layers=spec.encoder.layers,
+            decoder_layers=spec.decoder.layers,
+            decoder_heads=spec.decoder.heads,
+            head_size=spec.size_of_head(spec.decoder),
+            max_source_length=description.max_source_length,
+            max_target_length=description.max_target_length or description.max_source_length,
+            source_vocab_size=spec.source_vocab_size,
+            embed_scale=spec.embed_scale,
+        ),
+        tokens=description.tokens,
+        generation=description.generation,
+        source_prompt=description.source_prompt,
+        target_prompt=description.target_prompt,
+        safe_length=origin.safe_length or description.safe_length,
+        languages=description.languages,
+        tokenizer=description.tokenizer,
+        files={},
+        pruning=pruning,
+        speech=description.speech,
+    )

@@ -1,0 +1,56 @@
+"""The end of a conversion: check what was written, put it into its layout, and let it appear under its name."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from quartet.conversion import layouts, verify
+from quartet.conversion.describe import Blueprint
+from quartet.errors import OutputError
+from quartet.spec import MANIFEST_NAME, Manifest, file_entry
+from quartet.staging import staged_folder
+
+
+def check_output(out_dir: Path, force: bool) -> None:
+    """Raise `OutputError` where `out_dir` holds something that must not be overwritten."""
+    if not out_dir.exists():
+        return
+    if out_dir.resolve() == Path.cwd():
+        raise OutputError(f"{out_dir} is the folder that you are in; name another one, such as {out_dir / 'model'}")
+    if out_dir.is_dir() and not any(out_dir.iterdir()):
+        return
+    if not out_dir.is_dir():
+        raise OutputError(f"{out_dir} is a file; name a folder")
+    if not (out_dir / MANIFEST_NAME).exists():
+        raise OutputError(f"{out_dir} holds other files; name a new or empty folder")
+    if not force:
+        raise OutputError(f"{out_dir} holds a quartet already; use --force (force=True) to replace it")
+
+
+@contextlib.contextmanager
+def staged_output(out_dir: Path, force: bool) -> Iterator[Path]:
+    """A folder that takes the place of `out_dir` when the block ends well; raises `OutputError`."""
+    target = out_dir.resolve()  # where a link leads
+    try:
+        with staged_folder(target, replace=True) as staging:
+            yield staging
+            check_output(target, force)  # others may have put something there meanwhile
+    except OutputError:
+        raise
+    except OSError as error:
+        raise OutputError(f"cannot write {out_dir}: {error.strerror or error}") from None
+
+
+def publish(blueprint: Blueprint, manifest: Manifest, staging: Path) -> Manifest:
+    """Check and arrange the files in `staging`, hash them, and write the manifest, which is returned.
+
+    Raises `ManifestError` where something was written wrongly.
+    """
+    verify.verify(staging, manifest.files)
+    manifest = layouts.arrange(
+        staging, manifest, blueprint.layout, blueprint.spec, blueprint.recipe, blueprint.graphs.values()
+    )
+    manifest = replace(manifest, files={name: file_entry(staging / name) for name in manifest.files})
+    manifest.save(staging)
+    return manifest
