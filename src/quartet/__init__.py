@@ -1,18 +1,24 @@
-"""quartet: encoder-decoder models as four small ONNX files that hold every weight once, played fast on plain CPUs.
+"""quartet: encoder-decoder models as four small ONNX files that hold every weight once, run fast on plain CPUs.
 
     from quartet import Transcriber, Translator, convert
 
-The stages, in the order in which data passes them:
+The stages, in the order in which data passes them. From a checkpoint to a quartet:
 
-- `checkpoint`: read a source in slices (safetensors, PyTorch files; a folder or the hub)
+- `catalog`, `provision`: from a model's name to a converted folder; `store`: the cache folder
+- `checkpoint`: read a source in slices (safetensors, PyTorch files and others; a folder or the hub)
 - `families`: what an architecture is, one file each
 - `graph`: write the four ONNX graphs and stream the weights into place
 - `quantize`: which tensor gets how many bits
 - `conversion`: all of the above on one page
-- `models`: from a name to a converted folder, and the cache
-- `runtime`: sessions, decode loop, search, text; `Translator`
-- `speech`: recordings, window by window, to segments with times; `Transcriber`
-- `inspection`: what is in a folder of ONNX files, in words
+
+From text or sound to text:
+
+- `text`, `audio`: languages, sentences and tokenisers; samples and log-mel frames
+- `runtime`: the four files run, ids in and ids out
+- `translation`: texts in pieces, to ids and back; `Translator`
+- `transcription`: recordings, window by window, to segments with times; `Transcriber`
+
+And around it: `inspection` says what is in a folder of ONNX files, `bench` measures models, `cli` is the command line.
 """
 
 import importlib

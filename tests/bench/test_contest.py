@@ -55,7 +55,7 @@ def test_quartet_answers_as_in_this_process(model, session_home):
         assert run.rows == expected
         assert run.tokens == sum(map(len, expected))
         assert run.seconds > 0
-        assert process.loaded.versions.keys() == {"quartet", "onnxruntime", "numpy"}
+        assert process.loaded.versions.keys() == {"quartet-onnx", "onnxruntime", "numpy"}
         if sys.platform == "linux":
             assert run.memory["peak"] >= run.memory["resident"] > run.memory["anonymous"] > 10
 

@@ -50,7 +50,7 @@ def test_every_model_has_a_row_for_every_pair(ranking):
         assert all(cost[name] > 0 for name in cost)
         assert cost["peak"] > cost["private"]
     assert rows["en-fr", "int8"]["cost"]["disk"] < rows["en-fr", "fp32"]["cost"]["disk"] / 2
-    assert rows["en-fr", "fp32"]["versions"].keys() == {"quartet", "onnxruntime", "numpy"}
+    assert rows["en-fr", "fp32"]["versions"].keys() == {"quartet-onnx", "onnxruntime", "numpy"}
     assert [choice["pair"] for choice in ranking["choices"]] == ["en-fr", "fr-en"]
 
 

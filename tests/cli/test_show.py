@@ -39,7 +39,7 @@ def test_help_names_every_command(run, monkeypatch):
 
 
 def test_version(run):
-    assert run("--version").out == f"quartet {version('quartet')}\n"
+    assert run("--version").out == f"quartet {version('quartet-onnx')}\n"
 
 
 def test_languages(model, run):

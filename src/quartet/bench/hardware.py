@@ -15,7 +15,7 @@ READ_BYTES = 512 * 2**20  # by all threads together: more than any cache, and no
 RUNS = 6
 
 
-def describe(packages: tuple[str, ...] = ("quartet", "onnxruntime", "numpy")) -> dict[str, str]:
+def describe(packages: tuple[str, ...] = ("quartet-onnx", "onnxruntime", "numpy")) -> dict[str, str]:
     """CPU, cores, memory, Python and package versions."""
     return {
         "cpu": f"{_cpu()}, {os.cpu_count()} cores",

@@ -100,7 +100,7 @@ def save_png(rows: Sequence[Row], plot: Plot, path: Path) -> bool:
     try:
         from matplotlib.figure import Figure  # noqa: PLC0415 - of the extra `rank`
     except ImportError:
-        raise OptionError("plots as images need matplotlib: pip install 'quartet[rank]'") from None
+        raise OptionError("plots as images need matplotlib: pip install 'quartet-onnx[rank]'") from None
     shown = [row for row in rows if plot.value(row)]
     if not shown:
         return False

@@ -137,7 +137,7 @@ def _sacrebleu() -> Any:
     try:
         from sacrebleu import metrics  # noqa: PLC0415 - slow to import, and of the extra `rank`
     except ImportError:
-        raise OptionError("scores need sacrebleu: pip install 'quartet[rank]'") from None
+        raise OptionError("scores need sacrebleu: pip install 'quartet-onnx[rank]'") from None
     return metrics
 
 

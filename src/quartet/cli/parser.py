@@ -52,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
     top = _Parser(
         prog="quartet", usage=usage, description="Translate and transcribe offline with four small ONNX files."
     )
-    top.add_argument("--version", action="version", version=f"quartet {version('quartet')}")
+    top.add_argument("--version", action="version", version=f"quartet {version('quartet-onnx')}")
     # argparse makes the column of names only as wide as the metavar
     commands = top.add_subparsers(title="commands", required=True, prog="quartet", metavar="COMMAND ...")
     _translate(_command(commands, "translate", "translate texts, a file, or standard input", TRANSLATE_EXAMPLES))

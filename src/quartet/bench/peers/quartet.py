@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from quartet.bench.worker import Job, Loaded, Rows
 
-PACKAGES = ("quartet", "onnxruntime", "numpy")
+PACKAGES = ("quartet-onnx", "onnxruntime", "numpy")
 VARIANTS = {"": 1.0, "selected": 1.0}
 SPEAKS = "ids"
 

@@ -87,7 +87,7 @@ def pack(folder: Path, packed: Path, files: Mapping[str, Products], load: Load) 
         trim()
     if (packed / UNUSABLE).exists():
         log.warning(
-            "ONNX Runtime %s gives other results with weights that it has packed, so %s is slower; another version may do",
+            "ONNX Runtime %s reads weights that it has packed as others, so %s is slower; another version may not",
             ort.__version__,
             folder.name,
         )
