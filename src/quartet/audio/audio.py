@@ -186,10 +186,17 @@ def _pyav() -> Any:
     return av
 
 
+def _container(av: Any, source: object) -> Any:
+    """The file opened, whatever bytes its tags are made of: PyAV takes them as they are from version 19 on."""
+    if int(av.__version__.split(".")[0]) >= 19:
+        return av.open(source, mode="r")
+    return av.open(source, mode="r", metadata_errors="ignore")
+
+
 def _opened(source: object, name: str) -> Any:
     av = _pyav()
     try:
-        container = av.open(source, mode="r", metadata_errors="ignore")
+        container = _container(av, source)
     except (av.error.FFmpegError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise AudioError(f"{name} is no audio file that can be read ({reason})") from None

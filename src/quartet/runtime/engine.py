@@ -287,7 +287,7 @@ def _open_for_many_rows(folder: Path, file: str, manifest: Manifest, threads: in
 
 def _remove_damaged(packed: Path, error: ManifestError) -> None:
     """The next process makes it anew."""
-    log.warning("%s; slower kernels are used until the next start", error)
+    log.warning("%s; slower kernels are used until the next start", str(error))
     shutil.rmtree(packed, ignore_errors=True)
 
 

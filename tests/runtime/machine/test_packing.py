@@ -9,12 +9,16 @@ import pytest
 import tiny
 from quartet import store
 from quartet.conversion.convert import convert_folder
+from quartet.quantize.recipes import QuantizationOptions
+from quartet.runtime import engine
 from quartet.runtime import logits as head
 from quartet.runtime.decode import decode_one_token, encode
-from quartet.runtime.engine import MANY_ROWS, open_engine
+from quartet.runtime.engine import Engine, open_engine
 from quartet.runtime.logits import read_scores
 from quartet.runtime.machine import packing
 from quartet.spec import Manifest
+
+MANY = max(engine.MANY_ROWS.values())
 
 
 @pytest.fixture
@@ -55,27 +59,27 @@ def test_without_a_cache_the_logits_are_nearly_the_same(quartet, monkeypatch):
 def test_many_rows_have_weights_of_their_own_and_nearly_the_same_logits(quartet, tmp_path):
     few = logits(quartet)
     assert packed(tmp_path, "many-*") == []
-    many = logits(quartet, MANY_ROWS)
+    many = logits(quartet, MANY)
     assert [folder.name for folder in packed(tmp_path, "many-*")] == ["many-decoder", "many-lm_head"]
     assert np.abs(many - few).max() < 0.1 * np.abs(few).max()
     assert np.array_equal(many, np.broadcast_to(many[:1], many.shape))
-    assert np.array_equal(logits(quartet, MANY_ROWS), many)
+    assert np.array_equal(logits(quartet, MANY), many)
 
 
 def test_many_rows_do_without_a_cache(quartet, tmp_path):
     few = logits(quartet)
     (tmp_path / "home" / "packed").rename(tmp_path / "home" / "gone")
     (tmp_path / "home" / "packed").write_text("a file where the folder should be")
-    assert np.abs(logits(quartet, MANY_ROWS)[0] - few[0]).max() < 0.1 * np.abs(few).max()
+    assert np.abs(logits(quartet, MANY)[0] - few[0]).max() < 0.1 * np.abs(few).max()
 
 
 def test_a_damaged_cache_for_many_rows_is_made_anew(quartet, tmp_path):
-    first = logits(quartet, MANY_ROWS)
+    first = logits(quartet, MANY)
     (folder,) = packed(tmp_path, "many-decoder")
     (folder / "decoder.onnx").write_bytes(b"damaged")
-    assert np.isfinite(logits(quartet, MANY_ROWS)).all()
+    assert np.isfinite(logits(quartet, MANY)).all()
     assert not folder.exists()
-    assert np.array_equal(logits(quartet, MANY_ROWS), first)
+    assert np.array_equal(logits(quartet, MANY), first)
 
 
 def test_eight_bits_are_multiplied_as_they_are_stored(tmp_path, monkeypatch):
@@ -84,18 +88,40 @@ def test_eight_bits_are_multiplied_as_they_are_stored(tmp_path, monkeypatch):
     monkeypatch.setenv("QUARTET_HOME", str(tmp_path / "home"))
     convert_folder(tiny.make(tmp_path / "checkpoint", "m2m100-base"), tmp_path / "quartet", precision="int8")
     first = logits(tmp_path / "quartet")
-    assert np.array_equal(logits(tmp_path / "quartet", MANY_ROWS)[:1], first)
+    assert np.array_equal(logits(tmp_path / "quartet", MANY)[:1], first)
     assert packed(tmp_path, "many-*") == []
 
 
-def test_another_cpu_or_version_packs_anew_and_takes_the_old_one_away(quartet, tmp_path, monkeypatch):
+def test_machines_that_share_a_home_keep_their_packs_side_by_side(quartet, tmp_path, monkeypatch):
+    made = []
+    for cpu in ("one", "two", "one", *map(str, range(packing.MOST_MACHINES - 1)), "one"):
+        monkeypatch.setattr(packing, "_cpu", lambda cpu=cpu: cpu)
+        logits(quartet)
+        made.append({folder: (folder / "decoder.onnx").stat().st_mtime_ns for folder in packed(tmp_path)})
+    assert [len(packs) for packs in made] == [1, 2, 2, 3, 4, 4, 4]
+    assert made[2] == made[1]  # "one" was still there
+    (one,) = made[0]
+    assert made[-1][one] == made[0][one]  # it was used again: another one had to go
+
+
+def test_a_new_conversion_takes_the_packs_of_the_old_one_away(quartet, tmp_path):
     logits(quartet)
     (old,) = packed(tmp_path)
-    monkeypatch.setattr(packing, "_cpu", lambda: "another one")
+    convert_folder(
+        tmp_path / "checkpoint", quartet, precision="int4", force=True, options=QuantizationOptions(block_size=32)
+    )
     logits(quartet)
     (new,) = packed(tmp_path)
     assert new != old
-    assert not old.exists()
+
+
+def test_what_goes_wrong_in_packing_is_a_warning_that_names_it(quartet, tmp_path, caplog):
+    (tmp_path / "home").write_text("a file where the folder should be")
+    logits(quartet)
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert "so quartet is slower: " in record.getMessage()
+    assert str(tmp_path / "home") in record.getMessage()
 
 
 def test_a_cache_that_cannot_be_written_is_done_without(quartet, tmp_path):
@@ -138,7 +164,7 @@ def test_threads_that_race_all_get_a_model(quartet, tmp_path):
 def test_processes_that_race_all_get_a_model(quartet, tmp_path):
     code = (
         "import sys; from quartet.runtime.machine import packing; packing.SMALLEST = 0\n"
-        "from pathlib import Path; from quartet.runtime.engine import open_engine\n"
+        "from pathlib import Path; from quartet.runtime.engine import Engine, open_engine\n"
         "open_engine(Path(sys.argv[1]), 1).model(); print('loaded')"
     )
     running = [
@@ -166,8 +192,8 @@ def test_pages_that_are_given_back_are_read_again(quartet, tmp_path):
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="pages are given back on Linux only")
 def test_a_model_lives_on_when_another_one_of_the_same_files_is_gone(quartet):
-    first, second = open_engine(quartet, 1).model(), open_engine(quartet, 1).model()
-    assert first.encoding_pages
+    first, second = Engine(quartet, Manifest.load(quartet), 1), Engine(quartet, Manifest.load(quartet), 1).model()
+    encode(first.model(), [[5, 6, 7, 2]])
     del first
     hidden = [encode(second, [[5, 6, 7, 2]]).encoder_cache for _ in range(2)]
     assert all(np.array_equal(hidden[0][name].numpy(), hidden[1][name].numpy()) for name in hidden[0])
@@ -183,7 +209,7 @@ def test_packed_weights_that_give_other_results_are_not_used(quartet, tmp_path, 
 
 
 def test_large_logits_are_read_in_parts(quartet, monkeypatch):
-    model = open_engine(quartet, 1).model(MANY_ROWS)
+    model = open_engine(quartet, 1).model(MANY)
     sources = [[5, 6, 7, 2 + row % 3] for row in range(11)]
     pre_logits = decode_one_token(model, encode(model, sources), np.full(11, 2))
     whole = read_scores(model, pre_logits)

@@ -1,40 +1,72 @@
 import mmap
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from quartet.runtime.machine import pages
 
+on_linux = pytest.mark.skipif(not pages.ON_LINUX, reason="pages are given back on Linux only")
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="pages are given back on Linux only")
-def test_addresses_that_belong_to_somebody_else_by_now_are_left_alone(tmp_path):
-    path = tmp_path / "weights"
-    path.write_bytes(bytes(1 << 16))
+
+def opened(path):
     with path.open("rb") as file:
-        weights = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    found = pages.mapped_pages([path])
-    assert len(found) == 1
-    weights.close()
-    others = [mmap.mmap(-1, 1 << 16) for _ in range(64)]
-    for other in others:
-        other[:] = b"x" * (1 << 16)
-    pages.give_back(found)
-    assert all(other[:] == b"x" * (1 << 16) for other in others)
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
-@pytest.mark.parametrize("size", [0, 1, 5000, pages.AT_ONCE + 5])
-def test_a_file_that_is_cached_in_large_pages_stays_what_it_is(tmp_path, size):
-    content = (np.arange(size) % 251).astype(np.uint8).tobytes()
-    (tmp_path / "data").write_bytes(content)
-    pages.forget(tmp_path / "data")
-    pages.read_in_large_pages(tmp_path / "data")
-    assert (tmp_path / "data").read_bytes() == content
+def resident(mapping):
+    """Bytes of a mapping that are in memory."""
+    lines = iter(Path("/proc/self/smaps").read_text().splitlines())
+    for line in lines:
+        if line.startswith(f"{mapping.start:x}-"):
+            return 1024 * next(int(text.split()[1]) for text in lines if text.startswith("Rss:"))
+    return None
 
 
-def test_a_file_that_cannot_be_cached_otherwise_is_left(tmp_path, monkeypatch):
-    (tmp_path / "data").write_bytes(b"weights")
-    monkeypatch.setattr(pages, "MADV_POPULATE_READ", 9999)  # an older kernel
-    pages.read_in_large_pages(tmp_path / "data")
-    pages.read_in_large_pages(tmp_path / "missing")
-    assert (tmp_path / "data").read_bytes() == b"weights"
+@pytest.fixture
+def weights(tmp_path):
+    path = tmp_path / "weights"
+    path.write_bytes(b"w" * (1 << 20))
+    return path
+
+
+@on_linux
+def test_only_what_is_opened_meanwhile_is_found(weights):
+    before = opened(weights)
+    with pages.new_mappings(weights) as found:
+        own = [opened(weights), opened(weights)]
+    after = opened(weights)
+    assert [mapping.length for mapping in found] == [1 << 20] * 2
+    del before, own, after
+
+
+@on_linux
+def test_what_is_given_back_is_read_again(weights):
+    with pages.new_mappings(weights) as found:
+        own = opened(weights)
+    (mapping,) = found
+    assert own[:] == b"w" * (1 << 20)
+    assert resident(mapping) == 1 << 20
+    pages.give_back(tuple(found))
+    assert resident(mapping) == 0
+    assert own[:] == b"w" * (1 << 20)
+
+
+@on_linux
+def test_what_was_written_to_is_not_found(weights):
+    with pages.new_mappings(weights) as found, weights.open("rb") as file:
+        own = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+        own[0] = 1
+    assert found == []
+
+
+def test_an_untouched_array_takes_only_what_is_written():
+    array = pages.untouched((64, 1 << 20), np.float32)
+    assert array.shape == (64, 1 << 20)
+    assert array.dtype == np.float32
+    array[3, :5] = 7
+    assert array[3, :6].tolist() == [7] * 5 + [0]
+    if sys.platform.startswith("linux"):
+        start = array.__array_interface__["data"][0]
+        assert resident(pages.Mapping(start, array.nbytes)) <= 1 << 16

@@ -13,8 +13,8 @@ from quartet.conversion.convert import convert_folder
 from quartet.errors import OptionError
 from quartet.runtime.engine import open_engine
 from quartet.runtime.generate import SearchOptions, generate_batch
-from quartet.runtime.machine.head_selection import target_rows
-from quartet.runtime.model import Model, select_head
+from quartet.runtime.machine.head_selection import selected_head, target_rows
+from quartet.runtime.model import Model
 from tiny_tokenizers import make
 
 TEXTS = ["Where is the train station?", "Thank you.", "My brother is taller than me, but I am stronger."]
@@ -49,9 +49,8 @@ def test_only_what_was_selected_is_said(demo: Path, tmp_path: Path) -> None:
         rows = set(target_rows(demo, less.manifest, french, [tmp_path / "text"]).tolist())
         for text in TEXTS:
             ids = [ENGLISH, *less.tokenizer.encode(text), 2]
-            said = generate_batch(
-                less._for_target(french, less._open), [ids], [[2, FRENCH]], SearchOptions(max_new_tokens=20)
-            )
+            model = less._open.model(head=less._head_for(french))
+            said = generate_batch(model, [ids], [[2, FRENCH]], SearchOptions(max_new_tokens=20))
             assert set(said[0][0].tokens) <= rows
             assert whole.generate([ids], [2, FRENCH]) == less.generate([ids], [2, FRENCH])  # not limited
 
@@ -63,19 +62,19 @@ def test_the_search_over_fewer_rows(kind: str, beam_size: int, tmp_path: Path) -
     convert_folder(make(tmp_path / "checkpoint", kind), tmp_path / "whole", precision="fp32")
     text = tmp_path / "text"
     text.write_text("Où est la gare ?\n" * 2, "utf-8")
-    whole = _renormalizing(open_engine(tmp_path / "whole", 1).model())
-    manifest = whole.manifest
+    engine = open_engine(tmp_path / "whole", 1)
+    whole, manifest = _renormalizing(engine.model()), engine.manifest
     target = next(x for x in manifest.languages if x.code in ("fr", "fra"))
-    less = select_head(whole, tmp_path / "whole", target, [text], 1)
+    less = _renormalizing(engine.model(head=selected_head(tmp_path / "whole", manifest, target, [text])))
     sources = [[5, 9, 33, 12, manifest.tokens.eos], [8, manifest.tokens.eos]]
     prefix = [manifest.tokens.decoder_start, *([target.token_id] if kind.startswith("m2m100") else [])]
     options = SearchOptions(beam_size=beam_size, num_hypotheses=beam_size, min_new_tokens=4, max_new_tokens=12)
-    prefixes = [prefix, [*prefix, int(less.rows[9])]]
+    prefixes = [prefix, [*prefix, int(less.head_rows[9])]]
     found = generate_batch(less, sources, prefixes, options)
     said = {token for hypotheses in found for one in hypotheses for token in one.tokens}
     assert said
-    assert said <= set(less.rows.tolist())
-    gone = tuple(np.setdiff1d(np.arange(manifest.shapes.vocab_size), less.rows).tolist())
+    assert said <= set(less.head_rows.tolist())
+    gone = tuple(np.setdiff1d(np.arange(manifest.shapes.vocab_size), less.head_rows).tolist())
     expected = generate_batch(_renormalizing(whole, gone), sources, prefixes, options)
     assert [[x.tokens for x in row] for row in found] == [[x.tokens for x in row] for row in expected]
 
@@ -89,9 +88,9 @@ def _renormalizing(model: Model, forbidden: tuple[int, ...] = ()) -> Model:
 def test_a_prefix_that_was_not_selected(tmp_path: Path) -> None:
     manifest = convert_folder(make(tmp_path / "checkpoint", "marian"), tmp_path / "whole", precision="fp32")
     (tmp_path / "text").write_text("la")
-    whole = open_engine(tmp_path / "whole", 1).model()
-    less = select_head(whole, tmp_path / "whole", manifest.languages[1], [tmp_path / "text"], 1)
-    gone = int(np.setdiff1d(np.arange(manifest.shapes.vocab_size), less.rows)[3])
+    head = selected_head(tmp_path / "whole", manifest, manifest.languages[1], [tmp_path / "text"])
+    less = open_engine(tmp_path / "whole", 1).model(head=head)
+    gone = int(np.setdiff1d(np.arange(manifest.shapes.vocab_size), less.head_rows)[3])
     with pytest.raises(OptionError, match=f"id {gone} of the prefix is not in the vocabulary selected"):
         generate_batch(less, [[5, 0]], [[manifest.tokens.decoder_start, gone]], SearchOptions())
 

@@ -40,6 +40,8 @@ LARGEST_KEPT = 32 << 20  # bytes of an array; glibc takes no larger ones from wh
 MOST_MACHINES = 4  # whose packs of a model are kept
 UNUSABLE = "unusable"  # a file in place of packed weights that give other results
 
+FLOAT_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+
 Products = Literal["blocks", "rows"]  # as they are stored, or for many rows: see `graph.row_products`
 Adapt = Callable[[ort.SessionOptions], None]
 Load = Callable[[Path, str, Adapt], ort.InferenceSession]
@@ -137,8 +139,8 @@ def _probe(session: ort.InferenceSession) -> list[Floats]:
     for value in session.get_inputs():
         shape = [dim if isinstance(dim, int) else 1 for dim in value.shape]
         inputs[value.name] = np.ones(shape, np.int64)
-        if value.type == "tensor(float)":
-            inputs[value.name] = random.standard_normal(shape, np.float32)
+        if value.type in FLOAT_TYPES:
+            inputs[value.name] = random.standard_normal(shape, np.float32).astype(FLOAT_TYPES[value.type])
     outputs: list[Floats] = session.run(None, inputs)
     return outputs
 
