@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from onnxruntime import IOBinding, OrtValue
 
 from quartet.arrays import Floats, Ids
-from quartet.runtime.machine import pages
+from quartet.runtime.machine import packing, pages
 from quartet.runtime.model import Model
 from quartet.spec import KEY_AND_VALUE, PAST_LENGTH, past_name, present_name
 
 Cached = NDArray[np.float32] | NDArray[np.float16]  # keys or values
 
+MANY_SOURCES = 8
 SMALLEST_ROOM = 32  # tokens of a cache that is written in place; it doubles when they are used up
 SMALL_CACHE = 1 << 18  # numbers of one that may come from memory that the C library keeps
 
@@ -63,7 +64,10 @@ def encode(model: Model, sources: Sequence[Sequence[int]]) -> DecoderState:
         "attention_mask": attention_mask,
         "embed_matrix": OrtValue.ortvalue_from_numpy(_source_embedding(model, input_ids)),
     }
-    return _decoded(model, DecoderState(attention_mask, _cache(model, inputs), _empty_past(model, len(sources))))
+    cache = _cache(model, inputs)
+    if len(sources) >= MANY_SOURCES:
+        packing.trim()  # what the encoder has freed of a large batch would lie there while it is decoded
+    return _decoded(model, DecoderState(attention_mask, cache, _empty_past(model, len(sources))))
 
 
 def encode_features(model: Model, features: Floats) -> dict[str, OrtValue]:

@@ -79,6 +79,7 @@ class Sessions:
         with self._lock:
             if key not in self._many:
                 self._many[key] = opened = _open_for_many_rows(folder, file, self._manifest, self._threads)
+                packing.trim()  # opening has freed much of what it took
                 self.residency.add(decoding=(opened,) if opened else ())
             return self._many[key]
 
