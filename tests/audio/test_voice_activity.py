@@ -7,7 +7,7 @@ from quartet.audio.audio import RATE, open_audio
 from quartet.audio.voice_activity import CHUNK, Span, VadOptions, has_speech, listened, speech_spans
 from quartet.errors import OptionError
 from quartet.transcription.first_pass import prepared
-from quartet.transcription.windows import Timeline, WindowStream, kept, kept_as_it_plays, survey
+from quartet.transcription.windows import Timeline, WindowStream, first_pass, kept, kept_as_it_plays
 
 
 def nobody(seconds: int) -> dict[str, np.ndarray]:
@@ -41,12 +41,12 @@ def test_somebody_speaks(shared):
 def test_spans_of_a_recording(shared):
     speech = samples_of(shared / "data" / "audio" / "jfk.wav")
     recording = np.concatenate([np.zeros(5 * RATE, np.float32), speech, np.zeros(4 * RATE, np.float32)])
-    found = survey(open_audio(recording), 80, voices=True)
+    found = first_pass(open_audio(recording), 80, voices=True)
     assert found.samples == len(recording)
     (span,) = speech_spans(found.probabilities, found.samples, VadOptions())
     assert 4.5 < span.start / RATE < 5.6
     assert 15.5 < span.end / RATE < 16.6
-    assert survey(open_audio(recording), 80, voices=False).maximum == found.maximum
+    assert first_pass(open_audio(recording), 80, voices=False).maximum == found.maximum
 
 
 # ---- spans of probabilities ---------------------------------------------------------------------------------------
@@ -142,7 +142,7 @@ def test_a_recording_that_plays_once(shared):
 def test_windows_move_forward():
     samples = np.random.default_rng(0).normal(size=40 * RATE).astype(np.float32)
     audio = open_audio(samples)
-    maximum = survey(audio, 80, voices=False).maximum
+    maximum = first_pass(audio, 80, voices=False).maximum
     stream, other = (WindowStream(audio.play(), 80, maximum) for _ in range(2))
     whole = other.features(0, 5000)
     assert whole.shape == (80, 4000)
@@ -154,7 +154,7 @@ def test_windows_move_forward():
 
 def test_without_a_first_pass_the_loudest_so_far_counts():
     samples = np.concatenate([np.full(RATE, 1e-3), np.random.default_rng(0).normal(size=RATE)]).astype(np.float32)
-    known = WindowStream([samples], 80, survey(open_audio(samples), 80, voices=False).maximum)
+    known = WindowStream([samples], 80, first_pass(open_audio(samples), 80, voices=False).maximum)
     assert np.array_equal(known.features(0, 200), WindowStream([samples], 80).features(0, 200))
 
 

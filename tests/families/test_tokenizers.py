@@ -22,7 +22,7 @@ def write(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content), "utf-8")
 
 
-def ids(found: tokenizers.Found | None) -> dict[str, int | None]:
+def ids(found: tokenizers.TokenizerInfo | None) -> dict[str, int | None]:
     assert found is not None
     return {language.code: language.token_id for language in found.languages}
 

@@ -101,7 +101,7 @@ def test_a_forced_token_is_the_only_one_and_gains_nothing():
     assert found.scores[1].max() == 0
     assert found.ids[1, found.scores[1].argmax()] == 7
     assert np.isneginf(found.scores[1]).sum() == found.scores.shape[1] - 1
-    assert scores.gains(np.array([0, 7, 0]))[1] == 0
+    assert scores.token_log_probs(np.array([0, 7, 0]))[1] == 0
 
 
 @given(st.integers(0, 9999), st.integers(0, VOCABULARY - 1))
@@ -110,7 +110,7 @@ def test_a_gain_is_the_log_probability_before_any_edit(seed, token):
     scores = as_the_head_gives(logits)
     rules.penalize_repetition(scores, np.full((3, 2), token), 2.0, np.zeros(3, np.float32))
     scores.forbid(np.arange(3), token)
-    assert scores.gains(np.full(3, token)) == pytest.approx(log_softmax(logits)[:, token], abs=1e-5)
+    assert scores.token_log_probs(np.full(3, token)) == pytest.approx(log_softmax(logits)[:, token], abs=1e-5)
 
 
 @given(st.integers(0, 9999), st.integers(2, K))

@@ -71,7 +71,7 @@ def test_the_mean_log_probability_is_that_of_the_tokens_after_the_rules(model, a
         for token, following in zip(fed[2:], [*found.tokens, END], strict=True):
             (pre_logits,) = decode_tokens(model, state, np.array([[token]]))
             scores = read_scores(model, pre_logits)
-            expected.append(float(scores.gains(np.array([following]))[0]))
+            expected.append(float(scores.token_log_probs(np.array([following]))[0]))
         expected = expected[: len(found.tokens) + (len(found.tokens) < 30)]
         assert found.avg_logprob == pytest.approx(np.mean(expected), abs=tolerance)
 

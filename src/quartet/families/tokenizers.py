@@ -1,4 +1,4 @@
-"""What the tokeniser files of a checkpoint say: one function per family, each `(folder, config) -> Found | None`.
+"""What the tokeniser files of a checkpoint say: a function per family, each `(folder, config) -> TokenizerInfo | None`.
 
 They look only at the small files where they can: a `tokenizer.json` of 256,000 entries costs a second and 185 MB.
 """
@@ -61,7 +61,7 @@ _MADLAD_CODE = re.compile(r"<2([a-z]{2,3}(?:_[A-Z][a-z]{3})?(?:_[A-Z]{2})?)>")  
 _MARIAN_NAME = re.compile(r"opus-mt-(?:tc-\w+-|\w+_transformer-)?([A-Za-z_]+)-([A-Za-z_]+)/?$")
 
 
-class Found(NamedTuple):
+class TokenizerInfo(NamedTuple):
     """A checkpoint's tokeniser: how to use it, its languages, the files that a quartet needs a copy of."""
 
     spec: TokenizerSpec
@@ -72,12 +72,12 @@ class Found(NamedTuple):
     made: Mapping[str, bytes] = MappingProxyType({})  # files that a quartet needs and the checkpoint has otherwise
 
 
-def nllb_or_m2m100(folder: Path, config: dict[str, Any]) -> Found | None:
+def nllb_or_m2m100(folder: Path, config: dict[str, Any]) -> TokenizerInfo | None:
     """The two share an architecture; M2M100's tokeniser has a `vocab.json`."""
     return m2m100(folder, config) or nllb(folder, config)
 
 
-def nllb(folder: Path, config: dict[str, Any]) -> Found | None:
+def nllb(folder: Path, config: dict[str, Any]) -> TokenizerInfo | None:
     """NLLB: SentencePiece ids shifted by one, then the languages, then `<mask>`."""
     model = _first(folder, "sentencepiece.bpe.model", "sentencepiece_bpe.model", "tokenizer.json")
     if model is None:
@@ -97,10 +97,10 @@ def nllb(folder: Path, config: dict[str, Any]) -> Found | None:
         kind, model, specials["<unk>"], offset=1, special_tokens=specials, clean_up_spaces=_cleans(folder)
     )
     last = bool(_json(folder / "tokenizer_config.json").get("legacy_behaviour"))
-    return Found(spec, languages, (model, *_for_others(folder, model)), last)
+    return TokenizerInfo(spec, languages, (model, *_for_others(folder, model)), last)
 
 
-def m2m100(folder: Path, config: dict[str, Any]) -> Found | None:
+def m2m100(folder: Path, config: dict[str, Any]) -> TokenizerInfo | None:
     """M2M100: SentencePiece pieces looked up in `vocab.json`, then the languages."""
     model, vocab = "sentencepiece.bpe.model", "vocab.json"
     if not _has(folder, model, vocab):
@@ -119,10 +119,10 @@ def m2m100(folder: Path, config: dict[str, Any]) -> Found | None:
         special_tokens=specials,
         clean_up_spaces=_cleans(folder),
     )
-    return Found(spec, _languages(added, _M2M100_CODE, config), (model, vocab, *_for_others(folder)))
+    return TokenizerInfo(spec, _languages(added, _M2M100_CODE, config), (model, vocab, *_for_others(folder)))
 
 
-def marian(folder: Path, config: dict[str, Any]) -> Found | None:
+def marian(folder: Path, config: dict[str, Any]) -> TokenizerInfo | None:
     """Marian: two SentencePiece models, one vocabulary (or two), target languages as `>>fra<<` in the vocabulary."""
     files = ["source.spm", "target.spm", "vocab.json"]
     if not _has(folder, *files):
@@ -143,10 +143,10 @@ def marian(folder: Path, config: dict[str, Any]) -> Found | None:
         clean_up_spaces=_cleans(folder),
     )
     files += [target_vocab] if target_vocab else []
-    return Found(spec, _marian_languages(folder, config, specials), tuple(files))
+    return TokenizerInfo(spec, _marian_languages(folder, config, specials), tuple(files))
 
 
-def t5(folder: Path, config: dict[str, Any]) -> Found | None:
+def t5(folder: Path, config: dict[str, Any]) -> TokenizerInfo | None:
     """T5: SentencePiece's own ids; in MADLAD-400 the target languages are pieces such as `<2fr>`."""
     name = "spiece.model"
     if not _has(folder, name):
@@ -159,7 +159,7 @@ def t5(folder: Path, config: dict[str, Any]) -> Found | None:
     spec = TokenizerSpec(
         "sentencepiece", name, model.unk_id(), special_tokens=controls | tags, clean_up_spaces=_cleans(folder)
     )
-    return Found(spec, _languages(found, _MADLAD_CODE, config), (name,), space=lead)
+    return TokenizerInfo(spec, _languages(found, _MADLAD_CODE, config), (name,), space=lead)
 
 
 def _round_trip(model: SentencePieceProcessor, tags: dict[str, int], path: Path) -> tuple[int | None, dict[str, int]]:
@@ -176,7 +176,7 @@ def _round_trip(model: SentencePieceProcessor, tags: dict[str, int], path: Path)
     return (lead[0] if lead else None), {tag: tags[tag] for tag, before in whole.items() if before == lead}
 
 
-def opennmt(folder: Path, config: dict[str, Any]) -> Found | None:
+def opennmt(folder: Path, config: dict[str, Any]) -> TokenizerInfo | None:
     """OpenNMT: pieces of one SentencePiece model or two, looked up in one vocabulary or two, of one language pair."""
     models = next((m for m in (("sentencepiece.model",), ("source.spm", "target.spm")) if _has(folder, *m)), None)
     if models is None:
@@ -200,10 +200,10 @@ def opennmt(folder: Path, config: dict[str, Any]) -> Found | None:
     source, target = _marian_pair(folder, config)
     languages = [Language(source, target=False)] if source else []
     languages += [Language(target, config["target_prefix_id"], source=False)] if target else []
-    return Found(spec, tuple(languages), (*models, "vocab.json", *([target_vocab] if target_vocab else [])))
+    return TokenizerInfo(spec, tuple(languages), (*models, "vocab.json", *([target_vocab] if target_vocab else [])))
 
 
-def whisper(folder: Path) -> Found | None:
+def whisper(folder: Path) -> TokenizerInfo | None:
     """Whisper: byte pairs of GPT-2; the control tokens, among them the languages, come after them.
 
     Where there is no `tokenizer.json`, one is made of `vocab.json` and `merges.txt`.
@@ -221,7 +221,7 @@ def whisper(folder: Path) -> Found | None:
         raise CheckpointError(f"the tokeniser in {folder} has no {end} token, which Whisper's has")
     specials = {text: i for text, i in tokens.items() if not _TIMESTAMP.fullmatch(text)}
     spec = TokenizerSpec("tokenizers", name, unk_id=tokens[end], special_tokens=specials)
-    return Found(spec, (), () if made else (name,), made=made)
+    return TokenizerInfo(spec, (), () if made else (name,), made=made)
 
 
 def _byte_pairs(folder: Path, added: dict[str, int]) -> bytes:

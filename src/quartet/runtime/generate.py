@@ -68,7 +68,7 @@ Choose = Callable[[Scores], tuple[Ids, Floats]]  # the next token of each row [r
 def likeliest(scores: Scores) -> tuple[Ids, Floats]:
     """The best token of each row, and its log probability before any rule; 0 where it was forced."""
     tokens = scores.likeliest()
-    return tokens, scores.gains(tokens)
+    return tokens, scores.token_log_probs(tokens)
 
 
 @dataclass(frozen=True)
@@ -252,8 +252,8 @@ def greedy_steps(search_: Search, state: DecoderState, pre_logits: OrtValue) -> 
     rows, limits = np.arange(len(history)), search_.limits
     totals, done = np.zeros(len(rows), np.float64), np.zeros(len(rows), bool)
     while len(rows):
-        tokens, gains = _next_tokens(search_, search_.scores(pre_logits, 1), history, rows, limits)
-        totals = totals + gains
+        tokens, log_probs = _next_tokens(search_, search_.scores(pre_logits, 1), history, rows, limits)
+        totals = totals + log_probs
         history = np.concatenate([history, tokens[:, None]], axis=1)
         ends = (tokens == search_.rules.eos) & (history.shape[1] > limits.prefix_length)
         ends = (ends | (history.shape[1] >= limits.max_length) | search_.are_cancelled(rows)) & ~done

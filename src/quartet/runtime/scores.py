@@ -133,7 +133,7 @@ class Scores:
         found = self.best(count)
         return Candidates(found.ids, found.scores - normalizer[:, None])
 
-    def gains(self, tokens: Ids) -> Floats:
+    def token_log_probs(self, tokens: Ids) -> Floats:
         """Log probability [r] of one token per row before any edit; 0 where it was forced."""
         rows = np.arange(len(tokens))
         values = self.logits[rows, tokens]

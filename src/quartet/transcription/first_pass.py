@@ -10,7 +10,7 @@ from quartet.audio.mel import FRAMES_PER_SECOND, STEP
 from quartet.audio.voice_activity import Span, VadOptions, speech_spans
 from quartet.errors import OptionError
 from quartet.progress import Progress
-from quartet.transcription.windows import Timeline, WindowStream, kept, kept_as_it_plays, survey
+from quartet.transcription.windows import Timeline, WindowStream, first_pass, kept, kept_as_it_plays
 
 BATCHED_SILENCE_MS = 160  # of windows that are decoded together, each ends in a silence at least so long
 
@@ -42,7 +42,7 @@ def prepared(
         if batched:
             raise OptionError(f"{audio.name} can be read only once, windows decoded together need it twice")
         return _played_once(audio, mels, vad, clips)
-    found = survey(audio, mels, voices=vad is not None)
+    found = first_pass(audio, mels, voices=vad is not None)
     if vad is None:
         return Recording(WindowStream(audio.play(), mels, found.maximum), Timeline(), clips, *[found.duration] * 2)
     spans = speech_spans(found.probabilities, found.samples, _for_batches(vad, frames) if batched else vad)

@@ -20,7 +20,7 @@ from quartet.transcription.windows import Timeline, WindowStream
 
 
 @dataclass(frozen=True)
-class Job:
+class TranscriptionJob:
     """A recording, a model, and all that was decided about them."""
 
     engine: Engine
@@ -51,7 +51,7 @@ class Window:
         return self.seek / FRAMES_PER_SECOND
 
 
-def transcribed(job: Job) -> Iterator[Segment]:
+def transcribed(job: TranscriptionJob) -> Iterator[Segment]:
     """The segments, as they are decoded."""
     found = in_sequence(job) if job.prompter.options.batch_size == 1 else in_batches(job)
     for number, segment in enumerate(found, 1):
@@ -69,7 +69,7 @@ class _History:
     speech_until: float = 0.0  # seconds
 
 
-def in_sequence(job: Job) -> Iterator[Segment]:
+def in_sequence(job: TranscriptionJob) -> Iterator[Segment]:
     """Each window begins where the last phrase of the one before ended, and may go on from its text."""
     history = _History(job.prompter.initial())
     for start, end in job.clips:
@@ -84,19 +84,19 @@ def in_sequence(job: Job) -> Iterator[Segment]:
             job.reached(seek / FRAMES_PER_SECOND)
 
 
-def _window(job: Job, seek: int, end: int | None) -> Window:
+def _window(job: TranscriptionJob, seek: int, end: int | None) -> Window:
     length = job.frames if end is None else min(job.frames, end - seek)
     return Window(seek, job.stream.features(seek, max(0, length)))
 
 
-def _is_worth_it(job: Job, window: Window) -> bool:
+def _is_worth_it(job: TranscriptionJob, window: Window) -> bool:
     """Whether there is a voice; always, where nobody asked for such checks."""
     if job.prompter.options.no_speech_threshold is None:
         return True
     return has_speech(job.stream.samples(window.seek, window.frames))
 
 
-def _listen(job: Job, window: Window, history: _History, first: bool) -> tuple[list[Segment], int]:
+def _listen(job: TranscriptionJob, window: Window, history: _History, first: bool) -> tuple[list[Segment], int]:
     """The segments of a window, and how many frames further the next one begins."""
     options = job.prompter.options
     audio = _encoded(job, [window])
@@ -117,7 +117,7 @@ def _listen(job: Job, window: Window, history: _History, first: bool) -> tuple[l
 
 
 def _with_words(
-    job: Job, window: Window, audio: EncodedAudio, outcome: Outcome, found: Cut, speech_until: float
+    job: TranscriptionJob, window: Window, audio: EncodedAudio, outcome: Outcome, found: Cut, speech_until: float
 ) -> Cut:
     """The phrases with their words; the next window begins after the last word, where the window ends within speech."""
     (phrases,) = _aligned(job, [window], audio, [outcome], [found], speech_until)
@@ -136,7 +136,7 @@ def _with_words(
 # ---- several windows at once ----------------------------------------------------------------------------------------
 
 
-def in_batches(job: Job) -> Iterator[Segment]:
+def in_batches(job: TranscriptionJob) -> Iterator[Segment]:
     """Windows one after the other without regard to what was said, decoded as many at a time as a batch has."""
     options = job.prompter.options
     windows = (window for window in _windows(job) if _is_worth_it(job, window))
@@ -154,7 +154,7 @@ def in_batches(job: Job) -> Iterator[Segment]:
         job.reached(group[-1].seconds + group[-1].frames / FRAMES_PER_SECOND)
 
 
-def _windows(job: Job) -> Iterator[Window]:
+def _windows(job: TranscriptionJob) -> Iterator[Window]:
     for start, end in job.clips:
         seek = start
         while (window := _window(job, seek, end)).frames:
@@ -165,7 +165,7 @@ def _windows(job: Job) -> Iterator[Window]:
 # ---- steps of both --------------------------------------------------------------------------------------------------
 
 
-def _encoded(job: Job, windows: Sequence[Window]) -> EncodedAudio:
+def _encoded(job: TranscriptionJob, windows: Sequence[Window]) -> EncodedAudio:
     """Windows through the encoder, each filled up with zeros, as transformers does it."""
     features = np.zeros((len(windows), windows[0].features.shape[0], job.frames), np.float32)
     for row, window in enumerate(windows):
@@ -173,7 +173,7 @@ def _encoded(job: Job, windows: Sequence[Window]) -> EncodedAudio:
     return encode_audio(job.engine.model(), features)
 
 
-def _candidates(job: Job, audio: EncodedAudio) -> list[tuple[Language | None, ...]]:
+def _candidates(job: TranscriptionJob, audio: EncodedAudio) -> list[tuple[Language | None, ...]]:
     """The languages to decode each window in."""
     if not job.prompter.options.multilingual:
         return [job.languages] * audio.windows
@@ -181,18 +181,18 @@ def _candidates(job: Job, audio: EncodedAudio) -> list[tuple[Language | None, ..
     return [(known[next(iter(found))],) for found in detect_languages(job.engine.model(), audio)]
 
 
-def _cut(job: Job, window: Window, outcome: Outcome, whole: bool) -> Cut:
+def _cut(job: TranscriptionJob, window: Window, outcome: Outcome, whole: bool) -> Cut:
     speech = job.prompter.speech
     tokens = outcome.decoded.tokens
     return cut(tokens, speech.timestamp_begin, speech.timestamp_seconds, window.frames, whole)
 
 
-def _says_something(job: Job, phrase: Phrase) -> bool:
+def _says_something(job: TranscriptionJob, phrase: Phrase) -> bool:
     return phrase.start != phrase.end and bool(job.prompter.text(phrase.tokens).strip())
 
 
 def _aligned(
-    job: Job,
+    job: TranscriptionJob,
     windows: Sequence[Window],
     audio: EncodedAudio,
     outcomes: Sequence[Outcome],
@@ -229,7 +229,7 @@ def _aligned(
     return result
 
 
-def _segment(job: Job, window: Window, outcome: Outcome, phrase: Phrase) -> Segment:
+def _segment(job: TranscriptionJob, window: Window, outcome: Outcome, phrase: Phrase) -> Segment:
     """A phrase as a segment, at its time in the whole recording."""
     start, end = window.seconds + phrase.start, window.seconds + phrase.end
     said = [_in_recording(job.timeline, window.seconds, word) for word in phrase.words]

@@ -21,7 +21,7 @@ from quartet.spec import Language, Manifest, Speech
 from quartet.text.languages import resolve
 from quartet.text.tokenizer import Tokenizer, load_tokenizer
 from quartet.transcription.first_pass import Recording, in_seconds, prepared
-from quartet.transcription.long_form import Job, transcribed
+from quartet.transcription.long_form import TranscriptionJob, transcribed
 from quartet.transcription.options import APPENDED, PREPENDED, TEMPERATURES, TranscriptionOptions, clips_of
 from quartet.transcription.prompts import Prompter
 from quartet.transcription.segments import Segment, TranscriptionInfo
@@ -242,8 +242,8 @@ class Transcriber:
 
     def _job(
         self, recording: Recording, options: TranscriptionOptions, languages: Sequence[Language], progress: Progress
-    ) -> Job:
-        return Job(
+    ) -> TranscriptionJob:
+        return TranscriptionJob(
             engine=self._open,
             prompter=Prompter(self.manifest, self._speech, self._tokenizer, options),
             stream=recording.stream,

@@ -18,7 +18,7 @@ from quartet.audio.voice_activity import Probabilities, Span, VadOptions, listen
 
 
 @dataclass(frozen=True)
-class Survey:
+class FirstPass:
     """What a first pass through a recording finds out."""
 
     samples: int
@@ -31,13 +31,13 @@ class Survey:
         return self.samples / RATE
 
 
-def survey(audio: Audio, mels: int, voices: bool) -> Survey:
+def first_pass(audio: Audio, mels: int, voices: bool) -> FirstPass:
     """Play a recording once: its length, the loudest that it gets, and with `voices` where somebody speaks."""
     found: list[Probabilities] = [np.zeros(0, np.float32)]
     lengths: list[int] = []
     blocks = in_blocks(_noted(listened(audio.play()), found)) if voices else audio.play()
     maximum = max((float(power.max()) for power in log_mel(_measured(blocks, lengths), mels)), default=-np.inf)
-    return Survey(sum(lengths), maximum, np.concatenate(found))
+    return FirstPass(sum(lengths), maximum, np.concatenate(found))
 
 
 def _noted(heard: Iterable[tuple[Samples, Probabilities]], found: list[Probabilities]) -> Iterator[Samples]:
