@@ -5,6 +5,7 @@ All of it is for Linux; elsewhere nothing happens.
 
 import contextlib
 import ctypes
+import functools
 import mmap
 import os
 import sys
@@ -34,6 +35,12 @@ Mappings = tuple[Mapping, ...]
 _opening: dict[str, threading.Lock] = {}
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_opening.clear)
+
+
+@functools.cache
+def c_library() -> ctypes.CDLL:
+    """The C library, once: each time that it is loaded makes a class, which only the garbage collector takes away."""
+    return ctypes.CDLL(None)
 
 
 def forget(path: Path) -> None:
@@ -116,7 +123,7 @@ def give_back(mappings: Mappings) -> None:
 def _advise(mappings: Mappings, advice: int) -> None:
     if not mappings or not ON_LINUX:
         return
-    madvise = ctypes.CDLL(None, use_errno=True).madvise
+    madvise = c_library().madvise
     for start, length in mappings:
         madvise(ctypes.c_void_p(start), ctypes.c_size_t(length), advice)
 
