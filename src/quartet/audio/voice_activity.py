@@ -111,6 +111,8 @@ def _detector() -> Any:
         raise OptionError("voice detection needs its model; install it with pip install 'quartet-onnx[speech]'")
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
+    # an arena has a lock, which a thread may hold while the process forks; without one it is as fast
+    options.enable_cpu_mem_arena = options.enable_mem_pattern = False
     options.log_severity_level = 3
     path = Path(package.submodule_search_locations[0]) / "data" / "silero_vad.onnx"
     return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])

@@ -17,7 +17,7 @@ from pathlib import Path
 import onnxruntime as ort
 
 from quartet.arrays import Ids
-from quartet.errors import ManifestError, OptionError
+from quartet.errors import ForkedError, ManifestError, OptionError
 from quartet.runtime.batching import Batching
 from quartet.runtime.machine import packing
 from quartet.runtime.machine.head_selection import load_rows
@@ -99,6 +99,7 @@ class Engine:
             raise ManifestError(f"{folder} was made by an older quartet; convert the model again")
         self.folder, self.manifest, self.threads = folder, manifest, threads
         self.process = os.getpid()
+        self.selecting = threading.Lock()  # held by whoever makes a head for a language
         self._lock = threading.Lock()
         self._embedding = MatrixRows(folder, manifest.embedding)
         two_planes = manifest.lm_head.residual is not None
@@ -111,8 +112,9 @@ class Engine:
         """The model for a batch of so many rows (sources times beams).
 
         head: the folder of a head that was selected for a language (`machine.head_selection`); None: the whole one.
-        parallel: with the sessions for two batches at a time, which `open_parallel` has opened.
+        parallel: with the sessions for two batches at a time, which `open_parallel` has opened. Raises `ForkedError`.
         """
+        self._check_process()
         sessions = self._parallel if parallel and self._parallel else self._alone
         decoder, (lm_head, head_rows) = sessions.decoder_for(rows), sessions.lm_head_for(rows, head)
         key = sessions is self._parallel, head, id(decoder), id(lm_head)
@@ -153,8 +155,17 @@ class Engine:
         requests: Sequence[Request[Result]],
         batching: Batching = Batching(),  # noqa: B008  frozen
     ) -> list[Pending[Result]]:
-        """Hand in rows to be decoded: each gives its result, its tokens as they come, or can be cancelled."""
+        """Hand in rows to be decoded: each gives its result, its tokens as they come, or can be cancelled.
+
+        Raises `ForkedError`.
+        """
+        self._check_process()
         return batches_by_length(self, requests, batching)
+
+    def _check_process(self) -> None:
+        """In a process that was forked the threads of the sessions are not there, and locks may be held for ever."""
+        if os.getpid() != self.process:
+            raise ForkedError("this was begun before the process forked; begin it anew in the new process")
 
     def keep_for_ever(self) -> None:
         """Let no session of this engine be destroyed: in a forked process that would wait for threads it has not."""

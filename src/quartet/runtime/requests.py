@@ -5,10 +5,11 @@ for each request. Its result is there when somebody has taken all steps of its b
 from any thread, so that no thread of its own is needed.
 """
 
+import copy
 import os
 import threading
 from collections.abc import Hashable, Iterable, Iterator, Sequence
-from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
@@ -110,7 +111,7 @@ class Batch(Generic[Result]):
         if self._cancelled[place]:
             raise CancelledError(f"request {place} was cancelled")
         if self._error is not None and place not in self._found:
-            raise self._error
+            raise _anew(self._error)
         return self._found[place]
 
     def tokens(self, place: int) -> Iterator[tuple[int, ...]]:
@@ -124,11 +125,15 @@ class Batch(Generic[Result]):
                 yield so_far
                 shown = so_far
         if self._error is not None:
-            raise self._error
+            raise _anew(self._error)
 
     def cancel(self, place: int) -> None:
         """Let a request leave at the next step."""
         self._cancelled[place] = True
+
+    def cancel_all(self) -> None:
+        """Let decoding end with the next step."""
+        self._cancelled[:] = True
 
     @property
     def is_open(self) -> bool:
@@ -140,7 +145,7 @@ class Batch(Generic[Result]):
         while self.is_open:
             self._advance(None)
         if self._error is not None:
-            raise self._error
+            raise _anew(self._error)
 
     def _has(self, place: int) -> bool:
         return place in self._found or bool(self._cancelled[place]) or not self.is_open
@@ -154,16 +159,14 @@ class Batch(Generic[Result]):
                 return
             try:
                 self._steps = self._steps or self._begin(self._engine)
-                step = next(self._steps, None)
+                self._last = step = next(self._steps, None)
+                self._found |= dict(step.finished) if step else {}
             except BaseException as error:
-                self._error = error
                 self._end()
+                self._error = _anew(error)
                 raise
             if step is None:
                 self._end()
-                return
-            self._last = step
-            self._found |= dict(step.finished)
 
     def _begin(self, engine: "Engine") -> Iterator[Step[Result]]:
         first, rows = self.requests[0], sum(request.rows for request in self.requests)
@@ -173,6 +176,14 @@ class Batch(Generic[Result]):
     def _end(self) -> None:
         """Let go of everything but the results."""
         self._engine = self._steps = self._last = None
+
+
+def _anew(error: BaseException) -> BaseException:
+    """The same error without the frames that it went through: they hold the batch, which is to hold the error."""
+    try:
+        return copy.copy(error)
+    except Exception:  # its class wants what it does not keep
+        return RuntimeError(repr(error))
 
 
 @dataclass(frozen=True)
@@ -246,12 +257,14 @@ def _one_by_one(all_batches: Iterable[Batch[Any]]) -> Iterator[Batch[Any]]:
 
 
 def _in_parallel(all_batches: Sequence[Batch[Any]]) -> Iterator[Batch[Any]]:
-    """The batches as they are done; where one fails, or nobody wants more, those that have not begun are left."""
+    """The batches as they are done; where one fails, or nobody wants more, the others end with their next step."""
     pool = ThreadPoolExecutor(2)
     try:
-        running = {pool.submit(batch.finish): batch for batch in all_batches}
-        for future in as_completed(running):
-            future.result()
-            yield running[future]
+        for batch, _ in zip(all_batches, pool.map(Batch.finish, all_batches), strict=True):
+            yield batch
+    except BaseException:
+        for batch in all_batches:
+            batch.cancel_all()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)

@@ -1,7 +1,6 @@
 """`Translator`: text in, text out. Planning (`plan`), the engine's search, and joining around it."""
 
 import os
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -99,7 +98,6 @@ class Translator:
         self.folder = provision.ready(str(model), precision=precision, revision=revision)
         self._texts_to_select = _texts_to_select(vocabulary)
         self._heads: dict[str | None, Path] = {}  # by target language
-        self._selecting = threading.Lock()
         self._engine: Engine | None = open_engine(self.folder, threads, verify)
         self.manifest: Manifest = self._engine.manifest
         if self.manifest.speech is not None:
@@ -230,8 +228,8 @@ class Translator:
             split=split,
             loop_guard=loop_guard,
         )
-        search = options.search
-        return self._streamed(self._texts.plan(text, source, target, split), search)
+        search, engine, planner = options.search, self._open, self._texts
+        return self._streamed(engine, planner, planner.plan(text, source, target, split), search)
 
     def generate(
         self,
@@ -269,7 +267,7 @@ class Translator:
         _check_ids(ids, shapes.source_vocab_size or shapes.vocab_size)
         _check_ids(prefixes, shapes.vocab_size)
         requests = [TextRequest(row, prefix, search) for row, prefix in zip(ids, prefixes, strict=True)]
-        found = self._searched(requests, Batching(max_batch_size, batch_type), silent)
+        found = _searched(self._open, requests, Batching(max_batch_size, batch_type), silent)
         return [list(hypotheses[0].tokens) for hypotheses in found]
 
     @property
@@ -294,8 +292,8 @@ class Translator:
 
     @property
     def _texts(self) -> Planner:
-        _ = self._open
         planner = self._planner
+        _ = self._open  # which says so where another thread has closed it
         if planner is None:
             raise OptionError(
                 f"{self.manifest.name} has no tokeniser: generate() takes ids, or convert it with its tokeniser's files"
@@ -310,26 +308,17 @@ class Translator:
         options: TranslationOptions,
         progress: Progress,
     ) -> list[Translation]:
-        search, batching, planner = options.search, options.batching, self._texts
+        search, batching = options.search, options.batching
+        engine, planner = self._open, self._texts
         plans = [planner.plan(text, source, target, options.split) for text in texts]
-        requests = [request for plan in plans for request in self._requests(plan, search)]
-        found = iter(self._searched(requests, batching, progress))
+        requests = [request for plan in plans for request in self._requests(engine, plan, search)]
+        found = iter(_searched(engine, requests, batching, progress))
         return [_joined(planner, plan, [next(found) for _ in plan.pieces]) for plan in plans]
 
-    def _searched(
-        self, requests: Sequence[TextRequest], batching: Batching, progress: Progress
-    ) -> list[list[Hypothesis]]:
-        """The hypotheses of each request."""
-        found = complete(self._open.submit(requests, batching), progress)
-        if len(requests) > 1:  # of one text there is little, and the next one wants it
-            packing.trim()
-        return found
-
-    def _streamed(self, plan: Plan, search: SearchOptions) -> Iterator[str]:
-        engine, planner = self._open, self._texts
+    def _streamed(self, engine: Engine, planner: Planner, plan: Plan, search: SearchOptions) -> Iterator[str]:
         texts: list[str] = []
         shown = None
-        for piece, request in zip(plan.pieces, self._requests(plan, search), strict=True):
+        for piece, request in zip(plan.pieces, self._requests(engine, plan, search), strict=True):
             texts.append("")
             begun = replace(plan, pieces=(*plan.pieces[: len(texts) - 1], replace(piece, after="")))
             (pending,) = engine.submit([request])
@@ -343,20 +332,30 @@ class Translator:
         if whole != shown:
             yield whole
 
-    def _requests(self, plan: Plan, search: SearchOptions) -> list[TextRequest]:
+    def _requests(self, engine: Engine, plan: Plan, search: SearchOptions) -> list[TextRequest]:
         """One for each piece of a text."""
-        head = self._head_for(plan.target) if plan.pieces else None
+        head = self._head_for(engine, plan.target) if plan.pieces else None
         return [TextRequest(ids, plan.prefix_ids, search, head) for ids in plan.source_ids]
 
-    def _head_for(self, target: Language | None) -> Path | None:
+    def _head_for(self, engine: Engine, target: Language | None) -> Path | None:
         """The folder of the head for a target language, where a vocabulary is selected."""
         if self._texts_to_select is None:
             return None
         key = target.code if target else None
-        with self._selecting:
+        with engine.selecting:
             if key not in self._heads:
                 self._heads[key] = selected_head(self.folder, self.manifest, target, self._texts_to_select)
             return self._heads[key]
+
+
+def _searched(
+    engine: Engine, requests: Sequence[TextRequest], batching: Batching, progress: Progress
+) -> list[list[Hypothesis]]:
+    """The hypotheses of each request."""
+    found = complete(engine.submit(requests, batching), progress)
+    if len(requests) > 1:  # of one text there is little, and the next one wants it
+        packing.trim()
+    return found
 
 
 def _joined(planner: Planner, plan: Plan, found: list[list[Hypothesis]]) -> Translation:

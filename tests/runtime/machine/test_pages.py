@@ -1,5 +1,7 @@
 import mmap
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +13,9 @@ on_linux = pytest.mark.skipif(not pages.ON_LINUX, reason="pages are given back o
 
 
 def opened(path):
+    """A private mapping, as ONNX Runtime makes them."""
     with path.open("rb") as file:
-        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        return mmap.mmap(file.fileno(), 0, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ)
 
 
 def resident(mapping):
@@ -39,6 +42,35 @@ def test_only_what_is_opened_meanwhile_is_found(weights):
     after = opened(weights)
     assert [mapping.length for mapping in found] == [1 << 20] * 2
     del before, own, after
+
+
+@on_linux
+def test_what_another_thread_maps_to_read_it_is_not_found(weights):
+    """It will be gone before the session that is being opened, and its place somebody else's."""
+    with pages.new_mappings(weights) as found, weights.open("rb") as file:
+        other = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    assert found == []
+    del other
+
+
+@on_linux
+def test_one_file_by_two_names_is_opened_in_turns(weights, tmp_path):
+    (tmp_path / "link").symlink_to(weights)
+    inside = threading.Event()
+
+    def wait() -> list[pages.Mapping]:
+        with pages.new_mappings(tmp_path / "link") as found:
+            inside.set()
+        return found
+
+    with ThreadPoolExecutor(1) as pool:
+        with pages.new_mappings(weights) as found:
+            other = pool.submit(wait)
+            assert not inside.wait(0.2)
+            own = opened(weights)
+        assert other.result() == []
+    assert len(found) == 1
+    del own
 
 
 @on_linux

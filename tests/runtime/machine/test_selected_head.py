@@ -49,7 +49,7 @@ def test_only_what_was_selected_is_said(demo: Path, tmp_path: Path) -> None:
         rows = set(target_rows(demo, less.manifest, french, [tmp_path / "text"]).tolist())
         for text in TEXTS:
             ids = [ENGLISH, *less.tokenizer.encode(text), 2]
-            model = less._open.model(head=less._head_for(french))
+            model = less._open.model(head=less._head_for(less._open, french))
             said = generate_batch(model, [ids], [[2, FRENCH]], SearchOptions(max_new_tokens=20))
             assert set(said[0][0].tokens) <= rows
             assert whole.generate([ids], [2, FRENCH]) == less.generate([ids], [2, FRENCH])  # not limited

@@ -6,7 +6,6 @@ Runtime, so they are no part of a quartet: they lie in the cache folder, and are
 """
 
 import contextlib
-import ctypes
 import hashlib
 import json
 import logging
@@ -196,7 +195,7 @@ def keep_freed() -> None:
     """
     if sys.platform.startswith("linux"):
         with contextlib.suppress(OSError, AttributeError):
-            library = ctypes.CDLL(None)
+            library = pages.c_library()
             library.mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
             library.mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT)
 
@@ -205,4 +204,4 @@ def trim() -> None:
     """Give memory that was freed back to the system, where the C library keeps it (glibc)."""
     if sys.platform.startswith("linux"):
         with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).malloc_trim(0)
+            pages.c_library().malloc_trim(0)

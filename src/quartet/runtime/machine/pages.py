@@ -5,6 +5,7 @@ All of it is for Linux; elsewhere nothing happens.
 
 import contextlib
 import ctypes
+import functools
 import mmap
 import os
 import sys
@@ -31,9 +32,15 @@ class Mapping(NamedTuple):
 Mappings = tuple[Mapping, ...]
 
 # of files that sessions are being opened over; a process that is forked has none
-_opening: dict[Path, threading.Lock] = {}
+_opening: dict[str, threading.Lock] = {}
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_opening.clear)
+
+
+@functools.cache
+def c_library() -> ctypes.CDLL:
+    """The C library, once: each time that it is loaded makes a class, which only the garbage collector takes away."""
+    return ctypes.CDLL(None)
 
 
 def forget(path: Path) -> None:
@@ -69,26 +76,27 @@ def new_mappings(file: Path) -> Iterator[list[Mapping]]:
     """Where whoever opens `file` in this block maps it and writes nothing; the list is filled when the block ends.
 
     Mappings of the same file that were there before are somebody else's. Two blocks over one file take turns, so that
-    each finds its own. The kernel never joins the mappings of two openings of a file.
+    each finds its own. The kernel never joins the mappings of two openings of a file. Only private mappings count, as
+    ONNX Runtime's are: what Python maps meanwhile, in another thread, is shared, and would be gone before the session.
     """
     found: list[Mapping] = []
     if not ON_LINUX:
         yield found
         return
     name = str(file.resolve())
-    with _opening.setdefault(file, threading.Lock()):
+    with _opening.setdefault(name, threading.Lock()):
         before = {line for line in _lines("/proc/self/maps") if line.endswith(name)}
         yield found
         found += (_mapping(line) for line in _unwritten(name) if line not in before)
 
 
 def _unwritten(name: str) -> Iterator[str]:
-    """The lines of mappings of a file that have no page of this process's own."""
+    """The lines of private mappings of a file that have no page of this process's own."""
     wanted = False
     for line in _lines("/proc/self/smaps"):
         first, *rest = line.split(maxsplit=5)
         if not first.endswith(":"):  # a mapping begins
-            mapping, wanted = line, len(rest) == 5 and rest[-1] == name
+            mapping, wanted = line, len(rest) == 5 and rest[-1] == name and rest[0].endswith("p")
         elif wanted and first == "Anonymous:" and rest[0] == "0":
             yield mapping
 
@@ -115,7 +123,7 @@ def give_back(mappings: Mappings) -> None:
 def _advise(mappings: Mappings, advice: int) -> None:
     if not mappings or not ON_LINUX:
         return
-    madvise = ctypes.CDLL(None, use_errno=True).madvise
+    madvise = c_library().madvise
     for start, length in mappings:
         madvise(ctypes.c_void_p(start), ctypes.c_size_t(length), advice)
 
