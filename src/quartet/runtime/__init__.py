@@ -1,1 +1,1 @@
-"""Play a quartet: sessions -> decode (steps and cache) -> rules, search -> generate -> text -> pipeline."""
+"""Run a quartet, ids in and ids out: requests -> batches -> decode (steps and cache) -> rules, search -> results."""
