@@ -50,6 +50,8 @@ def test_arrays():
     assert np.abs(played(np.stack([samples, samples])) - samples).max() < 1e-6
     assert np.abs(played(np.stack([samples, samples], axis=1)) - samples).max() < 1e-6
     assert abs(len(played(tone(rate=48_000), rate=48_000)) - RATE) <= 2
+    every_other = tone(rate=96_000)[::2]
+    assert abs(len(played(every_other, rate=48_000)) - RATE) <= 2
 
 
 def test_a_stream_that_cannot_be_rewound_plays_once():

@@ -114,7 +114,7 @@ def _mono(array: NDArray[Any]) -> NDArray[Any]:
 
 def _as_float(samples: NDArray[Any]) -> Samples:
     if samples.dtype.kind == "f":
-        return samples.astype(np.float32, copy=False)
+        return np.ascontiguousarray(samples, np.float32)  # PyAV takes no others
     scale = np.float32(2 ** (8 * samples.dtype.itemsize - 1))
     centre = scale if samples.dtype.kind == "u" else np.float32(0)
     scaled: Samples = (samples.astype(np.float32) - centre) / scale
@@ -214,7 +214,7 @@ def _decoded(source: object, name: str) -> Iterator[Samples]:
         stream = container.streams.audio[0]
         stream.thread_type = "NONE"  # codecs of sound are quick, and the cores are the model's
         resampler = av.AudioResampler(format="flt", layout="mono", rate=RATE)
-        for packet in _packets(container, stream):
+        for packet in _packets(av, container, stream):
             try:
                 frames = packet.decode()
             except av.error.FFmpegError:
@@ -227,11 +227,11 @@ def _decoded(source: object, name: str) -> Iterator[Samples]:
         log.warning("%s: damaged in %d places, which were left out", name, damaged)
 
 
-def _packets(container: Any, stream: Any) -> Iterator[Any]:
+def _packets(av: Any, container: Any, stream: Any) -> Iterator[Any]:
     """All packets, and the empty one at the end that makes a codec give what it still has; up to a broken end."""
     try:
         yield from container.demux(stream)
-    except _pyav().error.FFmpegError as error:
+    except av.error.FFmpegError as error:
         log.warning("%s", f"the file is cut off or damaged: {error.strerror}")
 
 
