@@ -218,6 +218,7 @@ TABLE = [
     (f"{TRANSLATE} --input {{hello}} Hi", 2, "both TEXT and --input {hello}"),
     (f"{TRANSLATE} --input {{hello}} --output {{hello}}", 2, "--output {hello} is the input itself"),
     (f"{TRANSLATE} --input {{latin1}}", 2, "{latin1}, line 2: byte 0xe9 is not UTF-8"),
+    ("translate --model {model} --to xx --output {root}/new.txt Hi", 2, "unknown language 'xx'"),
     (f"{TRANSLATE} --output {{empty}} Hi", 1, "--output {empty}: Is a directory"),
     (f"{TRANSLATE} --output {{hello}}/out.txt Hi", 1, "--output {hello}/out.txt: Not a directory"),
     *([(f"{TRANSLATE} --output {FULL_DISK} Hi", 1, f"--output {FULL_DISK}: No space")] if FULL_DISK.exists() else []),
@@ -276,7 +277,7 @@ TABLE = [
     ("convert {plain} .", 1, "the folder that you are in; name another one"),
     ("convert {truncated} {replaced} --force", 1, "truncated"),
     # the rest
-    ("inspect {root}/nowhere", 2, "{root}/nowhere"),
+    ("inspect {root}/nowhere", 2, "{root}/nowhere: no such folder; name a quartet or"),
     ("inspect {occupied}", 1, "{occupied} has no ONNX files"),
     (f"{TRANSLATE} -Hi", 2, "unrecognized arguments: -Hi"),
     ("inspect {hello}", 2, "{hello}"),

@@ -212,13 +212,14 @@ def test_an_interruption_leaves_a_whole_file(folder, tmp_path, monkeypatch, caps
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["missing.mp3"], 1, "no such file"),
+        (["missing.mp3"], 2, "missing.mp3: no such file"),
         (["."], 1, "is a folder"),
         (["text.wav"], 1, "no audio file that can be read"),
         (["talk.wav", "--beam-size", "0"], 2, "beam_size is 0"),
         (["talk.wav", "--clips", "3,1"], 2, "run backwards"),
         (["talk.wav", "--language", "xx"], 2, "xx"),
         (["talk.wav", "--to", "fr", "--task", "translate"], 2, "give one of them"),
+        (["talk.wav", "--translation-model", "demo"], 2, "--translation-model demo is for --to"),
     ],
 )
 def test_the_command_says_what_is_wrong_in_one_line(arguments, code, message, folder, tmp_path, monkeypatch, capsys):

@@ -6,6 +6,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, nullcontext
+from pathlib import Path
 from typing import TextIO
 
 from quartet.audio.audio import Source, open_audio
@@ -27,6 +28,8 @@ def transcribe(args: argparse.Namespace) -> None:
     """Transcribe, and write each segment as soon as it is there."""
     if args.to and args.task == "translate":
         raise OptionError(f"--task translate makes English, --to {args.to} makes that; give one of them")
+    if args.translation_model and not args.to:
+        raise OptionError(f"--translation-model {args.translation_model} is for --to LANG, which is not given")
     source = _source(args)
     open_audio(source)  # before a model is fetched for something that is no audio
     with ExitStack() as stack:
@@ -45,6 +48,8 @@ def transcribe(args: argparse.Namespace) -> None:
 
 def _source(args: argparse.Namespace) -> Source:
     if args.audio != STANDARD_INPUT:
+        if not Path(args.audio).exists():
+            raise OptionError(f"{args.audio}: no such file")
         return str(args.audio)
     if sys.stdin is None or sys.stdin.isatty():
         raise OptionError("there is no audio on standard input; name a file")

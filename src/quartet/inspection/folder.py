@@ -70,7 +70,7 @@ def inspect_folder(folder: Path) -> Inspection:
     `CheckpointError` (a damaged ONNX file, or one whose data file is missing).
     """
     if not folder.is_dir():
-        raise ModelNotFoundError(f"no such folder: {folder}")
+        raise ModelNotFoundError(f"{folder}: no such folder; name a quartet or a folder that Optimum exported")
     manifest = Manifest.load(folder) if (folder / MANIFEST_NAME).exists() else None
     files = _files(folder)
     weights: list[Stored] = []
