@@ -158,7 +158,7 @@ def test_limits_choose(run, data, model):
         (["--pair", "en-de"], "the sentences that come with quartet are English and French, not English and German"),
         (["--models", "demoo"], "no model 'demoo' (did you mean demo?)"),
         (["--precision", "int3"], "int3"),
-        (["--peers", "nobody"], "--peers nobody: no peer 'nobody'"),
+        (["--peers", "nobody"], "no peer 'nobody'; it is one of ctranslate2, quartet, transformers, or a file"),
         (["--peers", "ctranslate2-int3"], "no variant 'int3' of ctranslate2"),
         (["--max-ram", "much"], "--max-ram much: a size is expected, as 500MB or 1.5GB"),
         (["--min-speed", "0"], "--min-speed is 0"),

@@ -100,7 +100,8 @@ def test_every_code_reaches_itself() -> None:
         (
             "ary",
             M2M100,
-            "the model has no Moroccan Arabic (ary_Arab); it has 100 languages: `quartet languages` lists them",
+            "the model has no Moroccan Arabic (ary_Arab); it has 100 languages: "
+            "`quartet languages --model NAME` lists them",
         ),
         ("en", [], "the model has no English (eng_Latn); it has: none"),
         ("fr-Latn-x-y-z", ["en"], "unknown language 'fr-Latn-x-y-z'; the model has: English"),

@@ -114,6 +114,12 @@ def test_one_text_where_a_list_is_wanted(demo):
         demo.translate_batch("Hello.", "fr", "en")
 
 
+@pytest.mark.parametrize("text", [None, b"Hello.", 3])
+def test_what_is_no_text(demo, text):
+    with pytest.raises(OptionError, match=f"a text is a str; a {type(text).__name__} was given"):
+        demo.translate(text, "fr", "en")
+
+
 # ---- languages ----
 
 
@@ -144,7 +150,7 @@ def test_text_without_letters_is_in_no_language(demo, text):
 @pytest.mark.parametrize(
     ("target", "source", "message"),
     [
-        (None, "en", "name the target language with --to"),
+        (None, "en", r"name the target language with --to .*; the model has: \w+, "),
         ("it", "en", r"no Italian \(ita_Latn\)"),
         ("frnch", "en", "did you mean French"),
         ("fr", "xx", "unknown language 'xx'"),

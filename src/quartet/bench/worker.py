@@ -45,7 +45,8 @@ def peer_of(kind: str) -> tuple[Any, str]:
     name, _, variant = kind.partition("-")
     path = Path(kind) if kind.endswith(".py") else Path(__file__).parent / "peers" / f"{name}.py"
     if not path.is_file() or path.stem.startswith("_"):
-        raise LookupError(f"no peer {kind!r}")
+        names = sorted(file.stem for file in (Path(__file__).parent / "peers").glob("[!_]*.py"))
+        raise LookupError(f"no peer {kind!r}; it is one of {', '.join(names)}, or a file that ends in .py")
     spec = importlib.util.spec_from_file_location(f"peer_{path.stem}", path)
     assert spec is not None
     assert spec.loader is not None

@@ -5,9 +5,6 @@ import logging
 import math
 from collections.abc import Iterator
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
 from quartet.progress import Stage, silent_stage
 
 
@@ -26,11 +23,19 @@ def bar_of_steps() -> Iterator[Stage]:
 
     None where stderr is no terminal.
     """
+    from rich import progress  # noqa: PLC0415 - slow to import
+    from rich.console import Console  # noqa: PLC0415
+
     console = Console(stderr=True)
     if not console.is_terminal:
         yield silent_stage
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, speed_estimate_period=math.inf) as bars:
+    columns = (
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.TaskProgressColumn(),
+        progress.TimeRemainingColumn(),
+    )
+    with progress.Progress(*columns, console=console, transient=True, speed_estimate_period=math.inf) as bars:
         task = bars.add_task("", total=1.0)
         yield lambda what, share: bars.update(task, description=what, completed=share)

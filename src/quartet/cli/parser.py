@@ -50,7 +50,9 @@ def parser() -> argparse.ArgumentParser:
     """The whole command line; `args.run` is the function of the command that was named."""
     usage = "quartet [--help] [--version] COMMAND ..."
     top = _Parser(
-        prog="quartet", usage=usage, description="Translate and transcribe offline with four small ONNX files."
+        prog="quartet",
+        usage=usage,
+        description="Translate and transcribe offline. A quartet is a model as four small ONNX files, in a folder.",
     )
     top.add_argument("--version", action="version", version=f"quartet {version('quartet-onnx')}")
     # argparse makes the column of names only as wide as the metavar

@@ -174,7 +174,7 @@ def _unknown(name: str, available: Sequence[str]) -> str:
     near = difflib.get_close_matches(_fold(name), words, n=2, cutoff=0.7)
     codes = dict.fromkeys(words[word] for word in near)
     if not codes:
-        return f"unknown language {name!r}; the model has{_offer(available)}"
+        return f"unknown language {name!r}; the model has{offered(available)}"
     return f"unknown language {name!r} (did you mean {' or '.join(map(_named, codes))}?)"
 
 
@@ -194,14 +194,15 @@ def _missing(tag: Tag, available: Sequence[str]) -> str:
     entry = tag.entries[0]
     script = tag.script or next(iter(entry.scripts), None)
     code = f"{entry.code}_{script}" if script else entry.code
-    return f"the model has no {display_name(code)} ({code}); it has{_offer(available)}"
+    return f"the model has no {display_name(code)} ({code}); it has{offered(available)}"
 
 
-def _offer(available: Sequence[str]) -> str:
+def offered(available: Sequence[str]) -> str:
+    """Codes in an error, after `it has`: by name where they are few, else how many."""
     names = list(dict.fromkeys(map(display_name, available)))
     if len(names) <= SHORT_LIST:
         return f": {', '.join(names) or 'none'}"
-    return f" {len(names)} languages: `quartet languages` lists them"
+    return f" {len(names)} languages: `quartet languages --model NAME` lists them"
 
 
 def _fold(name: str) -> str:

@@ -65,9 +65,9 @@ class TranscriptionOptions:
 def _check_clips(times: Sequence[float]) -> None:
     for earlier, later in pairwise(times):
         if later < earlier:
-            raise OptionError(f"clip_timestamps {list(times)} run backwards: {later} comes after {earlier}")
+            raise OptionError(f"clip_timestamps (--clips) {list(times)} run backwards: {later} comes after {earlier}")
     if times and times[0] < 0:
-        raise OptionError(f"clip_timestamps begin at {times[0]}; 0 or more is expected")
+        raise OptionError(f"clip_timestamps (--clips) begin at {times[0]}; 0 or more is expected")
 
 
 def clips_of(given: str | Sequence[float]) -> tuple[float, ...]:
@@ -75,5 +75,5 @@ def clips_of(given: str | Sequence[float]) -> tuple[float, ...]:
     try:
         times = [float(x) for x in (given.split(",") if isinstance(given, str) else given) if str(x).strip()]
     except ValueError:
-        raise OptionError(f"clip_timestamps is {given!r}; seconds separated by commas are expected") from None
+        raise OptionError(f"clip_timestamps (--clips) is {given!r}; seconds separated by commas are expected") from None
     return () if times in ([], [0.0]) else tuple(times)

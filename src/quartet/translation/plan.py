@@ -8,7 +8,7 @@ from typing import Literal
 from quartet.errors import LanguageError, OptionError
 from quartet.spec import Language, Manifest
 from quartet.text.detect import detect
-from quartet.text.languages import display_name, is_language, resolve
+from quartet.text.languages import display_name, is_language, offered, resolve
 from quartet.text.prompts import prompt_ids
 from quartet.text.sentences import Piece, join_pieces, split_text
 from quartet.text.tokenizer import Encode, Tokenizer
@@ -54,6 +54,8 @@ class Planner:
 
     def plan(self, text: str, source_name: str | None, target_name: str | None, split: Split) -> Plan:
         """Find the languages and take the text apart; raises `LanguageError` and `OptionError`."""
+        if not isinstance(text, str):
+            raise OptionError(f"a text is a str; a {type(text).__name__} was given")
         if split not in SPLITS:
             raise OptionError(f"split is {split!r}; it is one of {', '.join(SPLITS)}")
         target = self._target(target_name)
@@ -99,7 +101,7 @@ class Planner:
                 raise LanguageError(f"language {name!r}: the model names no {side} languages, so leave it out")
             return self._language(resolve(name, codes))
         if len(codes) > 1:
-            raise LanguageError(f"name the {side} language with {option}; the model has {len(codes)}")
+            raise LanguageError(f"name the {side} language with {option}; the model has{offered(codes)}")
         return self._language(codes[0]) if codes else None
 
     def _language(self, code: str) -> Language:
