@@ -63,7 +63,7 @@ def open_and_close(folder: str, times: str) -> dict[str, list[int]]:
         with Translator(folder, threads=2) as translator:
             translator.translate_batch(MANY, "fr", "en", **LIMITED)
         found["resident"].append(resident())
-        found["files"].append(len(os.listdir("/proc/self/fd")))
+        found["files"].append(len(list(Path("/proc/self/fd").iterdir())))
     return found
 
 
@@ -166,7 +166,7 @@ def forks(text: str, speech: str, children: str, at_once: str = "2") -> dict[str
                 sys.exit(family.child(begun))  # the interpreter ends as it does at the end of a program
             running.append((_forked(pid), time.monotonic()))
         else:
-            process = multiprocessing.get_context("fork").Process(target=lambda: sys.exit(family.child(begun)))
+            process = multiprocessing.get_context("fork").Process(target=_run_child, args=(family, begun))
             process.start()
             running.append((_started(process), time.monotonic()))
         while len(running) >= (int(at_once) if number + 1 < int(children) else 1):
@@ -176,6 +176,10 @@ def forks(text: str, speech: str, children: str, at_once: str = "2") -> dict[str
     for thread in threads:
         thread.join()
     return {"status": found}
+
+
+def _run_child(family: Family, begun: dict[str, Callable[[], object]]) -> None:
+    sys.exit(family.child(begun))
 
 
 def _forked(pid: int) -> Callable[[], int | None]:
