@@ -219,26 +219,25 @@ def memory(folder: str, seconds: str) -> dict[str, object]:
     def reopen(threads: int) -> None:
         while time.monotonic() < end:
             with Translator(folder, threads=threads) as translator:
-                translator.translate_batch(MANY[: 8 * threads], "fr", "en", **LIMITED)
+                translator.translate_batch(MANY[:8], "fr", "en", max_length=2)
             counts["opened"] += 1
 
     def translate() -> None:
         with Translator(folder, threads=2) as translator:
             while time.monotonic() < end:
-                translator.translate(TEXTS[counts["translated"] % 4], "fr", "en", **LIMITED)
+                translator.translate(TEXTS[counts["translated"] % 4], "fr", "en", max_length=2)
                 counts["translated"] += 1
 
     def hold() -> None:
         random = np.random.default_rng(0)
         held: list[tuple[np.ndarray, int]] = []
         while time.monotonic() < end:
-            held.append(_block(int(random.integers(1 << 20, 4 << 20)), len(held) % 251 + 1, len(held) % 2 == 0))
-            if len(held) >= 24:
-                for block, pattern in held:
-                    counts["checked"] += 1
-                    counts["corrupted"] += bool((block != pattern).any())
-                held = [held[i] for i in random.permutation(len(held))[:12]]
-                held = [(block, pattern) for block, pattern in held if (block == pattern).all()]
+            number = counts["checked"] + len(held)
+            held.append(_block(int(random.integers(1 << 20, 4 << 20)), number % 251 + 1, number % 4 > 0))
+            if len(held) > 12:
+                block, pattern = held.pop(int(random.integers(len(held))))
+                counts["checked"] += 1
+                counts["corrupted"] += bool((block != pattern).any())
 
     def guarded(work: Callable[[], None]) -> Callable[[], None]:
         def run() -> None:
@@ -249,7 +248,7 @@ def memory(folder: str, seconds: str) -> dict[str, object]:
 
         return run
 
-    jobs = [lambda: reopen(1), lambda: reopen(2), translate, hold]
+    jobs = [lambda: reopen(1), lambda: reopen(3), translate, hold]  # a number of threads each: nothing is shared
     threads = [threading.Thread(target=guarded(job)) for job in jobs]
     for thread in threads:
         thread.start()
