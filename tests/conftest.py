@@ -60,8 +60,11 @@ def demo_checkpoint() -> Path:
 
 @pytest.fixture(scope="session")
 def session_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Quartet's cache folder for this session: a model converted once serves all tests."""
-    return tmp_path_factory.mktemp("quartet-home")
+    """Quartet's cache folder for this session: a model converted once serves all tests, of all workers."""
+    base = tmp_path_factory.getbasetemp()
+    home = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "quartet-home"
+    home.mkdir(exist_ok=True)
+    return home
 
 
 @pytest.fixture(autouse=True, scope="session")

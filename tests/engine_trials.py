@@ -63,7 +63,7 @@ def open_and_close(folder: str, times: str) -> dict[str, list[int]]:
         with Translator(folder, threads=2) as translator:
             translator.translate_batch(MANY, "fr", "en", **LIMITED)
         found["resident"].append(resident())
-        found["files"].append(len(os.listdir("/proc/self/fd")))
+        found["files"].append(len(list(Path("/proc/self/fd").iterdir())))
     return found
 
 
@@ -166,7 +166,7 @@ def forks(text: str, speech: str, children: str, at_once: str = "2") -> dict[str
                 sys.exit(family.child(begun))  # the interpreter ends as it does at the end of a program
             running.append((_forked(pid), time.monotonic()))
         else:
-            process = multiprocessing.get_context("fork").Process(target=lambda: sys.exit(family.child(begun)))
+            process = multiprocessing.get_context("fork").Process(target=_run_child, args=(family, begun))
             process.start()
             running.append((_started(process), time.monotonic()))
         while len(running) >= (int(at_once) if number + 1 < int(children) else 1):
@@ -176,6 +176,10 @@ def forks(text: str, speech: str, children: str, at_once: str = "2") -> dict[str
     for thread in threads:
         thread.join()
     return {"status": found}
+
+
+def _run_child(family: Family, begun: dict[str, Callable[[], object]]) -> None:
+    sys.exit(family.child(begun))
 
 
 def _forked(pid: int) -> Callable[[], int | None]:
@@ -215,26 +219,25 @@ def memory(folder: str, seconds: str) -> dict[str, object]:
     def reopen(threads: int) -> None:
         while time.monotonic() < end:
             with Translator(folder, threads=threads) as translator:
-                translator.translate_batch(MANY[: 8 * threads], "fr", "en", **LIMITED)
+                translator.translate_batch(MANY[:8], "fr", "en", max_length=2)
             counts["opened"] += 1
 
     def translate() -> None:
         with Translator(folder, threads=2) as translator:
             while time.monotonic() < end:
-                translator.translate(TEXTS[counts["translated"] % 4], "fr", "en", **LIMITED)
+                translator.translate(TEXTS[counts["translated"] % 4], "fr", "en", max_length=2)
                 counts["translated"] += 1
 
     def hold() -> None:
         random = np.random.default_rng(0)
         held: list[tuple[np.ndarray, int]] = []
         while time.monotonic() < end:
-            held.append(_block(int(random.integers(1 << 20, 4 << 20)), len(held) % 251 + 1, len(held) % 2 == 0))
-            if len(held) >= 24:
-                for block, pattern in held:
-                    counts["checked"] += 1
-                    counts["corrupted"] += bool((block != pattern).any())
-                held = [held[i] for i in random.permutation(len(held))[:12]]
-                held = [(block, pattern) for block, pattern in held if (block == pattern).all()]
+            number = counts["checked"] + len(held)
+            held.append(_block(int(random.integers(1 << 20, 4 << 20)), number % 251 + 1, number % 4 > 0))
+            if len(held) > 12:
+                block, pattern = held.pop(int(random.integers(len(held))))
+                counts["checked"] += 1
+                counts["corrupted"] += bool((block != pattern).any())
 
     def guarded(work: Callable[[], None]) -> Callable[[], None]:
         def run() -> None:
@@ -245,7 +248,7 @@ def memory(folder: str, seconds: str) -> dict[str, object]:
 
         return run
 
-    jobs = [lambda: reopen(1), lambda: reopen(2), translate, hold]
+    jobs = [lambda: reopen(1), lambda: reopen(3), translate, hold]  # a number of threads each: nothing is shared
     threads = [threading.Thread(target=guarded(job)) for job in jobs]
     for thread in threads:
         thread.start()

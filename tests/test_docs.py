@@ -13,6 +13,7 @@ import tiny
 import tiny_speech
 from demo_model import CONFIG
 from quartet.conversion.convert import convert_folder
+from quartet.provision import ready
 from quartet.runtime.engine import open_engine
 from quartet.runtime.generate import SearchOptions, generate_batch
 from quartet.runtime.speech import DecodingOptions, decode_windows, encode_audio
@@ -38,10 +39,8 @@ def reference(blocks: list[str]) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def demo(demo_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("docs") / "demo"
-    convert_folder(demo_checkpoint, folder, precision="int8")
-    return folder
+def demo() -> Path:
+    return ready("demo", "int8")
 
 
 def expected(folder: Path, source: list[int], prompt: list[int]) -> list[int]:

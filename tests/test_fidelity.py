@@ -110,7 +110,7 @@ def check_logits(translator, name):
     assert len(numbers) == 5
     for number in numbers:
         one = {key.split("/")[2]: arrays[key] for key in arrays if key.startswith(f"{name}/{number}/")}
-        model = translator._open
+        model = translator._open.model()
         state = encode(model, [one["source_ids"].tolist()])
         for step, token in enumerate(one["decoder_ids"]):
             logits = read_scores(model, decode_one_token(model, state, np.array([token]))).logits[0]

@@ -23,7 +23,7 @@ def test_a_fresh_home_stays_empty(tmp_path, way):
     kept = {name: value for name, value in os.environ.items() if name not in PIPELINES}
     kept.pop("ORT_DISABLE_TELEMETRY", None)
     kept.pop("XDG_CACHE_HOME", None)
-    env = kept | {"HOME": str(home), "QUARTET_HOME": str(tmp_path / "quartet"), "PYTHONPATH": os.pathsep.join(sys.path)}
+    env = kept | {"HOME": str(home), "PYTHONPATH": os.pathsep.join(sys.path)}  # QUARTET_HOME is that of all tests
     subprocess.run([sys.executable, "-c", WAYS[way]], env=env, check=True, capture_output=True, timeout=120)
     assert [path.name for path in home.rglob("*") if path.is_file()] == []
 

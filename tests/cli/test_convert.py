@@ -23,7 +23,7 @@ def test_converts_and_names_the_licence(checkpoint, tmp_path, run):
 
 
 def test_the_demo_by_name(tmp_path, run):
-    assert run("convert", "demo", tmp_path / "demo").code == 0
+    assert run("convert", "demo", tmp_path / "demo", "--precision", "int8").code == 0
     assert Manifest.load(tmp_path / "demo").name == "demo"
     assert "tokenizer.json" in Manifest.load(tmp_path / "demo").files  # for readers in other languages
     assert run("translate", "--model", tmp_path / "demo", "--to", "fr", "Thank you.").out == "Merci.\n"

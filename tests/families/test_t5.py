@@ -120,8 +120,8 @@ def test_text_goes_in_behind_the_target_language(madlad: Path, tmp_path: Path) -
         text = [manifest.tokens.space, ids["fr"], *translator.tokenizer.encode("Good morning."), manifest.tokens.eos]
         planner = Planner(manifest, translator.tokenizer)
         plan = planner.plan("Good morning.", "English", "French", "auto")
-        assert planner.source_ids(plan, plan.pieces[0]) == text
-        assert planner.prefix_ids(plan) == [manifest.tokens.decoder_start]
+        assert plan.source_ids[0] == text
+        assert list(plan.prefix_ids) == [manifest.tokens.decoder_start]
         assert translator.translate("Good morning.", "French", "English").target == "fr"
 
 
@@ -142,7 +142,7 @@ def test_a_vocabulary_cut_down_to_some_languages(madlad: Path, tmp_path: Path) -
         tokenizer = load_tokenizer(folder, sessions.manifest.tokenizer)
         planner = Planner(sessions.manifest, tokenizer)
         plan = planner.plan(texts[1], "fr", "en", "auto")
-        ids = planner.source_ids(plan, plan.pieces[0])
+        ids = plan.source_ids[0]
         assert tokenizer.decode(ids) == texts[1]
         caches.append(encode(sessions, [ids]).encoder_cache)
     assert all(np.array_equal(cache.numpy(), caches[1][name].numpy()) for name, cache in caches[0].items())

@@ -1,4 +1,4 @@
-"""Engines: shared by all who hold them, gone with the last; from many threads, in children, and when things go wrong."""
+"""Engines: shared by all who hold them, gone with the last; from many threads, in children, when things go wrong."""
 
 import gc
 import json
@@ -79,8 +79,8 @@ def mapped(folder: Path) -> dict[str, int]:
 
 def files() -> list[str]:
     """Where the open files of this process are."""
-    links = (Path("/proc/self/fd") / number for number in os.listdir("/proc/self/fd"))
-    return sorted(os.readlink(link) for link in links if link.exists())
+    links = list(Path("/proc/self/fd").iterdir())  # one of them is of the listing itself
+    return sorted(str(link.readlink()) for link in links if link.is_symlink())
 
 
 def at_once(jobs: Sequence[Callable[[], object]]) -> list[object]:

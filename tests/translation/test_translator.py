@@ -382,14 +382,12 @@ def test_two_vocabularies_have_two_limits(tmp_path):
 def test_a_closed_translator_says_so(small):
     with Translator(small.folder, threads=1) as translator:
         assert translator.translate("Hello.", "fr", "en", max_length=2).text
-        begun = translator.stream("Hello.", "fr", "en")
     translator.close()
     for call in (
         lambda: translator.translate("Hello.", "fr", "en"),
         lambda: translator.translate("", "fr", "en"),
         lambda: translator.stream("Hello.", "fr", "en"),
         lambda: translator.generate([[5, 2]], PREFIX),
-        lambda: next(begun),
     ):
         with pytest.raises(OptionError, match="this translator is closed; make a new one"):
             call()

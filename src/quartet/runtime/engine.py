@@ -29,9 +29,7 @@ from quartet.spec import CACHE_INITIALIZER, DECODER, ENCODER, LM_HEAD, MANIFEST_
 ONE_TOKEN_FORMATS = ("1.0", "1.1")  # whose decoders take one token at a time
 OPENED = (ENCODER, CACHE_INITIALIZER, DECODER, LM_HEAD)
 ENCODING = (ENCODER, CACHE_INITIALIZER)  # a source is many rows to them
-# rows from which on int8 products are faster than those of the stored blocks: of the decoder, and of the head, whose
-# int8 matrix is also the largest part of a batch's memory
-MANY_ROWS = {DECODER: 8, LM_HEAD: 32}
+MANY_ROWS = 8  # from here on int8 products are faster than those of the stored blocks
 
 log = logging.getLogger("quartet")
 
@@ -68,12 +66,12 @@ class Sessions:
 
     def _open_head(self, head: Path) -> tuple[OpenFile, Ids]:
         weights = _packed(head, self._manifest, self._threads, "few", {LM_HEAD: "blocks"}) or head
-        few = open_file(weights, LM_HEAD, self._manifest, self._threads, arena=_has_few_rows(LM_HEAD, self._manifest))
+        few = open_file(weights, LM_HEAD, self._manifest, self._threads)
         self.residency.add(decoding=(few,))
         return few, load_rows(head)
 
     def _many_rows(self, folder: Path, file: str, rows: int) -> OpenFile | None:
-        if rows < MANY_ROWS[file] or not _many_rows_pay(self._manifest) or self._manifest.speech is not None:
+        if rows < MANY_ROWS or not _many_rows_pay(self._manifest) or self._manifest.speech is not None:
             return None
         key = folder / file
         with self._lock:
@@ -281,7 +279,7 @@ def _open_all(folder: Path, manifest: Manifest, threads: int | None) -> list[Ope
 def _open_few(folder: Path, manifest: Manifest, threads: int | None) -> list[OpenFile]:
     with ThreadPoolExecutor(2) as pool:  # ONNX Runtime packs weights on one core
         return list(
-            pool.map(lambda f: open_file(folder, f, manifest, threads, arena=_has_few_rows(f, manifest)), OPENED)
+            pool.map(lambda f: open_file(folder, f, manifest, threads, arena=_wants_arena(f, manifest)), OPENED)
         )
 
 
@@ -308,9 +306,9 @@ def _many_rows_pay(manifest: Manifest) -> bool:
     return manifest.precision == "int4"
 
 
-def _has_few_rows(file: str, manifest: Manifest) -> bool:
-    """Whether a session has few rows at a time, since there is another one for many."""
-    return file not in ENCODING and _many_rows_pay(manifest)
+def _wants_arena(file: str, manifest: Manifest) -> bool:
+    """Whether a session keeps memory from run to run: the decoder of few rows, where there is another one for many."""
+    return file == DECODER and _many_rows_pay(manifest)
 
 
 def _packed(

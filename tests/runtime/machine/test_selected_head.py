@@ -11,6 +11,7 @@ from demo_model import ENGLISH, FRENCH
 from quartet import Translator
 from quartet.conversion.convert import convert_folder
 from quartet.errors import OptionError
+from quartet.provision import ready
 from quartet.runtime.engine import open_engine
 from quartet.runtime.generate import SearchOptions, generate_batch
 from quartet.runtime.machine.head_selection import selected_head, target_rows
@@ -21,10 +22,8 @@ TEXTS = ["Where is the train station?", "Thank you.", "My brother is taller than
 
 
 @pytest.fixture(scope="module", params=["fp32", "int8", "int4"])
-def demo(request: pytest.FixtureRequest, demo_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("selected") / request.param
-    convert_folder(demo_checkpoint, folder, precision=request.param)
-    return folder
+def demo(request: pytest.FixtureRequest) -> Path:
+    return ready("demo", request.param)
 
 
 @pytest.mark.parametrize("beam_size", [1, 4])
