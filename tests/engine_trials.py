@@ -19,7 +19,7 @@ import numpy as np
 
 from quartet import Transcriber, Translator
 from quartet.audio.audio import RATE
-from quartet.runtime.machine import packing
+from quartet.runtime.machine import packing, pages
 
 TEXTS = ["Good morning.", "Where is the train station?", "Thank you, we are well.", "It is raining again."]
 MANY = [f"{text} {i}" for i in range(16) for text in TEXTS]
@@ -211,14 +211,31 @@ def _ended(poll: Callable[..., int | None], begun: float) -> int | None:
 
 
 def memory(folder: str, seconds: str) -> dict[str, object]:
-    """How many blocks of memory were held while models came and went, and how many of them had changed."""
+    """How many blocks of memory were held while models came and went, and how many of them had changed.
+
+    That is rare even where it happens, so all mappings that are given back are looked at too: `stray` ones are no
+    weights any more.
+    """
+    sys.setswitchinterval(1e-4)  # threads take turns in the middle of everything
     end = time.monotonic() + float(seconds)
-    counts = {"opened": 0, "translated": 0, "checked": 0, "corrupted": 0}
+    counts = {"opened": 0, "translated": 0, "checked": 0, "corrupted": 0, "advised": 0, "stray": 0}
+    advise = pages._advise
+
+    def watched(mappings: pages.Mappings, advice: int) -> None:
+        """Whoever is told about pages has to hold them for as long as that takes."""
+        advise(mappings, advice)
+        starts = _weights()
+        counts["advised"] += len(mappings)
+        counts["stray"] += sum(mapping.start not in starts for mapping in mappings)
+
+    pages._advise = watched if pages.ON_LINUX else advise
     errors: list[str] = []
 
     def reopen(threads: int) -> None:
         while time.monotonic() < end:
             with Translator(folder, threads=threads) as translator:
+                for text in TEXTS:  # each time pages are given back, while the others close theirs
+                    translator.translate(text, "fr", "en", max_length=2)
                 translator.translate_batch(MANY[:8], "fr", "en", max_length=2)
             counts["opened"] += 1
 
@@ -234,10 +251,11 @@ def memory(folder: str, seconds: str) -> dict[str, object]:
         while time.monotonic() < end:
             number = counts["checked"] + len(held)
             held.append(_block(int(random.integers(1 << 20, 4 << 20)), number % 251 + 1, number % 4 > 0))
-            if len(held) > 12:
-                block, pattern = held.pop(int(random.integers(len(held))))
-                counts["checked"] += 1
-                counts["corrupted"] += bool((block != pattern).any())
+            if len(held) > 64:  # many, then few: new ones take the places of whatever has gone
+                random.shuffle(held)
+                dropped, held = held[8:], held[:8]
+                counts["checked"] += len(dropped)
+                counts["corrupted"] += sum(bool((block != pattern).any()) for block, pattern in dropped)
 
     def guarded(work: Callable[[], None]) -> Callable[[], None]:
         def run() -> None:
@@ -255,6 +273,12 @@ def memory(folder: str, seconds: str) -> dict[str, object]:
     for thread in threads:
         thread.join()
     return {**counts, "errors": errors}
+
+
+def _weights() -> set[int]:
+    """Where mappings of files of weights begin."""
+    lines = Path("/proc/self/maps").read_text().splitlines()
+    return {int(line.split("-")[0], 16) for line in lines if line.endswith(".data")}
 
 
 def _block(size: int, pattern: int, mapped: bool) -> tuple[np.ndarray, int]:

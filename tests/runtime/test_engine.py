@@ -408,7 +408,9 @@ def check_memory(folder: Path, seconds: int) -> None:
     found = trial("memory", folder, seconds)
     assert found["errors"] == []
     assert found["corrupted"] == 0
-    assert min(found["opened"], found["translated"], found["checked"]) > seconds
+    assert found["stray"] == 0
+    assert found["advised"] > 0 or not pages.ON_LINUX
+    assert min(found["opened"], found["translated"], found["checked"]) > 0
 
 
 def test_memory_of_others_is_left_alone(small):
