@@ -116,7 +116,7 @@ def test_one_text_where_a_list_is_wanted(demo):
 
 @pytest.mark.parametrize("text", [None, b"Hello.", 3])
 def test_what_is_no_text(demo, text):
-    with pytest.raises(OptionError, match=f"a text is a str; a {type(text).__name__} was given"):
+    with pytest.raises(OptionError, match=f"a text is a str; this one is of type {type(text).__name__}"):
         demo.translate(text, "fr", "en")
 
 

@@ -16,13 +16,13 @@ from quartet.errors import QuartetError
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    args = parser().parse_args((sys.argv[1:] if argv is None else argv) or ["--help"])
-    console.show_notices()
-    for stream in (sys.stdout, sys.stderr):  # a letter that a terminal cannot show must not end a long run
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")
-    run: Callable[[argparse.Namespace], None] = args.run
     try:
+        args = parser().parse_args((sys.argv[1:] if argv is None else argv) or ["--help"])
+        console.show_notices()
+        for stream in (sys.stdout, sys.stderr):  # a letter that a terminal cannot show must not end a long run
+            if hasattr(stream, "reconfigure"):
+                stream.reconfigure(errors="replace")
+        run: Callable[[argparse.Namespace], None] = args.run
         run(args)
         sys.stdout.flush()
     except QuartetError as error:

@@ -55,7 +55,7 @@ class Planner:
     def plan(self, text: str, source_name: str | None, target_name: str | None, split: Split) -> Plan:
         """Find the languages and take the text apart; raises `LanguageError` and `OptionError`."""
         if not isinstance(text, str):
-            raise OptionError(f"a text is a str; a {type(text).__name__} was given")
+            raise OptionError(f"a text is a str; this one is of type {type(text).__name__}")
         if split not in SPLITS:
             raise OptionError(f"split is {split!r}; it is one of {', '.join(SPLITS)}")
         target = self._target(target_name)
