@@ -32,7 +32,7 @@ ANY_SOUND = {
     "temperature": 0.0,
     "beam_size": 1,
 }
-LONGEST_CHILD = 60.0  # seconds
+LONGEST_CHILD = 180.0  # seconds
 
 
 def main(trial: str, *arguments: str) -> None:

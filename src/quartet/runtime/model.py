@@ -5,7 +5,6 @@ import threading
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ import onnxruntime as ort
 
 from quartet.arrays import Ids
 from quartet.errors import ManifestError
+from quartet.runtime import forking
 from quartet.runtime.machine import packing, pages
 from quartet.runtime.matrix import MatrixRows
 from quartet.spec import LM_HEAD, PAST_LENGTH, Manifest, past_name
@@ -92,18 +92,22 @@ class Model:
     lm_head: ort.InferenceSession
     head_rows: Ids | None = None  # ids of the tokens that `lm_head` scores, ascending; None: all of them
     residency: Residency = field(default_factory=Residency)
+    cache_in_place: bool = field(init=False)  # the decoder writes into its own cache (`machine.in_place`)
+    cache_dtype: type[np.float16] | type[np.float32] = field(init=False)  # of that cache
+    head_ids: dict[int, int] = field(init=False)  # the head's own numbers of its tokens, where it does not have all
 
-    @cached_property
-    def cache_in_place(self) -> bool:
-        """Whether the decoder writes into its own cache (`machine.in_place`), or returns another one."""
-        return any(value.name == PAST_LENGTH for value in self.decoder.get_inputs())
+    def __post_init__(self) -> None:
+        """Look once at what the decoder takes.
 
-    @cached_property
-    def cache_dtype(self) -> type[np.float16] | type[np.float32]:
-        """Of the decoder's own cache."""
-        first = past_name(0, "decoder", "key")
+        Not `cached_property`: in Python 3.11 all objects of a class share its lock, which another thread may hold while
+        the process forks.
+        """
         types = {value.name: value.type for value in self.decoder.get_inputs()}
-        return np.float16 if types[first] == "tensor(float16)" else np.float32
+        half = types.get(past_name(0, "decoder", "key")) == "tensor(float16)"
+        rows = () if self.head_rows is None else self.head_rows.tolist()
+        object.__setattr__(self, "cache_in_place", PAST_LENGTH in types)
+        object.__setattr__(self, "cache_dtype", np.float16 if half else np.float32)
+        object.__setattr__(self, "head_ids", {row: place for place, row in enumerate(rows)})
 
     @property
     def head_size(self) -> int:
@@ -113,11 +117,6 @@ class Model:
     def model_ids(self, head_ids: Ids) -> Ids:
         """The model's ids of tokens that the head numbers by its own rows."""
         return head_ids if self.head_rows is None else self.head_rows[head_ids]
-
-    @cached_property
-    def head_ids(self) -> dict[int, int]:
-        """The head's own numbers of the tokens that it has, by the model's ids; only where it does not have all."""
-        return {} if self.head_rows is None else {row: place for place, row in enumerate(self.head_rows.tolist())}
 
 
 def open_file(
@@ -151,7 +150,8 @@ def open_file(
     pages.read_in_large_pages(data)
     with pages.new_mappings(data) as found:
         try:
-            session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+            with forking.opening():
+                session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime raises a family of classes that share no public base
             raise ManifestError(f"{path} does not load: {str(error).splitlines()[0]}") from None
     opened = OpenFile(session, tuple(found))

@@ -9,7 +9,6 @@ Shapes: r rows, v vocabulary, k best.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,15 +35,13 @@ class Scores:
     raised: bool = False  # a rule may have lifted a logit that was not among the best
     forced: NDArray[np.bool_] = field(init=False)  # [r] rows with a single token left, whatever it scores
     _edits: list[tuple[Ids, Ids, Floats]] = field(default_factory=list)  # rows, tokens, and the logits they had
+    _share: NDArray[np.float64] = field(
+        init=False
+    )  # [r] of all probability, what the edits counted so far left or made
     _counted: int = 0  # of the edits, those that `_share` knows
 
     def __post_init__(self) -> None:
-        self.forced = np.zeros(len(self.logits), bool)
-
-    @cached_property
-    def _share(self) -> NDArray[np.float64]:
-        """[r] of all probability, what the edits counted so far left or made."""
-        return np.ones(len(self.logits))
+        self.forced, self._share = np.zeros(len(self.logits), bool), np.ones(len(self.logits))
 
     @staticmethod
     def of(logits: Floats) -> "Scores":
