@@ -22,7 +22,7 @@ Cached = NDArray[np.float32] | NDArray[np.float16]  # keys or values
 
 MANY_SOURCES = 8
 SMALLEST_ROOM = 32  # tokens of a cache that is written in place; it doubles when they are used up
-SMALL_CACHE = 1 << 20  # numbers of one that may come from memory that the C library keeps
+SMALL_CACHE = 1 << 19  # numbers of one that may come from memory that the C library keeps
 
 
 @dataclass(frozen=True)
