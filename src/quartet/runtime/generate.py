@@ -161,7 +161,8 @@ def search_steps(
     else:
         steps = greedy_steps(search_, state, pre_logits)
     for step in steps:
-        yield Step([(row, _in_model_ids(model, found)) for row, found in step.finished], step.running)
+        found = [(row, [_marked(search_, row, hypothesis) for hypothesis in ended]) for row, ended in step.finished]
+        yield Step([(row, _in_model_ids(model, hypotheses)) for row, hypotheses in found], step.running)
 
 
 def finished(steps: Iterator[Step[Result]], rows: int) -> list[Result]:
@@ -211,6 +212,17 @@ def _prepare(
         uncounted=np.ones(len(prefixes), np.int64),
         cancelled=cancelled,
     )
+
+
+def _marked(search_: Search, row: int, hypothesis: Hypothesis) -> Hypothesis:
+    """A hypothesis that says why it has ended. Where the end is forced at the greatest length, that is no end."""
+    limits, count = search_.limits, len(hypothesis.tokens)
+    forced = search_.rules.forced_eos is not None
+    if limits.prefix_length[row] + count + forced >= limits.max_length[row]:
+        return replace(hypothesis, ended="length")
+    if search_.rules.loop_guard and rules.has_loop(hypothesis.tokens, int(limits.loop_repeats[row])):
+        return replace(hypothesis, ended="loop guard")
+    return hypothesis
 
 
 def _in_model_ids(model: Model, hypotheses: list[Hypothesis]) -> list[Hypothesis]:

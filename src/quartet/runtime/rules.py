@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from quartet.arrays import Floats, Ids
 from quartet.runtime import timestamps
@@ -132,14 +133,24 @@ def loop_continuation(tokens: Ids, repeats: int) -> int | None:
     return None
 
 
+def has_loop(tokens: Sequence[int], repeats: int) -> bool:
+    """Whether an n-gram of any size stands `repeats` times in a row: there the guard has acted."""
+    if len(tokens) - len(set(tokens)) < repeats - 1:  # most texts, quickly
+        return False
+    ids = np.asarray(tokens, np.int64)
+    return any(
+        _longest_run(ids[size:] == ids[:-size]) >= size * (repeats - 1) for size in range(1, len(ids) // repeats + 1)
+    )
+
+
+def _longest_run(same: NDArray[np.bool_]) -> int:
+    """The most True in a row."""
+    breaks = np.flatnonzero(np.concatenate([[True], ~same, [True]]))
+    return int(np.diff(breaks).max()) - 1
+
+
 def longest_repeat(tokens: Sequence[int], max_size: int = 8) -> int:
     """How often the most repeated n-gram (of up to `max_size` tokens) stands in a row without a gap; at least 1."""
     ids = np.asarray(tokens, np.int64)
-    best = 1
-    for size in range(1, min(max_size, len(ids) // 2) + 1):
-        run = longest = 0
-        for same in ids[size:] == ids[:-size]:
-            run = run + 1 if same else 0
-            longest = max(longest, run)
-        best = max(best, 1 + longest // size)
-    return best
+    sizes = range(1, min(max_size, len(ids) // 2) + 1)
+    return max((1 + _longest_run(ids[size:] == ids[:-size]) // size for size in sizes), default=1)

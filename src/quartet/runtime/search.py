@@ -9,6 +9,7 @@ Shapes: b sources, k beams, n candidates of each, t tokens so far.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +20,19 @@ from quartet.runtime.scores import Candidates
 NEVER = np.float32(-1e9)  # a score that loses against every real one
 
 
+Ended = Literal["eos", "length", "loop guard"]
+
+
 @dataclass(frozen=True)
 class Hypothesis:
-    """A finished translation: its new tokens, without prefix and end token, and its score."""
+    """A finished translation: its new tokens, without prefix and end token, its score, and why it has ended.
+
+    `length`: there was no room for more tokens. `loop guard`: a phrase was repeated until the guard forbade it.
+    """
 
     tokens: tuple[int, ...]
     score: float
+    ended: Ended = "eos"
 
 
 @dataclass

@@ -34,6 +34,9 @@ class TranslationOptions:
     max_batch_size: int = 32
     batch_type: BatchType = "examples"
     split: Split = "auto"
+    wrapped: bool = False
+    raw: bool = False
+    strict: bool = True
     loop_guard: bool = True
 
     @property
@@ -60,7 +63,9 @@ class Translation:
     """A translated text. Languages are in the model's own codes; `alternatives` are further ones, best first.
 
     `score` is the log probability of the tokens divided by their number (to the power of `length_penalty`); for a
-    text translated in several pieces, their mean. None where nothing was generated.
+    text translated in several pieces, their mean. None where nothing was generated. `complete` says whether every
+    piece was translated to its end, and all that was looked for is there; `missing` is what is not: sentences whose
+    translation has no end, and numbers, names and the like of the source.
     """
 
     text: str
@@ -68,6 +73,8 @@ class Translation:
     source: str | None
     target: str | None
     alternatives: tuple["Translation", ...] = ()
+    complete: bool = True
+    missing: tuple[str, ...] = ()
 
 
 class Translator:
@@ -144,6 +151,9 @@ class Translator:
         max_batch_size: int = 32,
         batch_type: BatchType = "examples",
         split: Split = "auto",
+        wrapped: bool = False,
+        raw: bool = False,
+        strict: bool = True,
         loop_guard: bool = True,
     ) -> Translation:
         """Translate one text. See `translate_batch`."""
@@ -157,6 +167,9 @@ class Translator:
             max_batch_size=max_batch_size,
             batch_type=batch_type,
             split=split,
+            wrapped=wrapped,
+            raw=raw,
+            strict=strict,
             loop_guard=loop_guard,
         )
         return self._translated([text], target, source, options, silent)[0]
@@ -176,6 +189,9 @@ class Translator:
         max_batch_size: int = 32,
         batch_type: BatchType = "examples",
         split: Split = "auto",
+        wrapped: bool = False,
+        raw: bool = False,
+        strict: bool = True,
         loop_guard: bool = True,
         progress: Progress = silent,
     ) -> list[Translation]:
@@ -204,6 +220,9 @@ class Translator:
             max_batch_size=max_batch_size,
             batch_type=batch_type,
             split=split,
+            wrapped=wrapped,
+            raw=raw,
+            strict=strict,
             loop_guard=loop_guard,
         )
         return self._translated(texts, target, source, options, progress)
@@ -218,6 +237,9 @@ class Translator:
         no_repeat_ngram_size: int | None = None,
         max_length: int | None = None,
         split: Split = "auto",
+        wrapped: bool = False,
+        raw: bool = False,
+        strict: bool = True,
         loop_guard: bool = True,
     ) -> Iterator[str]:
         """Translate greedily; yields the text so far, each time that it has grown. The last one is the translation."""
@@ -226,6 +248,9 @@ class Translator:
             no_repeat_ngram_size=no_repeat_ngram_size,
             max_length=max_length,
             split=split,
+            wrapped=wrapped,
+            raw=raw,
+            strict=strict,
             loop_guard=loop_guard,
         )
         search, engine, planner = options.search, self._open, self._texts
