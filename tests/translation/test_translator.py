@@ -11,6 +11,7 @@ from quartet import Translation, Translator
 from quartet.conversion.convert import convert_folder
 from quartet.errors import LanguageError, ManifestError, ModelNotFoundError, OptionError
 from quartet.runtime.rules import LOOP_REPEATS, longest_repeat
+from quartet.translation.plan import Reading
 
 TEXTS = [
     "Where is the train station?",
@@ -221,9 +222,11 @@ def test_the_guard_acts_on_the_fifth_round_only(small):
     for text in [*TEXTS, *(text.upper() for text in TEXTS), "How are you?", "She reads a book.", "We are late."]:
         (ids,) = small.generate([prompt(small, text)], PREFIX)
         loops.append(begins_a_fifth_round(ids))
-        off = small.translate(text, "fr", "en", loop_guard=False).text
+        off = small.translate(text, "fr", "en", loop_guard=False, split="none", raw=True).text
         assert off == small.tokenizer.decode(ids)
-        assert (small.translate(text, "fr", "en").text != off) == loops[-1]
+        guarded = small.translate(text, "fr", "en", split="none", raw=True)
+        assert (guarded.text != off) == loops[-1]
+        assert not (loops[-1] and guarded.complete)
     assert 0 < sum(loops) < len(loops)
 
 
@@ -244,11 +247,11 @@ def test_nothing_of_a_long_paragraph_is_lost(small, demo):
 def test_split_modes(small):
     text = " ".join(TEXTS[:2])
     each = [small.translate(sentence, "fr", "en").text for sentence in TEXTS[:2]]
-    assert small.translate(text, "fr", "en", split="sentences").text == " ".join(each)
+    for split in ("auto", "sentences"):
+        assert small.translate(text, "fr", "en", split=split).text == " ".join(each)
     (whole,) = small.generate([prompt(small, text)], PREFIX)
-    for split in ("auto", "none"):
-        found = small.translate(text, "fr", "en", split=split, loop_guard=False).text
-        assert found == small.tokenizer.decode(whole) != " ".join(each)
+    found = small.translate(text, "fr", "en", split="none", raw=True, loop_guard=False).text
+    assert found == small.tokenizer.decode(whole) != " ".join(each)
 
 
 def test_split_none_refuses_what_exceeds_the_window(small):
@@ -260,8 +263,9 @@ def test_split_none_refuses_what_exceeds_the_window(small):
 def test_pieces_fill_the_window_and_no_more(small):
     longest = "a" * next(n for n in range(100) if small.tokenizer.count("a" * (n + 1)) > 62)
     assert small.tokenizer.count(longest) == 62
-    assert len(small._texts.plan(longest, "en", "fr", "auto").pieces) == 1
-    pieces = small._texts.plan(longest + "a", "en", "fr", "auto").pieces
+    whole, longer = small._texts.plans([longest, longest + "a"], "en", "fr", Reading(raw=True))
+    assert len(whole.pieces) == 1
+    pieces = longer.pieces
     assert "".join(piece.text for piece in pieces) == longest + "a"
     assert all(small.tokenizer.count(piece.text) <= 62 for piece in pieces)
     assert small.translate(longest, "fr", "en", split="none").text

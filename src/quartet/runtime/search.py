@@ -27,7 +27,8 @@ Ended = Literal["eos", "length", "loop guard"]
 class Hypothesis:
     """A finished translation: its new tokens, without prefix and end token, its score, and why it has ended.
 
-    `length`: there was no room for more tokens. `loop guard`: a phrase was repeated until the guard forbade it.
+    `length`: there was no room for more tokens. `loop guard`: a phrase is repeated as
+    often as the guard allows.
     """
 
     tokens: tuple[int, ...]

@@ -1,34 +1,56 @@
-"""From a text to what the search needs, and back: languages, prompts, pieces, and joining them again."""
+"""From texts to sentences that are translated by themselves, and back: languages, prompts, and joining again."""
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from quartet.errors import LanguageError, OptionError
 from quartet.spec import Language, Manifest
-from quartet.text.detect import detect
-from quartet.text.languages import display_name, is_language, offered, resolve
-from quartet.text.prompts import prompt_ids
+from quartet.text.detect import Detected, detect_all
+from quartet.text.kept import KeptSpan, kept_spans
+from quartet.text.languages import display_name, find, is_language, offered, resolve
+from quartet.text.prompts import prompt_ids, typed_tag
 from quartet.text.sentences import Piece, join_pieces, split_text
-from quartet.text.tokenizer import Encode, Tokenizer
+from quartet.text.stand_ins import STYLES
+from quartet.text.tokenizer import Encode, Tokenizer, valid_unicode
+from quartet.translation.attempts import Sentence, Ways
 
 log = logging.getLogger("quartet")
 
 Split = Literal["auto", "sentences", "none"]
 SPLITS: tuple[Split, ...] = ("auto", "sentences", "none")
+LONGER = 1.5  # most tokens of a translation for each of its source, nearly always
+SAFE_LENGTHS = 1.5  # times a model's safe length: a single sentence is safe where several are not yet
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How texts are read."""
+
+    split: Split = "auto"
+    wrapped: bool = False  # a single line break is white space inside of a paragraph
+    raw: bool = False  # the model gets the text as it is typed
+    strict: bool = True  # a text in no language that is known is an error, not left as it is
+    limited: bool = False  # the caller has said how many tokens at most are generated
+
+    def __post_init__(self) -> None:
+        """Raise `OptionError` for a value that there is not."""
+        if self.split not in SPLITS:
+            raise OptionError(f"split is {self.split!r}; it is one of {', '.join(SPLITS)}")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A text taken apart: its pieces, and the languages that it goes from and to."""
+    """A text taken apart: its sentences, and the languages that it goes from and to."""
 
     text: str
     source: Language | None
     target: Language | None
     pieces: tuple[Piece, ...] = ()  # none: the text goes through unchanged
-    source_ids: tuple[list[int], ...] = ()  # what the encoder reads for each piece
-    prefix_ids: tuple[int, ...] = ()  # what the decoder is fed before it generates
+    sentences: tuple[Sentence, ...] = ()  # of the pieces
+    lead: str = ""  # stays before the text
+    problem: str | None = None  # why the text goes through unchanged, where it should not
 
     @property
     def source_code(self) -> str | None:
@@ -42,7 +64,9 @@ class Plan:
 
     def join(self, translations: Sequence[str]) -> str:
         """The translated pieces with the text's own white space around them."""
-        return join_pieces(self.pieces, translations, self.target_code)
+        if not self.pieces:
+            return self.lead + self.text
+        return self.lead + join_pieces(self.pieces, translations, self.target_code)
 
 
 @dataclass(frozen=True)
@@ -51,49 +75,104 @@ class Planner:
 
     manifest: Manifest
     tokenizer: Tokenizer
+    encode: Encode
 
-    def plan(self, text: str, source_name: str | None, target_name: str | None, split: Split) -> Plan:
-        """Find the languages and take the text apart; raises `LanguageError` and `OptionError`."""
-        if not isinstance(text, str):
-            raise OptionError(f"a text is a str; this one is of type {type(text).__name__}")
-        if split not in SPLITS:
-            raise OptionError(f"split is {split!r}; it is one of {', '.join(SPLITS)}")
+    def for_a_call(self) -> "Planner":
+        """The same, which tokenises a text once: what is counted first is encoded afterwards, and is the same."""
+        return replace(self, encode=_once(self.tokenizer.encode))
+
+    def count(self, text: str) -> int:
+        """Tokens of a text."""
+        return len(self.encode(text.strip()))
+
+    def plans(
+        self, texts: Sequence[str], source_name: str | None, target_name: str | None, reading: Reading
+    ) -> list[Plan]:
+        """Find the languages and take the texts apart; raises `LanguageError` and `OptionError`."""
+        for text in texts:
+            if not isinstance(text, str):
+                raise OptionError(f"a text is a str; this one is of type {type(text).__name__}")
+        if source_name is not None and (target_name is not None or len(self._codes("target")) == 1):
+            self.check_languages(source_name, target_name)
+        asked = [self._asked(valid_unicode(text), target_name, reading) for text in texts]
+        found = self._detected([rest for _, rest, _ in asked], source_name, target_name)
+        return [
+            self._plan(rest, lead, self._source_of(rest, source_name, detected), target, detected, reading)
+            for (lead, rest, target), detected in zip(asked, found, strict=True)
+        ]
+
+    def check_languages(self, source_name: str | None, target_name: str | None) -> None:
+        """Raise `LanguageError` where the model cannot translate between these."""
         target = self._target(target_name)
-        if source_name is not None and target is not None and self._source(source_name, text) == target:
+        if source_name is None:
+            return
+        source = self._source(source_name)
+        if target is not None and source == target:
             name = display_name(target.code)
             raise LanguageError(f"source and target are both {name} ({target.code}); name two different languages")
-        if not text.strip() or (source_name is None and self._is_in_no_language(text)):
-            return Plan(text, None, target)
-        source = self._source(source_name, text)
-        if source is not None and source == target:
-            log.warning("already in %s, left as it is: %s", display_name(source.code), _shortened(text))
-            return Plan(text, source, target)
-        encode = _encoding_once(self.tokenizer)
 
-        def prompt(pattern: tuple[str, ...], text_ids: list[int]) -> list[int]:
-            return prompt_ids(pattern, self.manifest.tokens, source, target, text_ids)
+    def ways(self, reading: Reading) -> Ways | None:
+        """What may be tried with a sentence; None where it is sent as it is."""
+        if reading.raw:
+            return None
+        return Ways(self.count, self.max_tokens(reading), STYLES, reading.limited)
 
-        pieces = self._pieces(text, source, split, encode)
-        return Plan(
-            text,
-            source,
-            target,
-            tuple(pieces),
-            tuple(prompt(self.manifest.source_prompt, encode(piece.text)) for piece in pieces),
-            tuple(prompt(self.manifest.target_prompt, [])),
-        )
+    def source_ids(self, plan: Plan, text: str) -> list[int]:
+        """What the encoder reads for a part of the plan's text."""
+        tokens = self.manifest.tokens
+        return prompt_ids(self.manifest.source_prompt, tokens, plan.source, plan.target, self.encode(text))
 
-    def _target(self, name: str | None) -> Language | None:
-        codes = tuple(language.code for language in self.manifest.languages if language.target)
-        return self._only_or_named(name, codes, "target", "--to LANG (target=...)")
+    def prefix_ids(self, plan: Plan) -> list[int]:
+        """What the decoder is fed before it generates."""
+        return prompt_ids(self.manifest.target_prompt, self.manifest.tokens, plan.source, plan.target)
 
-    def _source(self, name: str | None, text: str) -> Language | None:
-        codes = tuple(language.code for language in self.manifest.languages if language.source)
-        if name is None and len(codes) > 1:
-            return self._language(detect(text, codes))
+    def max_tokens(self, reading: Reading) -> int:
+        """Of a part that is sent: what fits the window, what may be generated, and what is translated safely."""
+        if reading.raw or reading.split == "none":
+            return self._window
+        room = self.manifest.generation.max_length - len(self.manifest.target_prompt)
+        return max(1, min(self._window, int(room / LONGER), int(SAFE_LENGTHS * self.manifest.safe_length)))
+
+    @property
+    def _window(self) -> int:
+        return self.manifest.shapes.max_source_length - (len(self.manifest.source_prompt) - 1)
+
+    # ---- languages ----------------------------------------------------------------------------------------------
+
+    def _asked(self, text: str, target_name: str | None, reading: Reading) -> tuple[str, str, Language | None]:
+        """What stays before a text, the text, and its target: the one typed before it, where the model has it."""
+        tag = None if reading.raw else typed_tag(text)
+        codes = self._codes("target")
+        if tag is None:
+            return "", text, self._target(target_name)
+        if (code := find(tag[0], codes)) is not None:
+            return "", tag[1], self._language(code)
+        lead = text.removesuffix(tag[1])
+        log.warning("%s is no target language of the model, and is left as it is: %s", lead.strip(), _shortened(text))
+        return lead, tag[1], self._target(target_name)
+
+    def _detected(
+        self, texts: Sequence[str], source_name: str | None, target_name: str | None
+    ) -> Sequence[Detected | None]:
+        codes = self._codes("source")
+        if source_name is not None or len(codes) < 2:
+            return [None] * len(texts)
+        target = self._target(target_name) if target_name is not None or len(self._codes("target")) == 1 else None
+        return detect_all(texts, codes, target.code if target else None)
+
+    def _source_of(self, text: str, name: str | None, detected: Detected | None) -> Language | None:
+        if detected is None:
+            return self._source(name)
+        return self._language(detected.code) if detected.code else None
+
+    def _source(self, name: str | None) -> Language | None:
+        codes = self._codes("source")
         if len(codes) == 1 and not is_language(codes[0]):  # a group such as `roa`: whatever is named, it is in it
             return self._language(codes[0])
         return self._only_or_named(name, codes, "source", "--from LANG (source=...)")
+
+    def _target(self, name: str | None) -> Language | None:
+        return self._only_or_named(name, self._codes("target"), "target", "--to LANG (target=...)")
 
     def _only_or_named(self, name: str | None, codes: tuple[str, ...], side: str, option: str) -> Language | None:
         if name is not None:
@@ -104,37 +183,78 @@ class Planner:
             raise LanguageError(f"name the {side} language with {option}; the model has{offered(codes)}")
         return self._language(codes[0]) if codes else None
 
+    def _codes(self, side: Literal["source", "target"]) -> tuple[str, ...]:
+        return tuple(language.code for language in self.manifest.languages if getattr(language, side))
+
     def _language(self, code: str) -> Language:
         return next(language for language in self.manifest.languages if language.code == code)
 
-    def _is_in_no_language(self, text: str) -> bool:
-        """Numbers and signs alone: nothing to detect, and nothing to translate."""
-        several = sum(language.source for language in self.manifest.languages) > 1
-        return several and not any(map(str.isalpha, text))
+    # ---- sentences ----------------------------------------------------------------------------------------------
 
-    def _pieces(self, text: str, source: Language | None, split: Split, encode: Encode) -> list[Piece]:
-        def count(part: str) -> int:
-            return len(encode(part.strip()))
+    def _plan(
+        self,
+        text: str,
+        lead: str,
+        source: Language | None,
+        target: Language | None,
+        detected: Detected | None,
+        reading: Reading,
+    ) -> Plan:
+        plan = Plan(text, source, target, lead=lead)
+        if not text.strip() or (detected is not None and detected.code is None and detected.reason is None):
+            return replace(plan, source=None)
+        if detected is not None and detected.reason is not None and detected.code is None:
+            if reading.strict:
+                raise LanguageError(detected.reason)
+            return replace(plan, problem=detected.reason)
+        if source is not None and source == target:
+            log.warning("already in %s, left as it is: %s", display_name(source.code), _shortened(text))
+            return plan
+        spans = [] if reading.raw else kept_spans(text)
+        pieces = self._pieces(text, plan.source_code, spans, reading)
+        return replace(plan, pieces=tuple(pieces), sentences=_sentences(plan, pieces, spans))
 
-        window = self.manifest.shapes.max_source_length - (len(self.manifest.source_prompt) - 1)
-        code = source.code if source else None
-        pieces = split_text(text, code, self.manifest.safe_length, window, count, split)
-        for piece in pieces if split == "none" else ():
-            if (tokens := count(piece.text)) > window:
-                raise OptionError(f"a text of {tokens} tokens is longer than the model's {window}; use split auto")
+    def _pieces(self, text: str, language: str | None, spans: Sequence[KeptSpan], reading: Reading) -> list[Piece]:
+        kept = [(span.start, span.end) for span in spans]
+        pieces = split_text(
+            text,
+            language,
+            self.max_tokens(reading),
+            self.count,
+            mode=reading.split,
+            wrapped=reading.wrapped,
+            kept=kept,
+        )
+        for piece in pieces if reading.split == "none" else ():
+            if (tokens := self.count(piece.text)) > self._window:
+                raise OptionError(f"a text of {tokens} tokens is longer than the model's {self._window}; use split auto")
         return pieces
 
 
-def _encoding_once(tokenizer: Tokenizer) -> Encode:
-    """The tokeniser for one text: what is counted first is encoded afterwards, and is the same."""
+def _sentences(plan: Plan, pieces: Sequence[Piece], spans: Sequence[KeptSpan]) -> tuple[Sentence, ...]:
+    """The pieces with those of the spans that are in each."""
+    found, first = [], 0
+    for piece in pieces:
+        inside = []
+        end = piece.start + len(piece.text)
+        while first < len(spans) and spans[first].start < end:
+            span = spans[first]
+            if span.start >= piece.start and span.end <= end:
+                inside.append(KeptSpan(span.start - piece.start, span.end - piece.start, span.kind))
+            first += 1
+        found.append(Sentence(piece.text, tuple(inside), plan.source_code, plan.target_code))
+    return tuple(found)
+
+
+def _once(encode: Encode) -> Encode:
     known: dict[str, list[int]] = {}
 
-    def encode(part: str) -> list[int]:
-        if part not in known:
-            known[part] = tokenizer.encode(part)
-        return known[part]
+    def encode_once(text: str) -> list[int]:
+        if text not in known:
+            known[text] = encode(text)
+        return known[text]
 
-    return encode
+    return encode_once
 
 
 def _shortened(text: str, length: int = 60) -> str:

@@ -18,7 +18,8 @@ from quartet.runtime.requests import TextRequest, complete
 from quartet.runtime.search import Hypothesis
 from quartet.spec import Language, Manifest
 from quartet.text.tokenizer import Tokenizer, load_tokenizer
-from quartet.translation.plan import Plan, Planner, Split
+from quartet.translation.drafts import Draft, Outcome
+from quartet.translation.plan import Plan, Planner, Reading, Split
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,11 @@ class TranslationOptions:
             max_new_tokens=self.max_length,
             loop_guard=self.loop_guard,
         )
+
+    @property
+    def reading(self) -> Reading:
+        """Of each text."""
+        return Reading(self.split, self.wrapped, self.raw, self.strict, limited=self.max_length is not None)
 
     @property
     def batching(self) -> Batching:
@@ -110,7 +116,8 @@ class Translator:
         if self.manifest.speech is not None:
             raise OptionError(f"{self.manifest.name} hears speech and translates no text; name a translation model")
         spec = self.manifest.tokenizer
-        self._planner = Planner(self.manifest, load_tokenizer(self.folder, spec)) if spec else None
+        tokenizer = load_tokenizer(self.folder, spec) if spec else None
+        self._planner = Planner(self.manifest, tokenizer, tokenizer.encode) if tokenizer else None
 
     def close(self) -> None:
         """Let go of the model: its memory is given back with the last translator of it. Calls afterwards fail.
@@ -253,8 +260,9 @@ class Translator:
             strict=strict,
             loop_guard=loop_guard,
         )
-        search, engine, planner = options.search, self._open, self._texts
-        return self._streamed(engine, planner, planner.plan(text, source, target, split), search)
+        engine, planner = self._open, self._texts.for_a_call()
+        (plan,) = planner.plans([text], source, target, options.reading)
+        return self._streamed(engine, planner, plan, options)
 
     def generate(
         self,
@@ -302,7 +310,8 @@ class Translator:
 
     def check_languages(self, target: str | None, source: str | None) -> None:
         """Raise `LanguageError` where the model cannot translate between these; None stands as in `translate`."""
-        self._texts.plan("", source, target, "auto")
+        planner = self._texts
+        planner.check_languages(source, target)
 
     # ---- inside -------------------------------------------------------------------------------------------------
 
@@ -333,34 +342,60 @@ class Translator:
         options: TranslationOptions,
         progress: Progress,
     ) -> list[Translation]:
-        search, batching = options.search, options.batching
-        engine, planner = self._open, self._texts
-        plans = [planner.plan(text, source, target, options.split) for text in texts]
-        requests = [request for plan in plans for request in self._requests(engine, plan, search)]
-        found = iter(_searched(engine, requests, batching, progress))
-        return [_joined(planner, plan, [next(found) for _ in plan.pieces]) for plan in plans]
+        engine, planner = self._open, self._texts.for_a_call()
+        plans = planner.plans(texts, source, target, options.reading)
+        ways = planner.ways(options.reading)
+        drafts = [[Draft(sentence, ways) for sentence in plan.sentences] for plan in plans]
+        opened = [(plan, draft) for plan, of_text in zip(plans, drafts, strict=True) for draft in of_text]
+        while opened:
+            requests = [self._requests(engine, planner, plan, draft.texts, options.search) for plan, draft in opened]
+            found = iter(_searched(engine, [one for of_draft in requests for one in of_draft], options.batching, progress))
+            for (_, draft), of_draft in zip(opened, requests, strict=True):
+                draft.receive([next(found) for _ in of_draft], planner.tokenizer.decode)
+            opened = [(plan, draft) for plan, draft in opened if draft.attempt is not None]
+            progress = silent  # of what is tried again there is little
+        return [_joined(plan, [draft.best for draft in of_text]) for plan, of_text in zip(plans, drafts, strict=True)]
 
-    def _streamed(self, engine: Engine, planner: Planner, plan: Plan, search: SearchOptions) -> Iterator[str]:
+    def _streamed(self, engine: Engine, planner: Planner, plan: Plan, options: TranslationOptions) -> Iterator[str]:
+        ways = planner.ways(options.reading)
         texts: list[str] = []
         shown = None
-        for piece, request in zip(plan.pieces, self._requests(engine, plan, search), strict=True):
-            texts.append("")
-            begun = replace(plan, pieces=(*plan.pieces[: len(texts) - 1], replace(piece, after="")))
-            (pending,) = engine.submit([request])
-            for tokens in pending.tokens():
-                texts[-1] = planner.tokenizer.decode(tokens)
-                text = begun.join(texts)
-                if text != (shown or ""):
-                    yield text
-                shown = text
-        whole = plan.join(texts) if plan.pieces else plan.text
+        for piece, sentence in zip(plan.pieces, plan.sentences, strict=True):
+            draft = Draft(sentence, ways)
+            begun = replace(plan, pieces=(*plan.pieces[: len(texts)], replace(piece, after="")))
+            first = draft.attempt
+            while draft.attempt is not None:
+                for sentence_so_far in self._attempted(engine, planner, plan, draft, options.search):
+                    text = begun.join([*texts, sentence_so_far])
+                    if draft.attempt is first and text != (shown or ""):
+                        yield text
+                        shown = text
+            texts.append(draft.best.texts[0])
+        whole = plan.join(texts)
         if whole != shown:
             yield whole
 
-    def _requests(self, engine: Engine, plan: Plan, search: SearchOptions) -> list[TextRequest]:
-        """One for each piece of a text."""
-        head = self._head_for(engine, plan.target) if plan.pieces else None
-        return [TextRequest(ids, plan.prefix_ids, search, head) for ids in plan.source_ids]
+    def _attempted(
+        self, engine: Engine, planner: Planner, plan: Plan, draft: Draft, search: SearchOptions
+    ) -> Iterator[str]:
+        """A sentence's translation so far, as it grows; the draft receives it at the end."""
+        decode = planner.tokenizer.decode
+        found: list[list[Hypothesis]] = []
+        for request in self._requests(engine, planner, plan, draft.texts, search):
+            (pending,) = engine.submit([request])
+            done = [decode(hypotheses[0].tokens) for hypotheses in found]
+            for tokens in pending.tokens():
+                yield draft.begun([*done, decode(tokens)])
+            found.append(pending.result())
+        draft.receive(found, decode)
+
+    def _requests(
+        self, engine: Engine, planner: Planner, plan: Plan, texts: Sequence[str], search: SearchOptions
+    ) -> list[TextRequest]:
+        """One for each text that the model gets."""
+        head = self._head_for(engine, plan.target) if texts else None
+        prefix = planner.prefix_ids(plan)
+        return [TextRequest(planner.source_ids(plan, text), prefix, search, head) for text in texts]
 
     def _head_for(self, engine: Engine, target: Language | None) -> Path | None:
         """The folder of the head for a target language, where a vocabulary is selected."""
@@ -383,19 +418,22 @@ def _searched(
     return found
 
 
-def _joined(planner: Planner, plan: Plan, found: list[list[Hypothesis]]) -> Translation:
-    """A text's translation, from the hypotheses of its pieces."""
-    if not plan.pieces:
-        return Translation(plan.text, None, plan.source_code, plan.target_code)
-    ranks = range(min(len(hypotheses) for hypotheses in found))
-    best, *others = [_of_rank(planner, plan, [hypotheses[i] for hypotheses in found]) for i in ranks]
-    return replace(best, alternatives=tuple(others))
-
-
-def _of_rank(planner: Planner, plan: Plan, hypotheses: list[Hypothesis]) -> Translation:
-    text = plan.join([planner.tokenizer.decode(h.tokens) for h in hypotheses])
-    score = sum(h.score for h in hypotheses) / len(hypotheses)
-    return Translation(text, score, plan.source_code, plan.target_code)
+def _joined(plan: Plan, outcomes: Sequence[Outcome]) -> Translation:
+    """A text's translation, from those of its sentences."""
+    if not outcomes:
+        problems = (plan.problem,) if plan.problem else ()
+        return Translation(plan.join([]), None, plan.source_code, plan.target_code, (), not problems, problems)
+    missing = tuple(text for outcome in outcomes for text in outcome.missing)
+    best, *others = [
+        Translation(
+            plan.join([outcome.texts[rank] for outcome in outcomes]),
+            sum(outcome.scores[rank] for outcome in outcomes) / len(outcomes),
+            plan.source_code,
+            plan.target_code,
+        )
+        for rank in range(min(len(outcome.texts) for outcome in outcomes))
+    ]
+    return replace(best, alternatives=tuple(others), complete=not missing, missing=missing)
 
 
 def _texts_to_select(vocabulary: str | Path | None) -> tuple[Path, ...] | None:

@@ -1,0 +1,273 @@
+"""Ways to have a sentence translated, one after the other until nothing of it is missing.
+
+A sentence is sent whole at first, with stand-ins for what is to come out letter for letter. What the model loses is
+tried in another way; the last one leaves out what must not change and translates what is around it.
+"""
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, replace
+
+from quartet.text.coverage import missing
+from quartet.text.kept import KeptSpan
+from quartet.text.languages import iso639_1, script_of
+from quartet.text.sentences import UNSPACED, cut_to_fit
+from quartet.text.stand_ins import Style, replaced, restored
+from quartet.text.tidy import in_capitals, lowered, plain, raised, without_added_end
+
+AT_EDGES = frozenset({"emoji", "tag"})  # kinds that belong to no sentence where they stand before or after its words
+FEWEST_TOKENS = 6  # of a part that is translated by itself, where a longer one failed
+SMALLER = 2  # times that parts are halved
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """What is translated by itself; spans are places of `text` that are to come out letter for letter."""
+
+    text: str
+    spans: tuple[KeptSpan, ...]
+    source: str | None  # code of the language
+    target: str | None
+
+
+@dataclass(frozen=True)
+class Part:
+    """A stretch of a sentence, and what the model gets in its place."""
+
+    text: str
+    sent: str | None = None  # None: the stretch is kept as it is
+    stand_ins: tuple[str, ...] = ()  # in `sent`, in the order of
+    items: tuple[str, ...] = ()
+    capitals: bool = False  # of the stretch: what is sent is not
+
+
+Attempt = tuple[Part, ...]
+
+
+@dataclass(frozen=True)
+class Faults:
+    """What is wrong with the translation of a sentence."""
+
+    lost: tuple[str, ...] = ()  # what was to come out letter for letter, and does not
+    unfinished: bool = False  # a part of it ended without an end
+    missing: tuple[str, ...] = ()  # what was looked for and not found
+
+    @property
+    def count(self) -> int:
+        """None are best."""
+        return len(self.lost) + self.unfinished + len(self.missing)
+
+    def named(self, sentence: "Sentence") -> tuple[str, ...]:
+        """What is to be told: the whole sentence where its translation has no end."""
+        whole = (sentence.text,) if self.unfinished else ()
+        return tuple(dict.fromkeys((*whole, *self.lost, *self.missing)))
+
+
+@dataclass(frozen=True)
+class Ways:
+    """What is the same for all sentences of a call."""
+
+    count: Callable[[str], int]  # tokens
+    max_tokens: int  # of a part
+    styles: Sequence[Style]
+    limited: bool = False  # the caller wants no more tokens: what ends by that is not tried again
+
+
+def attempts(sentence: Sentence, ways: Ways) -> Generator[Attempt, Faults, None]:
+    """One attempt after the other; is sent the faults of each, and ends where no other way is left."""
+    style = ways.styles[0]
+    faults = Faults()
+    for style in ways.styles if _inner(sentence) else ways.styles[:1]:
+        faults = yield _attempt(sentence, style, ways, ways.max_tokens)
+        if not faults.lost:
+            break
+    else:
+        faults = yield _apart(sentence, ways)
+    limit = ways.count(sentence.text)
+    for _ in range(SMALLER):
+        limit //= 2
+        if not (faults.unfinished or faults.missing) or limit < FEWEST_TOKENS or ways.limited:
+            break
+        faults = yield _attempt(sentence, style, ways, limit)
+    if figures := _figures(sentence, faults.missing):
+        spans = tuple(sorted((*sentence.spans, *figures), key=lambda span: span.start))
+        with_figures = replace(sentence, spans=spans)
+        faults = yield _attempt(with_figures, ways.styles[-1], ways, ways.max_tokens)
+        if faults.count:
+            yield _apart(with_figures, ways)
+
+
+def so_far(sentence: Sentence, attempt: Attempt, translations: Sequence[str]) -> str:
+    """A translation that is not complete, from those of the first parts; stand-ins may be in it still."""
+    found, whole = iter(translations), ""
+    for part in attempt:
+        text = part.text if part.sent is None else next(found, None)
+        if text is None:
+            break
+        for stand_in, item in zip(part.stand_ins, part.items, strict=True):
+            text = text.replace(stand_in, item)
+        whole += text
+    return whole
+
+
+def reading(sentence: Sentence, attempt: Attempt, translations: Sequence[str]) -> str | None:
+    """The translation of a sentence, from those of an attempt's parts that were sent; None where stand-ins are lost."""
+    found = iter(translations)
+    spaced = not _is_spaced(sentence.source) and _is_spaced(sentence.target)
+    whole = ""
+    for part in attempt:
+        text = part.text if part.sent is None else _read(part, next(found), sentence, first=not whole.strip())
+        if text is None:
+            return None
+        whole += " " * (spaced and whole[-1:].isalnum() and text[:1].isalnum()) + text
+    return whole
+
+
+def faults_of(sentence: Sentence, text: str | None, unfinished: bool) -> Faults:
+    """What a translation of a sentence lacks."""
+    items = [sentence.text[span.start : span.end] for span in sentence.spans]
+    if text is None:
+        return Faults(tuple(items), unfinished)
+    lost = tuple(item for item in dict.fromkeys(items) if text.count(item) < items.count(item))
+    words = _without(sentence.text, sentence.spans)
+    for item in items:
+        text = text.replace(item, " ", 1)
+    return Faults(lost, unfinished, missing(words, text, sentence.source, sentence.target))
+
+
+def as_typed(text: str) -> Attempt:
+    """The text alone, unchanged."""
+    return (Part(text, text),)
+
+
+# ---- parts ----------------------------------------------------------------------------------------------------------
+
+
+def _inner(sentence: Sentence) -> list[KeptSpan]:
+    """The spans that stand between the words of a sentence, not before or after them."""
+    start, end = _words(sentence)
+    return [span for span in sentence.spans if start <= span.start and span.end <= end]
+
+
+def _words(sentence: Sentence) -> tuple[int, int]:
+    """Where a sentence begins and ends without the spans at its edges that belong to no sentence."""
+    text, start, end = sentence.text, 0, len(sentence.text)
+    for span in sentence.spans:
+        if span.kind in AT_EDGES and not text[start : span.start].strip():
+            start = span.end
+    for span in reversed(sentence.spans):
+        if span.kind in AT_EDGES and span.start >= start and not text[span.end : end].strip():
+            end = span.start
+    return start, end
+
+
+def _attempt(sentence: Sentence, style: Style, ways: Ways, limit: int) -> Attempt:
+    """All words, in as many parts as the limit of tokens wants, what is at the edges kept."""
+    start, end = _words(sentence)
+    kept = [(span.start - start, span.end - start) for span in _inner(sentence)]
+    found = [Part(sentence.text[:start])] if start else []
+    for text in cut_to_fit(sentence.text[start:end], limit, ways.count, kept):
+        found += _sent(sentence, start, start + len(text), sentence.spans, style)
+        start += len(text)
+    if end < len(sentence.text):
+        found.append(Part(sentence.text[end:]))
+    return tuple(found)
+
+
+def _apart(sentence: Sentence, ways: Ways) -> Attempt:
+    """The text between the spans, each stretch by itself."""
+    found: list[Part] = []
+    start = 0
+    for span in sentence.spans:
+        found += _stretch(sentence, start, span.start, ways)
+        found.append(Part(sentence.text[span.start : span.end]))
+        start = span.end
+    return (*found, *_stretch(sentence, start, len(sentence.text), ways))
+
+
+def _stretch(sentence: Sentence, start: int, end: int, ways: Ways) -> list[Part]:
+    """Text without spans, in parts that fit."""
+    found: list[Part] = []
+    for text in cut_to_fit(sentence.text[start:end], ways.max_tokens, ways.count, ()):
+        found += _sent(sentence, start, start + len(text), (), ways.styles[0])
+        start += len(text)
+    return found
+
+
+def _sent(sentence: Sentence, start: int, end: int, spans: Sequence[KeptSpan], style: Style) -> list[Part]:
+    """A part to send, and the white space around it; what has no letter is kept."""
+    whole = sentence.text[start:end]
+    inside = [span for span in spans if start <= span.start and span.end <= end]
+    text = whole.strip()
+    if not any(map(str.isalpha, _without(whole, [_moved(span, start) for span in inside]))):
+        return [Part(whole)] if whole else []
+    blank = len(whole) - len(whole.lstrip())
+    begin = start + blank
+    around = (Part(whole[:blank]), Part(whole[blank + len(text) :]))
+    capitals = in_capitals(_without(sentence.text, sentence.spans))
+    tidy, places = _tidied(text, [_moved(span, begin) for span in inside], sentence.source, capitals)
+    sent, stand_ins = replaced(tidy, places, style)
+    items = tuple(tidy[span.start : span.end] for span in places)
+    return [part for part in (around[0], Part(text, sent, stand_ins, items, capitals), around[1]) if part.text]
+
+
+def _moved(span: KeptSpan, by: int) -> KeptSpan:
+    return KeptSpan(span.start - by, span.end - by, span.kind)
+
+
+def _without(text: str, spans: Sequence[KeptSpan]) -> str:
+    """The text with a space for each span."""
+    ends = [0, *(span.end for span in spans)]
+    starts = [*(span.start for span in spans), len(text)]
+    return " ".join(text[end:start] for end, start in zip(ends, starts, strict=True))
+
+
+def _tidied(
+    text: str, spans: Sequence[KeptSpan], language: str | None, capitals: bool
+) -> tuple[str, tuple[KeptSpan, ...]]:
+    """The text in plain characters and ordinary case, and where the spans, which are unchanged, are in it."""
+    found, places, start = "", [], 0
+    for span in spans:
+        found += _plain(text[start : span.start], language, capitals, first=not found)
+        places.append(KeptSpan(len(found), len(found) + span.end - span.start, span.kind))
+        found += text[span.start : span.end]
+        start = span.end
+    return found + _plain(text[start:], language, capitals, first=not found), tuple(places)
+
+
+def _plain(text: str, language: str | None, capitals: bool, first: bool) -> str:
+    tidy = plain(text, language)
+    if not capitals:
+        return tidy
+    return lowered(tidy, language) if first else lowered("X" + tidy, language)[1:]
+
+
+def _read(part: Part, translation: str, sentence: Sentence, first: bool) -> str | None:
+    """A part's translation with its items in it."""
+    text = without_added_end(part.text, translation)
+    if part.capitals:
+        text = raised(text, sentence.target)
+    elif not first and part.text[:1].islower() and iso639_1(sentence.target or "") != "de":
+        text = text[:1].lower() + text[1:]
+    return restored(text, part.stand_ins, part.items) if part.stand_ins else text
+
+
+def _figures(sentence: Sentence, missing_: Sequence[str]) -> list[KeptSpan]:
+    """Where numbers that a translation lacks are in the sentence."""
+    words, found = _masked(sentence), []
+    for text in dict.fromkeys(missing_):
+        place = words.find(text)
+        if place >= 0 and any(map(str.isdigit, text)) and len(text) < len(words):
+            found.append(KeptSpan(place, place + len(text), "number"))
+    return found
+
+
+def _masked(sentence: Sentence) -> str:
+    """The text with as many spaces in the place of each span."""
+    text = sentence.text
+    for span in sentence.spans:
+        text = text[: span.start] + " " * (span.end - span.start) + text[span.end :]
+    return text
+
+
+def _is_spaced(language: str | None) -> bool:
+    return language is None or script_of(language) not in UNSPACED
