@@ -28,7 +28,8 @@ SHORT = 8  # bytes of letters; of shorter texts the detector calls one in fifty 
 LONG = 40  # bytes of letters from which their case tells nothing more
 SURE = 0.99  # from this share on, a text tells the language of its neighbours
 NEAR = 3  # so many sure neighbours on each side are asked
-ELSEWHERE = 0.05  # prior of a language that none of them is in, beside 1 for the one that all are in
+ENOUGH = 20  # bytes of letters; of shorter texts, what the neighbours are in counts for more
+ELSEWHERE = 0.1  # prior of a language that none of them is in, beside 1 for the one that all are in
 TARGET = 0.1  # prior of the language that is translated into, where no neighbour is in it
 FLOOR = 1e-5  # of probabilities: about here the detector leaves labels out
 CHINESE = {"Hans": "gb2312", "Hant": "big5"}  # encodings that have the characters of one script only
@@ -53,6 +54,7 @@ class _Evidence:
 
     words: str
     shares: Mapping[str, float]  # of the model's languages that it may be in; their sum is 1
+    weight: float  # of the shares beside the neighbours: 0 to 1
     doubt: str | None = None  # why it seems to be in none of them
 
 
@@ -92,25 +94,27 @@ def detect_all(texts: Sequence[str], among: Sequence[str], target: str | None = 
 
 def language_guesses(text: str) -> list[tuple[str, float]]:
     """Codes of the languages that the detector finds possible with their probabilities, the likeliest first."""
-    return list(_guesses(_words(text).lower()).items())
+    return list(_guesses(_letters(text)[:MAX_CHARACTERS].lower()).items())
 
 
 def _evidence(text: str, names: Mapping[str, str]) -> _Evidence | None:
     """None of a text without letters."""
     sample = _sample(text)
-    words = _words(sample)
+    prose = _letters(_prose(sample))
+    words = (prose or _letters(sample))[:MAX_CHARACTERS]
+    weight = min(len(prose.encode()) / ENOUGH, 1.0)
     lower = words.lower()
     if not lower:
         return None
     guesses = _guesses(lower)
     shares = _shares(words, guesses, names)
     if max(_by_code(guesses, names).values(), default=0.0) >= UNLIKELY:
-        return _Evidence(words, shares)
+        return _Evidence(words, shares, weight)
     label, probability = next(iter(guesses.items()), ("", 0.0))
     fitting = _normal({code: share for code, share in shares.items() if _may_be_in(lower, code)})
     if len(lower.encode()) < SHORT and fitting:
-        return _Evidence(words, fitting)
-    return _Evidence(words, {} if probability > LIKELY else fitting, _doubt(sample, label, probability))
+        return _Evidence(words, fitting, weight)
+    return _Evidence(words, {} if probability > LIKELY else fitting, weight, _doubt(sample, label, probability))
 
 
 def _shares(words: str, guesses: Mapping[str, float], names: Mapping[str, str]) -> dict[str, float]:
@@ -155,14 +159,18 @@ def _decided(found: _Evidence | None, near: Counter[str], target: str | None, co
     if not found.shares or (found.doubt and not near):
         return Detected(None, 0.0, found.doubt)
 
-    def prior(code: str) -> float:
-        if near:
-            return max(near[code] / near.total(), ELSEWHERE)
-        return TARGET if code == target else 1.0
-
-    weights = _normal({code: share * prior(code) for code, share in found.shares.items()})
+    weights = _normal(_with_neighbours(found, near) if near else _with_target(found, target))
     best = max(weights, key=weights.__getitem__)
     return Detected(_in_script(found.words, best, codes), weights[best], None)
+
+
+def _with_neighbours(found: _Evidence, near: Counter[str]) -> dict[str, float]:
+    most = near.total()
+    return {c: share**found.weight * max(near[c] / most, ELSEWHERE) for c, share in found.shares.items()}
+
+
+def _with_target(found: _Evidence, target: str | None) -> dict[str, float]:
+    return {code: share * (TARGET if code == target else 1.0) for code, share in found.shares.items()}
 
 
 def _doubt(text: str, label: str = "", probability: float = 0.0) -> str:
@@ -180,10 +188,9 @@ def _sample(text: str) -> str:
     return " ".join(valid_unicode(part).split())
 
 
-def _words(text: str) -> str:
-    """The words alone: without code, addresses and placeholders, unless there is nothing else."""
-    prose = " ".join(word for word in _QUOTED_CODE.sub(" ", text).split() if not _NO_WORD.search(word))
-    return (_letters(prose) or _letters(text))[:MAX_CHARACTERS]
+def _prose(text: str) -> str:
+    """A text without code, addresses and placeholders."""
+    return " ".join(word for word in _QUOTED_CODE.sub(" ", text).split() if not _NO_WORD.search(word))
 
 
 def _letters(text: str) -> str:
