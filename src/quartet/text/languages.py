@@ -1,7 +1,8 @@
 """Language names: every code or name in common use, to the spelling that a model has for it.
 
 A code is a language, perhaps a script, perhaps a region: `fr`, `fra`, `fre`, `fra_Latn`, `fr-FR`, `zh-Hant`; models
-dress theirs as `__fr__`, `>>fra<<` or `<2fr>`. A plain code of several languages (`ar`, `no`, `zh`) means the one that
+dress theirs as `__fr__`, `>>fra<<` or `<2fr>`. Some codes in use are none of ISO 639 (Argos' and LibreTranslate's `zt`,
+opus-mt's `pob`). A plain code of several languages (`ar`, `no`, `zh`) means the one that
 translation models mean by it, the first with this code in `languages.tsv`.
 """
 
@@ -31,9 +32,21 @@ SCRIPT_NAMES = {
     "Tfng": "Tifinagh",
 }
 CHINESE_SCRIPTS = {"CN": "Hans", "SG": "Hans", "HK": "Hant", "MO": "Hant", "TW": "Hant"}  # by region
+# codes and names of varieties that ISO 639 does not know or gives to others, as they stand after `_bare`
+ALIASES = {
+    **dict.fromkeys(("pb", "pob", "brazilian", "brazilian portuguese", "portuguese (brazil)"), "pt_br"),
+    **dict.fromkeys(("european portuguese", "portuguese (portugal)"), "pt_pt"),
+    **dict.fromkeys(("zt", "zht", "zh_cht", "chinese (taiwan)", "chinese (hong kong)"), "zh_hant"),
+    **dict.fromkeys(("zhs", "zh_chs", "chinese (china)"), "zh_hans"),
+}
+MODIFIERS = {"latin": "Latn", "cyrillic": "Cyrl", "devanagari": "Deva"}  # of locales: `sr_RS@latin`
 
 _DRESS = re.compile(r"__(.+)__|>>(.+)<<|<2(.+)>")
-_CODE = re.compile(r"([a-z]{2,3})(?:[-_]([a-z]{4}))?(?:[-_]([a-z]{2}|[0-9]{3}))?(?:[.@].*)?", re.IGNORECASE)
+_CODE = re.compile(r"([a-z]{2,3})(?:[-_]([a-z]{4}))?(?:[-_]([a-z]{2}|[0-9]{3}))?(?:\.[^@]*)?(?:@(.*))?", re.IGNORECASE)
+_NAME_AND_REGION = re.compile(r"(.+) \(([a-z]{2}|[0-9]{3})\)", re.IGNORECASE)
+_PLAIN = r"([a-z]{2,3}(?:[-_][A-Za-z]{4})?(?:[-_](?:[A-Za-z]{2}|[0-9]{3}))?)"
+# with punctuation after it, it is a word in quotation marks: `>>ja<<, sagte sie`
+_TYPED = re.compile(rf"\s*(?:>>{_PLAIN}<<|<2{_PLAIN}>)(?![.,;:!?…)])\s*")
 
 
 @dataclass(frozen=True)
@@ -77,8 +90,11 @@ def resolve(name: str, available: Sequence[str]) -> str:
 def find(name: str, available: Sequence[str]) -> str | None:
     """Like `resolve`, but None where the model has no such language.
 
-    A script that both sides name must agree (`sr-Latn` is not `srp_Cyrl`); a code without script stands for any.
+    A script that both sides name must agree (`sr-Latn` is not `srp_Cyrl`); a code without script stands for any. A
+    region that both name need not (`pt-PT` of `pb` alone is `pb`), but one that agrees, or none, is preferred.
     """
+    if name in available:
+        return name
     bare = _bare(name)
     for code in available:
         if _bare(code) == bare:
@@ -127,6 +143,22 @@ def scripts_of(code: str) -> tuple[str, ...]:
     return (tag.script,) if tag.script else tag.entries[0].scripts
 
 
+def language_of(code: str) -> str:
+    """The language alone of a code or a name, as FLORES-200 has it (`zt` -> `zho`); the code itself where unknown."""
+    tag = _parse(code)
+    return tag.entries[0].code if tag else code
+
+
+def typed_tag(text: str) -> tuple[str, str] | None:
+    """The target that is typed before a text, and the text without it: `>>fra<< Hello` -> `("fra", "Hello")`.
+
+    opus-mt's `>>fra<<` and MADLAD's `<2fr>` are taken for that. M2M100's `__fr__` is not, for nobody types it, and
+    `__no__` is a word in bold type in Markdown. None where a text begins otherwise.
+    """
+    found = _TYPED.match(text)
+    return (found[found.lastindex or 0], text[found.end() :]) if found else None
+
+
 def _bare(code: str) -> str:
     """The code without its dress, in one spelling: `__zh-CN__` -> `zh_cn`."""
     code = code.strip()
@@ -137,15 +169,25 @@ def _bare(code: str) -> str:
 @lru_cache(maxsize=4096)
 def _parse(name: str) -> Tag | None:
     """The tag of a code or a name."""
-    found = _CODE.fullmatch(_bare(name))
+    bare = _bare(name)
+    found = _CODE.fullmatch(ALIASES.get(bare, bare))
     entries = _table().codes.get(found[1]) if found else None
     if not found or not entries:
-        return _table().names.get(_fold(name))
-    script = found[2] and found[2].title()
+        return _named_tag(name)
+    script = (found[2] and found[2].title()) or MODIFIERS.get(found[4] or "")
     region = found[3] and found[3].upper()
     if entries[0].code == "zho" and not script:
         script = CHINESE_SCRIPTS.get(region or "")
     return Tag(entries, script, region)
+
+
+def _named_tag(name: str) -> Tag | None:
+    """The tag of a name, perhaps with the region as `display_name` has it: `Portuguese (BR)`."""
+    tag = _table().names.get(_fold(name))
+    if tag is None and (found := _NAME_AND_REGION.fullmatch(name.strip())):
+        tag = _table().names.get(_fold(found[1]))
+        return tag and tag._replace(region=found[2].upper())
+    return tag
 
 
 def _rank(wanted: Tag, offered: Tag | None) -> tuple[int, int, int, bool, bool] | None:
