@@ -28,8 +28,21 @@ from quartet.text.kept import KeptSpan
 from quartet.text.stand_ins import joined_spans, placed, restored
 
 HELD_OUT = range(6)  # of the MD5 of the English sentence modulo 1000, as in training/demo.py
-NAMES = "Tom Mary John Boston Bob Jack Jim Ken Mike Ann Tokyo Kyoto".split()  # of Tatoeba, the same in translations
-NUMERALS = "73519 73523 73547 73561 73571 73583 73589".split()
+NAMES = [
+    "Tom",
+    "Mary",
+    "John",
+    "Boston",
+    "Bob",
+    "Jack",
+    "Jim",
+    "Ken",
+    "Mike",
+    "Ann",
+    "Tokyo",
+    "Kyoto",
+]  # of Tatoeba, the same in translations
+NUMERALS = ["73519", "73523", "73547", "73561", "73571", "73583", "73589"]
 AROUND = ("emoji", "tag")  # beside or around a word that stays; all other items take the place of one
 Translate = Callable[[list[str]], list[str]]
 
@@ -203,7 +216,8 @@ def by_english(file: Path) -> dict[str, str]:
 def some(pairs: Sequence[tuple[str, str]], pattern: str, slot: str, limit: int) -> list[Template]:
     """Pairs in which the same words, each once on either side, may be replaced."""
     found: list[Template] = []
-    for source, target in pairs:
+    for pair in pairs:
+        source, target = pair
         words = tuple(dict.fromkeys(re.findall(pattern, source)))[:3]
         if not words or set("{}") & set(source + target):
             continue
@@ -245,8 +259,14 @@ def cases(found: Sequence[Template]) -> list[Case]:
             text += part
         rest = template.target.format(*template.words if around else [" "] * 3)
         made.append(
-            Case(kind, text, tuple(joined_spans(text, spans)), rest, template.source.format(*template.words),
-                 () if around else template.words)
+            Case(
+                kind,
+                text,
+                tuple(joined_spans(text, spans)),
+                rest,
+                template.source.format(*template.words),
+                () if around else template.words,
+            )
         )
     return made
 
@@ -257,15 +277,34 @@ def cases(found: Sequence[Template]) -> list[Case]:
 STAND_INS: dict[str, Callable[[], Iterator[str]]] = {
     **{
         shape: lambda shape=shape: (shape.replace("1", str(n)) for n in count(1))  # type: ignore[misc]
-        for shape in "X1 A1 M1 §1 #1 @1 (1) [1] {1} <1> __1__ /1 NUM1 ABC1 X1X Q1 XQ1 ID1".split()
+        for shape in [
+            "X1",
+            "A1",
+            "M1",
+            "§1",
+            "#1",
+            "@1",
+            "(1)",
+            "[1]",
+            "{1}",
+            "<1>",
+            "__1__",
+            "/1",
+            "NUM1",
+            "ABC1",
+            "X1X",
+            "Q1",
+            "XQ1",
+            "ID1",
+        ]
     },
     "1": lambda: map(str, count(2)),
     "X": lambda: iter("XYZKQWRBDFGHJL"),
     "XX": lambda: (letter * 2 for letter in "XYZKQWRBDFGHJL"),
     "XA": lambda: (f"X{letter}" for letter in "ABCDEFGHKLMN"),
     "Tom": lambda: iter(NAMES),
-    "Paris": lambda: iter("Boston Tokyo Berlin Madrid Oslo Kyoto Chicago Toronto".split()),
-    "Zoe": lambda: iter("Zoe Anna Leo Max Nora Emil Ivan Olga".split()),
+    "Paris": lambda: iter(["Boston", "Tokyo", "Berlin", "Madrid", "Oslo", "Kyoto", "Chicago", "Toronto"]),
+    "Zoe": lambda: iter(["Zoe", "Anna", "Leo", "Max", "Nora", "Emil", "Ivan", "Olga"]),
     "73519": lambda: iter(NUMERALS),
 }
 
@@ -359,7 +398,14 @@ def main() -> None:
 
 
 def cells(model: str, way: str, said: dict[str, float], kinds: Sequence[str]) -> list[object]:
-    return [model, way, f"{said['whole']:.1f} %", f"{said['chrf in place']:.1f}", f"{said['chrf around']:.1f}", *(f"{said[kind]:.0f}" for kind in kinds)]
+    return [
+        model,
+        way,
+        f"{said['whole']:.1f} %",
+        f"{said['chrf in place']:.1f}",
+        f"{said['chrf around']:.1f}",
+        *(f"{said[kind]:.0f}" for kind in kinds),
+    ]
 
 
 def measured(job: str, args: argparse.Namespace) -> dict[str, dict[str, float]]:
@@ -371,8 +417,10 @@ def measured(job: str, args: argparse.Namespace) -> dict[str, dict[str, float]]:
         def translate(texts: list[str]) -> list[str]:
             return [t.text for t in translator.translate_batch(texts, target, source, split="none")]
 
-        words = [without(found, case.words) for case, found in zip(
-            some_cases, translate([case.plain for case in some_cases]), strict=True)]
+        words = [
+            without(found, case.words)
+            for case, found in zip(some_cases, translate([case.plain for case in some_cases]), strict=True)
+        ]
         outcomes = {way: WAYS[way](some_cases, translate) for way in args.ways}
     rests = [squeezed(case.rest) for case in some_cases]
     said = {way: figures_of(some_cases, found, rests) for way, found in outcomes.items()}

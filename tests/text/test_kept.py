@@ -196,9 +196,11 @@ def parsed(line: str) -> tuple[str, list[KeptSpan]]:
     text, spans = "", []
     for part in re.split(r"(⟦[a-z]+:[^⟧]*⟧)", line):
         if part.startswith("⟦"):
-            kind, _, part = part[1:-1].partition(":")
-            spans.append(KeptSpan(len(text), len(text) + len(part), kind))
-        text += part
+            kind, _, item = part[1:-1].partition(":")
+            spans.append(KeptSpan(len(text), len(text) + len(item), kind))
+            text += item
+        else:
+            text += part
     return text, spans
 
 
@@ -262,7 +264,44 @@ def test_a_run_of_emoji_is_one_item(emoji):
 
 REPEATED = [
     *"%{}<>&;#@`$/\\.:-_()[]'\" a1A東🙂",
-    *"a. a@ a/ /a ./ {a {% {{ {# <a <!-- <a=' `a `` ``` $a $\\ %a %1 #a @a A1 A- 1. 1- a_ a- :( a:// [[ [ <% &a & C:\\ \\\\a".split(),
+    *[
+        "a.",
+        "a@",
+        "a/",
+        "/a",
+        "./",
+        "{a",
+        "{%",
+        "{{",
+        "{#",
+        "<a",
+        "<!--",
+        "<a='",
+        "`a",
+        "``",
+        "```",
+        "$a",
+        "$\\",
+        "%a",
+        "%1",
+        "#a",
+        "@a",
+        "A1",
+        "A-",
+        "1.",
+        "1-",
+        "a_",
+        "a-",
+        ":(",
+        "a://",
+        "[[",
+        "[",
+        "<%",
+        "&a",
+        "&",
+        "C:\\",
+        "\\\\a",
+    ],
     *(
         "{n,plural,",
         '<a b="',

@@ -1,9 +1,9 @@
 r"""What of a text is kept letter for letter: addresses, paths, placeholders, markup, emoji, codes.
 
 One pass with one pattern: at each place the first kind that fits wins, and the search goes on behind it. Every
-part of the pattern either begins only where a word begins or cannot run over the sign that it begins with, and
-repetitions are possessive, so that the time is linear in the length of the text. What could as well be prose (`100 % of`,
-`a < b`, `and/or`, `3.14`, a missing space after a full stop) is left alone.
+part of the pattern either begins only where a word begins, or cannot run over the sign that it begins with, or is
+bounded, and most repetitions are possessive, so that the time is linear in the length of the text. What could as well
+be prose (`100 % of`, `a < b`, `and/or`, `3.14`, a missing space after a full stop) is left alone.
 """
 
 import re
@@ -45,7 +45,7 @@ def _spans(text: str) -> Iterator[KeptSpan]:
 
 
 def _end_of_address(text: str, start: int, end: int) -> int:
-    """The end of an address or a path without the punctuation of the sentence around it, or a bracket that it did not open."""
+    """Where an address ends without the punctuation of the sentence, and without brackets that it has not opened."""
     surplus = {close: text.count(close, start, end) - text.count(open_, start, end) for open_, close in _BRACKETS}
     while end > start:
         last = text[end - 1]
@@ -73,16 +73,17 @@ _TRAILING = ".,;:!?…'’\"*_~|&"
 
 _TO_BE_TAKEN_FOR_WORDS = "am as at be by de do es hr id in is it la me my no pm so to us"  # as a file is: `end.It`
 _DOMAINS = (
-    "com org net edu gov mil int info biz name dev app ai io co uk eu fr ch nl lu se dk fi pl cz sk hu ro bg gr tr ru ua "
-    "rs si lt lv ee ie pt br ar cl mx pe ve ca au nz jp cn kr tw hk sg th vn ph ir il sa ae eg ng ke za tv cc gg xyz "
-    f"online site shop blog cloud tech wiki example test local localhost {_TO_BE_TAKEN_FOR_WORDS}"
+    "com org net edu gov mil int info biz name dev app ai io co uk eu fr ch nl lu se dk fi pl cz sk hu ro bg "
+    "gr tr ru ua rs si lt lv ee ie pt br ar cl mx pe ve ca au nz jp cn kr tw hk sg th vn ph ir il sa ae eg ng "
+    "ke za tv cc gg xyz online site shop blog cloud tech wiki example test local localhost "
+    f"{_TO_BE_TAKEN_FOR_WORDS}"
 )
 _EXTENSIONS = (
-    "pdf docx? xlsx? pptx? odt ods odp rtf txt md rst tex csv tsv jsonl? xml ya?ml toml ini cfg conf log html? css scss "
-    "jsx? tsx? py ipynb java kt rb php cpp hpp cs go rs swift sh bash bat ps1 sql db sqlite exe msi dll so dmg iso deb "
-    "rpm apk jar whl zip tar gz tgz bz2 xz 7z rar png jpe?g gif svg webp bmp tiff? ico psd mp3 mp4 wav ogg flac m4a aac "
-    "avi mov mkv webm srt vtt ass epub mobi onnx safetensors ttf otf woff2? bak tmp lock env po pot xliff? strings resx "
-    "properties eml vcf ics"
+    "pdf docx? xlsx? pptx? odt ods odp rtf txt md rst tex csv tsv jsonl? xml ya?ml toml ini cfg conf log "
+    "html? css scss jsx? tsx? py ipynb java kt rb php cpp hpp cs go rs swift sh bash bat ps1 sql db sqlite "
+    "exe msi dll so dmg iso deb rpm apk jar whl zip tar gz tgz bz2 xz 7z rar png jpe?g gif svg webp bmp tiff? "
+    "ico psd mp3 mp4 wav ogg flac m4a aac avi mov mkv webm srt vtt ass epub mobi onnx safetensors ttf otf "
+    "woff2? bak tmp lock env po pot xliff? strings resx properties eml vcf ics"
 )
 _ORDINAL_OR_UNIT = (  # what follows a number in lines of capitals: 21ST, 100KM, 1980S
     "ST|ND|RD|TH|S|AM|PM|H|MIN|MM|CM|M|KM|KG|G|MG|L|ML|HZ|KHZ|MHZ|GHZ|W|KW|V|A|MB|GB|TB|KB|BIT|E|ER|ERE|EME|ÈME|O|A|"
@@ -141,8 +142,8 @@ _PLACEHOLDER = "|".join(
         r"%<[A-Za-z_]\w*+>[-+#0]*+\d*+(?:\.\d++)?[a-zA-Z]",
         r"%%",
         r"(?<![\d%])(?<!\d[ \u00a0\u202f])%[A-Za-z_][\w.-]{2,60}+%",
-        r"(?<![\d%])(?<!\d[ \u00a0\u202f])%(?:\d{1,2}\$)?[-+#0]*+(?:\d{0,3}+|\*)(?:\.(?:\d{1,3}|\*))?(?:hh?|ll?|[zjtLq])?"
-        r"[diouxXeEfFgGcsaApn@](?![A-Za-z]{2})",
+        r"(?<![\d%])(?<!\d[ \u00a0\u202f])%(?:\d{1,2}\$)?[-+#0]*+(?:\d{0,3}+|\*)(?:\.(?:\d{1,3}|\*))?"
+        r"(?:hh?|ll?|[zjtLq])?[diouxXeEfFgGcsaApn@](?![A-Za-z]{2})",
         r"(?<![\d%])(?<!\d[ \u00a0\u202f])%L?\d{1,2}(?![\w%])(?![.,]\d)",
         r"(?<![\w$])\$[A-Za-z_]\w++",
         r"(?<![^\W_])__[A-Z][A-Z0-9_]*?__(?![^\W_])",
@@ -185,7 +186,7 @@ _PATH = "|".join(
         rf"(?<![^\s\"'(\[«“„=,>`])(?:~|\.\.?(?:/\.\.)*+)?(?:/{_PART}){{2,64}}+/?",
         rf"(?<![^\s\"'(\[«“„=,>`])(?:~|\.\.?(?:/\.\.)*+)/(?:{_PART}/?)?",
         rf"(?<![^\s\"'(\[«“„=,>`])/{_PART}/(?![\w/])",
-        rf"{_WORD_BEFORE}[A-Za-z]:\\(?:[^\\/:*?\"<>|\r\n\s]++(?: [^\\/:*?\"<>|\r\n\s]++)*+\\)*[^\\/:*?\"<>|\r\n\s,;!)»”]*+",
+        rf"{_WORD_BEFORE}[A-Za-z]:\\(?:[^\\/:*?\"<>|\s]++(?: [^\\/:*?\"<>|\s]++)*+\\)*[^\\/:*?\"<>|\s,;!)»”]*+",
         rf"{_WORD_BEFORE}[A-Za-z]:/(?:{_PART}/?)++",
         r"(?<!\S)\\\\[\w.$-]++(?:\\[\w.$-]++)++",
         rf"(?<![\w.@/\\-])(?:[\w-]{{1,80}}+[./])+(?<=\.)(?:{_EXTENSION})(?![\w@-])(?!\.\w)",
@@ -228,7 +229,7 @@ _PATTERNS = {
     "entity": r"&(?:[A-Za-z][A-Za-z0-9]{1,31}|#\d{1,7}|#[xX][0-9A-Fa-f]{1,6});",
     "emoji": _EMOJI,
     "hashtag": r"(?<![^\W_])(?<![#&/])#(?=\w*[^\W\d_])\w++(?:-\w++)*+",
-    "mention": rf"(?<![\w@./])@[A-Za-z_][\w-]*+(?:[./][\w-]++)*+",
+    "mention": r"(?<![\w@./])@[A-Za-z_][\w-]*+(?:[./][\w-]++)*+",
     "version": _VERSION,
     "product": _PRODUCT,
     "hexadecimal": _HEXADECIMAL,
