@@ -113,6 +113,7 @@ Nice ⟦emoji::D⟧
 Nice ⟦emoji::)⟧.
 Oh ⟦emoji::'(⟧
 I ⟦emoji:<3⟧ you
+Done ⟦emoji::tada:⟧ and ⟦emoji::white_check_mark:⟧!
 ⟦emoji:¯\_(ツ)_/¯⟧
 I love ⟦hashtag:#travel⟧.
 ⟦hashtag:#NewYear2024⟧ ⟦hashtag:#été⟧, ⟦hashtag:#open_source⟧
@@ -122,6 +123,7 @@ Ask ⟦mention:@open_source⟧ or ⟦mention:@anna.b⟧.
 npm ⟦mention:@scope/package⟧
 Use ⟦code:`x = 1`⟧ here.
 Use ⟦code:``a`b``⟧ or ⟦code:```let y = `1` ```⟧.
+One⟦code:\n⟧Two ⟦code:\t⟧ three
 Call ⟦code:foo()⟧ or ⟦code:self.bar()⟧ or ⟦code:std::sort()⟧.
 The field ⟦code:user_id⟧ is ⟦code:MAX_VALUE⟧.
 We have ⟦code:$x^2$⟧ and ⟦code:$\alpha$⟧.
@@ -137,6 +139,8 @@ IBAN ⟦product:DE89 3704 0044 0532 0130 00⟧, ⟦product:FR7630006000011234567
 
 PROSE = r"""
 100 % of the people
+yüzde %50 ve %20
+at 12:30:15 and re:this:that and a :b
 a 50% discount and 50%d
 100%ig sicher, 100 %ige Sicherheit
 5 % des gens, 5 % des gens
