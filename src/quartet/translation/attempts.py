@@ -11,7 +11,7 @@ from quartet.text.coverage import missing
 from quartet.text.kept import KeptSpan
 from quartet.text.languages import iso639_1, script_of
 from quartet.text.sentences import UNSPACED, cut_to_fit
-from quartet.text.stand_ins import Style, replaced, restored
+from quartet.text.stand_ins import Style, joined_spans, replaced, restored
 from quartet.text.tidy import in_capitals, lowered, plain, raised, without_added_end
 
 AT_EDGES = frozenset({"emoji", "tag"})  # kinds that belong to no sentence where they stand before or after its words
@@ -205,6 +205,7 @@ def _sent(sentence: Sentence, start: int, end: int, spans: Sequence[KeptSpan], s
     around = (Part(whole[:blank]), Part(whole[blank + len(text) :]))
     capitals = in_capitals(_without(sentence.text, sentence.spans))
     tidy, places = _tidied(text, [_moved(span, begin) for span in inside], sentence.source, capitals)
+    places = joined_spans(tidy, places)
     sent, stand_ins = replaced(tidy, places, style)
     items = tuple(tidy[span.start : span.end] for span in places)
     return [part for part in (around[0], Part(text, sent, stand_ins, items, capitals), around[1]) if part.text]
@@ -223,7 +224,7 @@ def _without(text: str, spans: Sequence[KeptSpan]) -> str:
 
 def _tidied(
     text: str, spans: Sequence[KeptSpan], language: str | None, capitals: bool
-) -> tuple[str, tuple[KeptSpan, ...]]:
+) -> tuple[str, Sequence[KeptSpan]]:
     """The text in plain characters and ordinary case, and where the spans, which are unchanged, are in it."""
     found, places, start = "", [], 0
     for span in spans:
@@ -231,7 +232,7 @@ def _tidied(
         places.append(KeptSpan(len(found), len(found) + span.end - span.start, span.kind))
         found += text[span.start : span.end]
         start = span.end
-    return found + _plain(text[start:], language, capitals, first=not found), tuple(places)
+    return found + _plain(text[start:], language, capitals, first=not found), places
 
 
 def _plain(text: str, language: str | None, capitals: bool, first: bool) -> str:

@@ -9,8 +9,8 @@ from quartet.errors import LanguageError, OptionError
 from quartet.spec import Language, Manifest
 from quartet.text.detect import Detected, detect_all
 from quartet.text.kept import KeptSpan, kept_spans
-from quartet.text.languages import display_name, find, is_language, offered, resolve
-from quartet.text.prompts import prompt_ids, typed_tag
+from quartet.text.languages import display_name, find, is_language, offered, resolve, typed_tag
+from quartet.text.prompts import prompt_ids
 from quartet.text.sentences import Piece, join_pieces, split_text
 from quartet.text.stand_ins import STYLES
 from quartet.text.tokenizer import Encode, Tokenizer, valid_unicode
