@@ -217,7 +217,7 @@ def _written_in(words: str, code: str) -> int:
 def _may_be_in(words: str, code: str) -> bool:
     """Whether any letter is of a script of the language; of a language without known scripts, any may be."""
     scripts = script_words([code], has_text=True)
-    return not scripts or any(is_written_in(letter, scripts) for letter in words if letter.isalpha())
+    return not scripts or any(is_written_in(letter, scripts) for letter in set(words) if letter.isalpha())
 
 
 def _guesses(words: str, least: float = 0.0) -> dict[str, float]:
