@@ -8,7 +8,7 @@ from typing import Literal
 from quartet.errors import LanguageError, OptionError
 from quartet.spec import Language, Manifest
 from quartet.text.detect import Detected, detect_all
-from quartet.text.kept import KeptSpan, kept_spans
+from quartet.text.kept import KeptSpan, kept_spans, unknown_stretches
 from quartet.text.languages import display_name, find, is_language, offered, resolve, typed_tag
 from quartet.text.prompts import prompt_ids
 from quartet.text.sentences import Piece, join_pieces, split_text
@@ -212,7 +212,10 @@ class Planner:
             return plan
         spans = [] if reading.raw else kept_spans(text)
         pieces = self._pieces(text, plan.source_code, spans, reading)
-        return replace(plan, pieces=tuple(pieces), sentences=_sentences(plan, pieces, spans))
+        sentences = _sentences(plan, pieces, spans)
+        if not reading.raw:
+            sentences = tuple(map(self._with_unknown, sentences))
+        return replace(plan, pieces=tuple(pieces), sentences=sentences)
 
     def _pieces(self, text: str, language: str | None, spans: Sequence[KeptSpan], reading: Reading) -> list[Piece]:
         kept = [(span.start, span.end) for span in spans]
@@ -229,6 +232,18 @@ class Planner:
             if (tokens := self.count(piece.text)) > self._window:
                 raise OptionError(f"a text of {tokens} tokens is longer than the model's {self._window}; use split auto")
         return pieces
+
+    def _with_unknown(self, sentence: Sentence) -> Sentence:
+        """The sentence with what its vocabulary cannot spell among the spans that are kept."""
+        unknown = self.manifest.tokenizer.unk_id if self.manifest.tokenizer else None
+        if unknown not in self.encode(sentence.text):
+            return sentence
+        found = [
+            KeptSpan(start, end, "unknown")
+            for start, end in unknown_stretches(sentence.text, lambda part: unknown in self.encode(part))
+            if not any(span.start < end and start < span.end for span in sentence.spans)
+        ]
+        return replace(sentence, spans=tuple(sorted((*sentence.spans, *found), key=lambda span: span.start)))
 
 
 def _sentences(plan: Plan, pieces: Sequence[Piece], spans: Sequence[KeptSpan]) -> tuple[Sentence, ...]:
