@@ -118,7 +118,7 @@ class Planner:
 
         window = self.manifest.shapes.max_source_length - (len(self.manifest.source_prompt) - 1)
         code = source.code if source else None
-        pieces = split_text(text, code, self.manifest.safe_length, window, count, split)
+        pieces = split_text(text, code, window, count, mode=split)
         for piece in pieces if split == "none" else ():
             if (tokens := count(piece.text)) > window:
                 raise OptionError(f"a text of {tokens} tokens is longer than the model's {window}; use split auto")
