@@ -41,35 +41,35 @@ _TITLES = {
 _BEFORE_NUMBERS = {
     "": "no nos nr nro n n° nº n.º num núm p pp pg pag pagg pág págs s str fig figs abb abbild tab vol bd ch chap cap"
     " kap sec sect art arts abs ziff eq par ca ver v op tel rp jl poz obr rys č čís br cca ok т стр рис гл п пп ст"
-    " с д кв тел μ σελ αρ",
+    " с д кв тел μ σελ αρ max min máx mín",
     "en": "jan feb mar apr jun jul aug sep sept oct nov dec pt ex approx rm bldg",
 }
 
-# the sentence may go on, and does where no word follows that begins one
+# the sentence may go on, and does where no word follows that begins one; again large letters match only large ones
 _OTHERS = {
-    "": "etc ca cf vs tel max min vol ed",
+    "": "etc ca cf vs tel",
     "en": "approx inc ltd co corp jr sr dept est apt ave blvd rd st misc viz al esp incl ext eds oz lb lbs yd ft hr hrs"
-    " jan feb mar apr jun jul aug sep sept oct nov dec mon tue tues wed thu thurs fri sat sun univ assn bros fig"
+    " Jan Feb Mar Apr Jun Jul Aug Sep Sept Oct Nov Dec Mon Tue Tues Wed Thu Thurs Fri Sat Sun univ assn bros"
     " abbr orig pop",
-    "fr": "env éd hab av bd boul apr tél ext chap art fig ex réf dép qté janv févr avr juil sept oct nov déc suiv ém",
+    "fr": "env éd hab av bd boul apr tél ext chap ex réf dép qté janv févr avr juil sept oct nov déc suiv ém",
     "de": "usw bzw bspw vgl evtl ggf inkl exkl zzgl mind mio mrd abt str geb gest ges geschl gegr allg ehem eigtl entspr"
     " sog urspr jh jhd bd hrsg verl aufl kap abb tab ff f mwst fa tägl vorm nachm std sek zt zz u.a u.u jan feb apr aug"
     " sept okt nov dez lt bes betr div dgl event gem ing jährl kath ev lfd monatl nachf näml phil r.i.p rd röm südl"
     " nördl östl westl stellv ugs zus zzt gmbh kg",
-    "es": "ej pág págs cap art núm av avda ud uds ee uu aa cc ff fig apdo izq dcha ptas aprox máx mín dpto depto ed"
+    "es": "ej pág págs cap núm av avda ud uds ee uu aa cc ff apdo izq dcha ptas aprox dpto depto "
     " hnos gral admón vid a.c d.c",
-    "it": "ecc pag pagg cap art fig es ca circa all on tel rif sec a.c d.c",
-    "pt": "pág págs cap art fig ex av aprox máx mín ed tel r dep séc",
-    "nl": "enz bijv nr blz evt o.a m.n d.w.z t.a.v i.v.m resp incl excl max min ong jl a.s e.a e.d dwz ca tel",
-    "da": "f.eks osv bl.a dvs ca nr mv mm inkl ekskl kl kr stk evt iflg pga m.v tlf km kg",
+    "it": "ecc pag pagg cap es ca circa all on tel rif sec a.c d.c",
+    "pt": "pág págs cap ex av aprox tel r dep séc",
+    "nl": "enz bijv nr blz evt o.a m.n d.w.z t.a.v i.v.m resp incl excl ong jl a.s e.a e.d dwz ca tel",
+    "da": "f.eks osv bl.a dvs ca nr mv mm inkl ekskl kl kr stk evt iflg pga m.v tlf",
     "nb": "f.eks osv bl.a dvs ca nr mv inkl ekskl kl kr stk evt ifølge pga tlf",
     "sv": "t.ex osv bl.a dvs ca nr m.m m.fl inkl exkl kl kr st ev pga s.k tel",
     "fi": "esim ym yms jne n ks ns mm nro klo puh s os huom vrt",
     "pl": "np itd itp tzn tj m.in ok tel nr str r w zob por ww br godz tys mln mld poz ur zm",
     "cs": "např atd apod tj tzv č str tel mj resp popř r stol tis mil mld nám kč vč viz",
     "sk": "napr atď tzv tj č str tel resp r stor tis mil mld",
-    "hu": "pl stb kb ún ill vö sz u ker old du de",
-    "ro": "ex etc nr pag art tel str bl ap sc",
+    "hu": "pl stb kb ún vö sz u ker",
+    "ro": "ex etc nr pag tel str bl ap sc",
     "tr": "vb vs örn bkz no cad sok mah apt tel",
     "ru": "г гг в вв др пр т д е п см ср стр рис гл руб коп тыс млн млрд напр обл р н э в.ч т.д т.п т.е ок ч мин сек",
     "uk": "р рр ст др т д п див рис с грн тис млн млрд напр обл о м хв",
@@ -77,6 +77,21 @@ _OTHERS = {
     "el": "π.χ κ.λπ κλπ κ.ά δηλ βλ σελ αρ τηλ μ.μ π.μ μ.χ",
     "vi": "v.v tp q p",
     "id": "dsb dll dst a.n d.a tel hlm",
+}
+
+# ordinary words that sentencex takes for abbreviations
+_WORDS = {
+    "ca": "mar no",
+    "da": "del din i kat med ned var",
+    "de": "art bart mag mich",
+    "en": "art id ill la ma may me miss no ok ore pa",
+    "es": "auto bien con contra entre extra mar mono no sobre tras vid",
+    "fr": "vol",
+    "it": "ai al ama bar di fa fin ha in ma mai mar me no se su te va via",
+    "nb": "del din i kat med ned var",
+    "nl": "dat hand me ver",
+    "ru": "муж",
+    "sk": "tu",
 }
 
 # words, with their capital, that begin a sentence much more often than they follow an abbreviation
@@ -136,19 +151,25 @@ ORDINALS = frozenset("de da nb nn no sv fi is et lv cs sk sl hr sr bs hu pl tr l
 @cache
 def titles(language: str) -> frozenset[str]:
     """Abbreviations before names (`Dr`), without their full stop; written small where any case is meant."""
-    return _words(_TITLES, language)
+    return _with_common(_TITLES, language)
 
 
 @cache
 def before_numbers(language: str) -> frozenset[str]:
     """Abbreviations before numbers (`p`, `fig`), in small letters."""
-    return _words(_BEFORE_NUMBERS, language)
+    return _with_common(_BEFORE_NUMBERS, language)
 
 
 @cache
 def others(language: str) -> frozenset[str]:
-    """Abbreviations that stand within a sentence and at its end (`etc`), in small letters."""
-    return _words(_OTHERS, language)
+    """Abbreviations that stand within a sentence and at its end (`etc`), in small letters where any case is meant."""
+    return _with_common(_OTHERS, language)
+
+
+@cache
+def words(language: str) -> frozenset[str]:
+    """Words that end a sentence although sentencex takes them for abbreviations, in small letters."""
+    return frozenset(_WORDS.get(language, "").split())
 
 
 @cache
@@ -157,5 +178,5 @@ def starters(language: str) -> frozenset[str]:
     return frozenset(_STARTERS.get(language, "").split())
 
 
-def _words(table: dict[str, str], language: str) -> frozenset[str]:
+def _with_common(table: dict[str, str], language: str) -> frozenset[str]:
     return frozenset(f"{table['']} {table.get(language, '')}".split())

@@ -74,6 +74,7 @@ def split_text(
             part
             for paragraph in paragraphs(masked, wrapped)
             for sentence in _sentences(masked, paragraph, code)
+            if _has_letters(text, sentence, kept)
             for part in parts_that_fit(text, masked, sentence, kept, max_tokens, count)
         )
     spans = (_stripped(text, *span) for span in spans)

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from quartet.text.abbreviations import ORDINALS, before_numbers, others, starters, titles
+from quartet.text.abbreviations import ORDINALS, before_numbers, others, starters, titles, words
 
 STOPS = ".!?…。！？｡؟۔।॥։።፧፨။།༎។៕᱾᱿꯫᠃᠉‼⁇⁈⁉\u037e"
 OPENERS = "([{（［【〔「『《〈〖｢“„‚‘«‹»›\"'¿¡"
@@ -39,8 +39,9 @@ _PARTICLES = frozenset("とっはがをにのもかだでなやね")  # go on wi
 _TOKEN = re.compile(r"[^\s(\[{\"'“„«»‘/—–]*$")
 _INITIAL_BEFORE = re.compile(r"(?:^|\W)\w\.[\s-]*$")
 _LETTERS = r"[^\W\d_]{1,2}(?:-[^\W\d_]{1,2})*"
-_ABBREVIATED = re.compile(rf"{_LETTERS}(?:\.-?{_LETTERS})+")  # U.S, p.m, Ph.D, C.-à-d
+_ABBREVIATED = re.compile(rf"(?:\w+-)?{_LETTERS}(?:\.-?{_LETTERS})+")  # U.S, p.m, Ph.D, C.-à-d
 _NUMERAL = re.compile(r"\d{1,3}|[IVXLC]+")
+_NUMBER = re.compile(r"\d|(?:[VX]|[IVXLC]{2,})\b")  # `I` is a word in English
 _WIDE = re.compile(f"[{WIDE}]")
 _NO_SPACES = re.compile(f"[{NO_SPACES}]")
 
@@ -134,7 +135,7 @@ def _ends_sentence(stop: Stop, language: str) -> bool:
         return _full_stop_ends(stop, language)
     if _ELLIPSES.issuperset(stop.signs.replace(" ", "")):
         return not in_small_letters and not stop.word[:1].isdigit()
-    return True
+    return not in_small_letters or stop.signs != "!" or _sentencex_ends(stop, language)  # it knows `Yahoo! and`
 
 
 def _ends_without_space(stop: Stop, follows: str) -> bool:
@@ -151,21 +152,20 @@ def _ends_without_space(stop: Stop, follows: str) -> bool:
 def _full_stop_ends(stop: Stop, language: str) -> bool:
     token, word = stop.token, stop.word
     small = token.lower()
-    if token in titles(language) or small in titles(language):
+    if not titles(language).isdisjoint((token, small)):
         return False
-    is_numeral = bool(_NUMERAL.fullmatch(word)) or word[:1].isdigit()
-    if is_numeral and (small in before_numbers(language) or small in others(language)):
+    if _NUMBER.match(word) and (small in before_numbers(language) or small in others(language)):
         return False
     if token == "I" and language == "en" and not _follows_initial(stop):
         return True
     if _may_go_on(stop, token, language):
         return word in starters(language) and not stop.is_before_initial
-    return _sentencex_ends(token, word or "Xx", language)
+    return small in words(language) or _sentencex_ends(stop, language)
 
 
 def _may_go_on(stop: Stop, token: str, language: str) -> bool:
     """Whether a token is an abbreviation, an initial or an ordinal number."""
-    if token.lower() in others(language) or _ABBREVIATED.fullmatch(token):
+    if not others(language).isdisjoint((token, token.lower())) or _ABBREVIATED.fullmatch(token):
         return True
     if language in ORDINALS and _NUMERAL.fullmatch(token):
         return True
@@ -176,11 +176,11 @@ def _follows_initial(stop: Stop) -> bool:
     return bool(_INITIAL_BEFORE.search(stop.line, max(0, stop.start - LONGEST_TOKEN), stop.start - len(stop.token)))
 
 
-def _sentencex_ends(token: str, word: str, language: str) -> bool:
+def _sentencex_ends(stop: Stop, language: str) -> bool:
     from sentencex import segment  # noqa: PLC0415 - many texts do without
 
-    text = f"the {token}."
-    return len(segment(language or "en", f"{text} {word}")[0]) <= len(text) + 1
+    text = f"the {stop.token}{stop.signs}"
+    return len(segment(language or "en", f"{text} {stop.word or 'Xx'}")[0]) <= len(text) + 1
 
 
 def _asides(line: str) -> Iterator[tuple[int, int]]:
