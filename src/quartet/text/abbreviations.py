@@ -56,7 +56,7 @@ _OTHERS = {
     " sog urspr jh jhd bd hrsg verl aufl kap abb tab ff f mwst fa tägl vorm nachm std sek zt zz u.a u.u jan feb apr aug"
     " sept okt nov dez lt bes betr div dgl event gem ing jährl kath ev lfd monatl nachf näml phil r.i.p rd röm südl"
     " nördl östl westl stellv ugs zus zzt gmbh kg",
-    "es": "ej pág págs cap núm av avda ud uds ee uu aa cc ff apdo izq dcha ptas aprox dpto depto "
+    "es": "ej pág págs cap núm av avda ud uds ee uu aa cc ff apdo izq dcha ptas aprox dpto depto"
     " hnos gral admón vid a.c d.c",
     "it": "ecc pag pagg cap es ca circa all on tel rif sec a.c d.c",
     "pt": "pág págs cap ex av aprox tel r dep séc",
@@ -65,7 +65,7 @@ _OTHERS = {
     "nb": "f.eks osv bl.a dvs ca nr mv inkl ekskl kl kr stk evt ifølge pga tlf",
     "sv": "t.ex osv bl.a dvs ca nr m.m m.fl inkl exkl kl kr st ev pga s.k tel",
     "fi": "esim ym yms jne n ks ns mm nro klo puh s os huom vrt",
-    "pl": "np itd itp tzn tj m.in ok tel nr str r w zob por ww br godz tys mln mld poz ur zm",
+    "pl": "np itd itp tzn tj m.in tel nr str r w zob por ww br godz tys mln mld poz ur zm",
     "cs": "např atd apod tj tzv č str tel mj resp popř r stol tis mil mld nám kč vč viz",
     "sk": "napr atď tzv tj č str tel resp r stor tis mil mld",
     "hu": "pl stb kb ún vö sz u ker",

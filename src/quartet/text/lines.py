@@ -11,9 +11,9 @@ _BULLET = rf"[-*+•◦‣∙·▪■●○–—―☐☑☒✓✔✗\u2043\ufe
 _MONTHS = "jan feb mär mar maa apr mai maj máj may jun jul jún júl aug avg sep okt oct nov dez dec des".split()
 _MARK = re.compile(
     rf"""
-    (?: {_BULLET}
+    (?: {_BULLET} | [=\#*~_]{{2,}}
       | \d{{1,3}} [.)] (?! \s+ (?i:{"|".join(_MONTHS)}) \w* \b )  # `3. Mai` is a date
-      | \(? (?: \d{{1,3}} | [^\W\d_] | [ivxlc]{{1,5}} ) \)
+      | \(? (?: \d{{1,3}} | [^\W\d_] | (?=[ivx]) x{{0,3}} (?: ix | iv | v?i{{0,3}} ) ) \)
       | [a-z] \. (?! \s+ \w{{1,3}} \. )                          # `z. B.` is an abbreviation
       | (?: I{{2,3}} | IV | V I{{1,3}} | IX | X I{{1,3}} ) \.
       | \#{{1,6}} | >+ | \[ [ xX] \]

@@ -26,6 +26,7 @@ WIDE_STOPS = frozenset({"Hans", "Hant", "Jpan"})  # their stops have the space i
 _LEADING = re.compile(rf"(?:(?:[-–—―•·]|[{PICTURES}]+)\s+)+")
 _TRAILING = re.compile(rf"[{PICTURES}\s=#*~_-]")
 _PICTURES = re.compile(f"[{PICTURES}]+")
+_FACE = re.compile("[:;=-][()]")
 _FIRST_SPACE = re.compile(r"\S*\s*")
 _CLOSES = {"(": ")", "[": "]", "（": "）", "「": "」", "『": "』", "“": "”", "„": "“”", "«": "»", "»": "«", '"': '"'}
 _OPENS = {")": "(", "]": "[", "）": "（", "」": "「", "』": "『", "”": "“„”", "“": "„", "»": "«", "«": "»", '"': '"'}
@@ -92,7 +93,12 @@ def join_pieces(pieces: Sequence[Piece], translations: Sequence[str], target: st
     last = Piece("")
     for piece, translation in zip(pieces, translations, strict=True):
         gap = last.after + piece.before
-        if joined and not gap and script not in UNSPACED and _needs_space(last.text, piece.text, joined[-1], translation):
+        if (
+            joined
+            and not gap
+            and script not in UNSPACED
+            and _needs_space(last.text, piece.text, joined[-1], translation)
+        ):
             gap = " "
         elif joined and gap == " " and script in WIDE_STOPS and _is_wide(joined[-1][-1:], translation[:1]):
             gap = ""
@@ -145,7 +151,11 @@ def _without_marks(masked: str, start: int, end: int) -> Span:
     first, last = masked[start : start + 1], masked[max(start, end - 1) : end]
     if first in _CLOSES and not any(mark in masked[start + 1 : end] for mark in _CLOSES[first]):
         start += 1
-    elif last in _OPENS and not any(mark in masked[start : end - 1] for mark in _OPENS[last]):
+    elif (
+        last in _OPENS
+        and not _FACE.match(masked, end - 2)
+        and not any(mark in masked[start : end - 1] for mark in _OPENS[last])
+    ):
         end -= 1
     return _stripped(masked, start, end)
 
