@@ -52,10 +52,10 @@ _OTHERS = {
     " Jan Feb Mar Apr Jun Jul Aug Sep Sept Oct Nov Dec Mon Tue Tues Wed Thu Thurs Fri Sat Sun univ assn bros"
     " abbr orig pop",
     "fr": "env éd hab av bd boul apr tél ext chap ex réf dép qté janv févr avr juil sept oct nov déc suiv ém",
-    "de": "usw bzw bspw vgl evtl ggf inkl exkl zzgl mind mio mrd abt str geb gest ges geschl gegr allg ehem eigtl entspr"
-    " sog urspr jh jhd bd hrsg verl aufl kap abb tab ff f mwst fa tägl vorm nachm std sek zt zz u.a u.u jan feb apr aug"
-    " sept okt nov dez lt bes betr div dgl event gem ing jährl kath ev lfd monatl nachf näml phil r.i.p rd röm südl"
-    " nördl östl westl stellv ugs zus zzt gmbh kg",
+    "de": "usw bzw bspw vgl evtl ggf inkl exkl zzgl mind mio mrd abt str geb gest ges geschl gegr allg ehem eigtl"
+    " entspr sog urspr jh jhd bd hrsg verl aufl kap abb tab ff f mwst fa tägl vorm nachm std sek zt zz u.a u.u jan feb"
+    " apr aug sept okt nov dez lt bes betr div dgl event gem ing jährl kath ev lfd monatl nachf näml phil rd röm"
+    " südl nördl östl westl stellv ugs zus zzt gmbh kg",
     "es": "ej pág págs cap núm av avda ud uds ee uu aa cc ff apdo izq dcha ptas aprox dpto depto"
     " hnos gral admón vid a.c d.c",
     "it": "ecc pag pagg cap es ca circa all on tel rif sec a.c d.c",
@@ -86,7 +86,7 @@ _WORDS = {
     "de": "art bart mag mich",
     "en": "art id ill la ma may me miss no ok ore pa",
     "es": "auto bien con contra entre extra mar mono no sobre tras vid",
-    "fr": "vol",
+    "fr": "art vol",
     "it": "ai al ama bar di fa fin ha in ma mai mar me no se su te va via",
     "nb": "del din i kat med ned var",
     "nl": "dat hand me ver",
@@ -107,10 +107,10 @@ _STARTERS = {
     " Mais Mes Mon Ne Non Nos Notre Nous On Où Oui Ou Par Parce Pendant Personne Pour Pourquoi Puis Quand Que Quel"
     " Quelle Qui Quoi Sa Sans Se Ses Si Son Sur Ta Tes Ton Tous Tout Tu Un Une Vos Votre Vous",
     "de": "Aber Alle Als Also Am An Auch Auf Aus Bei Bis Bitte Da Damals Danach Dann Darum Das Dass Dem Den Der Des"
-    " Deshalb Die Dies Diese Dieser Dieses Doch Dort Du Ein Eine Einen Einer Er Es Frau Für Gestern Hat Herr Heute Hier Ich Ihr"
-    " Ihre Im In Ist Ja Jede Jeder Jedoch Jetzt Kann Kein Keine Man Manche Mein Meine Mit Morgen Nach Nachdem Nein"
-    " Nicht Nichts Niemand Noch Nun Nur Ob Oder Ohne Schon Sehr Seit Sein Seine Seitdem Sie Sind So Sogar Später Trotz"
-    " Trotzdem Um Und Uns Unser Vielleicht Viele Von Vor Während War Waren Warum Was Weil Wenn Wer Wie Wieder Wir"
+    " Deshalb Die Dies Diese Dieser Dieses Doch Dort Du Ein Eine Einen Einer Er Es Frau Für Gestern Hat Herr Heute Hier"
+    " Ich Ihr Ihre Im In Ist Ja Jede Jeder Jedoch Jetzt Kann Kein Keine Man Manche Mein Meine Mit Morgen Nach Nachdem"
+    " Nein Nicht Nichts Niemand Noch Nun Nur Ob Oder Ohne Schon Sehr Seit Sein Seine Seitdem Sie Sind So Sogar Später"
+    " Trotz Trotzdem Um Und Uns Unser Vielleicht Viele Von Vor Während War Waren Warum Was Weil Wenn Wer Wie Wieder Wir"
     " Wird Wo Zu Zum Zur Zwar",
     "es": "A Ahora Al Algunos Ante Antes Así Aunque Aún Cada Como Con Cuando Cómo Cuándo De Del Desde Después Dónde"
     " Donde El Ella Ellas Ellos En Entonces Era Es Esa Ese Eso Esta Estas Este Esto Estos Están Está Fue Ha Hay Hoy La"
@@ -145,7 +145,13 @@ _STARTERS = {
 }
 
 # "3." is a third
-ORDINALS = frozenset("de da nb nn no sv fi is et lv cs sk sl hr sr bs hu pl tr lb fo eo eu ka".split())
+_ORDINALS = "de da nb nn no sv fi is et lv cs sk sl hr sr bs hu pl tr lb fo eo eu ka"
+
+
+@cache
+def ordinals() -> frozenset[str]:
+    """Languages that write a full stop after an ordinal number."""
+    return frozenset(_ORDINALS.split())
 
 
 @cache

@@ -8,6 +8,7 @@ import re
 import unicodedata
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 
 from quartet.text.stops import CLOSERS, STOPS
 
@@ -70,10 +71,10 @@ def _anywhere(masked: str, start: int, end: int, ideal: int, kept: Sequence[tupl
     before = bisect_right(kept, (ideal, -1)) - 1
     if before >= 0 and kept[before][0] < ideal < kept[before][1]:
         edges = [edge for edge in kept[before] if start < edge < end]
-        return min(edges, key=lambda edge: abs(edge - ideal), default=None)
+        return min(edges, key=lambda edge: abs(edge - ideal)) if edges else None
     least = max(start + 1, ideal - LONGEST_GRAPHEME, kept[before][1] if before >= 0 else 0)
     most = min(end - 1, ideal + LONGEST_GRAPHEME, kept[before + 1][0] if before + 1 < len(kept) else end)
-    for place in (*range(ideal, least - 1, -1), *range(ideal + 1, most + 1)):
+    for place in chain(range(ideal, least - 1, -1), range(ideal + 1, most + 1)):
         if not _joins(masked[place - 1], masked[place]):
             return place
     return ideal if end - start > LONGEST_GRAPHEME else None

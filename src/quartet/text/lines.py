@@ -8,11 +8,11 @@ from quartet.text.stops import CLOSERS, PICTURES, STOPS
 Span = tuple[int, int]
 
 _BULLET = rf"[-*+•◦‣∙·▪■●○–—―☐☑☒✓✔✗\u2043\ufe0e{PICTURES}]+"
-_MONTHS = "jan feb mär mar maa apr mai maj máj may jun jul jún júl aug avg sep okt oct nov dez dec des".split()
+_MONTHS = "jan|feb|mär|mar|maa|apr|mai|maj|máj|may|jun|jul|jún|júl|aug|avg|sep|okt|oct|nov|dez|dec|des"
 _MARK = re.compile(
     rf"""
     (?: {_BULLET} | [=\#*~_]{{2,}}
-      | \d{{1,3}} [.)] (?! \s+ (?i:{"|".join(_MONTHS)}) \w* \b )  # `3. Mai` is a date
+      | \d{{1,3}} [.)] (?! \s+ (?i:{_MONTHS}) \w* \b )  # `3. Mai` is a date
       | \(? (?: \d{{1,3}} | [^\W\d_] | (?=[ivx]) x{{0,3}} (?: ix | iv | v?i{{0,3}} ) ) \)
       | [a-z] \. (?! \s+ \w{{1,3}} \. )                          # `z. B.` is an abbreviation
       | (?: I{{2,3}} | IV | V I{{1,3}} | IX | X I{{1,3}} ) \.
@@ -25,7 +25,9 @@ _FIRST_OF_LIST = re.compile(r"\s*\(?(?:[1aAiI][.)]|[-*+•◦‣∙·▪■●�
 _DASH = re.compile(r"\s*[–—―]")
 _HEADING = re.compile(r"\s*#{1,6}\s")
 _ENDED = re.compile(rf"[{STOPS}:][{re.escape(CLOSERS)}]*\s*$")
-_LONGEST_END = 20
+_SPACE = re.compile(r"\s*")
+_LONGEST_END = 20  # characters looked at before a line break
+_PARAGRAPH_ENDS = "\f\u2029\x1c\x1d\x1e"
 
 
 def paragraphs(text: str, wrapped: bool) -> Iterator[Span]:
@@ -34,7 +36,8 @@ def paragraphs(text: str, wrapped: bool) -> Iterator[Span]:
     They are the cells between tabs of each line; of a `wrapped` text, of lines that follow each other. There a blank
     line, a line without letters and digits, a list mark, a heading and a quotation mark `> ` separate.
     """
-    for start, end in _wrapped(text) if wrapped else _lines(text):
+    for first, end in _wrapped(text) if wrapped else _lines(text):
+        start = first
         while (tab := text.find("\t", start, end)) >= 0:
             yield start, tab + 1
             start = tab + 1
@@ -71,7 +74,7 @@ def _continues(text: str, begin: int, previous: Span, line: Span) -> bool:
     """Whether a line belongs to the paragraph that began at `begin` and had the `previous` line last."""
     if not _has_words(text, previous) or not _has_words(text, line) or _HEADING.match(text, *previous):
         return False
-    if text[previous[1] - 1] in "\f\u2029\x1c\x1d\x1e":
+    if text[previous[1] - 1] in _PARAGRAPH_ENDS:
         return False
     start = _after_space(text, *line)
     if marks_end(text, start, line[1]) == start:
@@ -88,5 +91,5 @@ def _has_words(text: str, line: Span) -> bool:
 
 
 def _after_space(text: str, start: int, end: int) -> int:
-    found = re.compile(r"\s*").match(text, start, end)
+    found = _SPACE.match(text, start, end)
     return found.end() if found else start

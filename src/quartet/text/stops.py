@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from quartet.text.abbreviations import ORDINALS, before_numbers, others, starters, titles, words
+from quartet.text.abbreviations import before_numbers, ordinals, others, starters, titles, words
 
 STOPS = ".!?…。！？｡؟۔।॥։።፧፨။།༎។៕᱾᱿꯫᠃᠉‼⁇⁈⁉\u037e"
 OPENERS = "([{（［【〔「『《〈〖｢“„‚‘«‹»›\"'¿¡"
@@ -81,7 +81,9 @@ class Stop:
     def token(self) -> str:
         """What stands before the signs without a space, e.g. `Dr` or `p.m`."""
         found = _TOKEN.search(self.line, max(0, self.start - LONGEST_TOKEN), self.start)
-        return found[0] if found else ""
+        token = found[0] if found else ""
+        is_contracted = len(token) == 1 and self.line.endswith("'", 0, self.start - 1)  # `isn't` ends with no initial
+        return f"'{token}" if is_contracted else token
 
 
 def sentence_starts(line: str, language: str) -> Iterator[int]:
@@ -91,7 +93,7 @@ def sentence_starts(line: str, language: str) -> Iterator[int]:
     for stop in _stops(line, language):
         while aside and aside[1] <= stop.start:
             aside = next(asides, None)
-        in_aside = aside is not None and begin < aside[0] < stop.start and not line[begin : aside[0]].isspace()
+        in_aside = aside is not None and begin < aside[0] < stop.start
         if not in_aside and _ends_sentence(stop, language):
             begin = stop.begin
             yield begin
@@ -158,16 +160,16 @@ def _full_stop_ends(stop: Stop, language: str) -> bool:
         return False
     if token == "I" and language == "en" and not _follows_initial(stop):
         return True
-    if _may_go_on(stop, token, language):
+    if _may_go_on(token, language):
         return word in starters(language) and not stop.is_before_initial
     return small in words(language) or _sentencex_ends(stop, language)
 
 
-def _may_go_on(stop: Stop, token: str, language: str) -> bool:
+def _may_go_on(token: str, language: str) -> bool:
     """Whether a token is an abbreviation, an initial or an ordinal number."""
     if not others(language).isdisjoint((token, token.lower())) or _ABBREVIATED.fullmatch(token):
         return True
-    if language in ORDINALS and _NUMERAL.fullmatch(token):
+    if language in ordinals() and _NUMERAL.fullmatch(token):
         return True
     return len(token) == 1 and token.isalpha() and not _WIDE.match(token)
 
