@@ -1,189 +1,194 @@
-"""Splitting text that is too long for the model, such that nothing is lost and the lines stay lines.
+"""Taking a text apart into the sentences that are translated by themselves, such that nothing is lost.
 
-Every line is translated by itself: models know no line breaks, and would drop them. A line that is safe stays in one
-piece, so that it is translated as the model would without us; a longer one is taken apart into sentences, each a
-piece of its own, since models of this kind drop sentences when they get several. A sentence that is still too long
-is cut at full stops that the splitter left (in quotations), then after clauses, then at white space, at last anywhere.
+A model that gets several sentences drops some: of 400 in lines of four, opus-mt-en-fr lost 98. So each is a piece.
+What is no language stays between the pieces as it is: white space, list marks, lines of signs, numbers alone, and the
+quotation marks around several sentences. A sentence that is too long for the model is cut further (`cutting.py`).
 """
 
 import re
-import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
+from quartet.text.cutting import PAUSES, Count, parts_that_fit
 from quartet.text.languages import iso639_1, script_of
+from quartet.text.lines import Span, marks_end, paragraphs
+from quartet.text.stops import CLOSERS, OPENERS, PICTURES, STOPS, is_written_without_spaces, sentence_starts
 from quartet.text.tokenizer import valid_unicode
 
 Mode = Literal["auto", "sentences", "none"]
-Count = Callable[[str], int]  # tokens of a text
 
-STOPS = ".!?…。！？｡؟۔।॥։።။‼⁇⁈⁉"
-PAUSES = ",;:،؛、，；：፣፤—–"
-_SENTENCE_END = re.compile(rf"[{STOPS}]+[\"'”’»)\]」』]*(?:\s+|(?<=[。！？｡」』]))")
-_CLAUSE_END = re.compile(rf"[{PAUSES}]+(?:\s+|(?<=[、，；：]))")
-_SPACE = re.compile(r"\s+")
-_TITLE_END = re.compile(r"(?:^|\W)(?:Mr|Mrs|Ms|Dr|Prof|M|MM|Mme|Mlle|Sr|Sra)\.\s+$")  # no sentence ends here
+UNSPACED = frozenset({"Hans", "Hant", "Jpan", "Thai", "Laoo", "Khmr", "Mymr", "Tibt"})  # no spaces between words
+WIDE_STOPS = frozenset({"Hans", "Hant", "Jpan"})  # their stops have the space in them
 
-UNSPACED = frozenset({"Hans", "Hant", "Jpan", "Thai", "Laoo", "Khmr", "Mymr", "Tibt"})  # no spaces between sentences
-LONGEST_GRAPHEME = 32  # a cut moves left by so many characters at most to keep a grapheme whole
-BLOCK = 2000  # characters that the splitter gets at once
-_ZERO_WIDTH_JOINER = "\u200d"
+_LEADING = re.compile(rf"(?:(?:[-–—―•·]|[{PICTURES}]+)\s+)+")
+_TRAILING = re.compile(rf"[{PICTURES}\s=#*~_-]")
+_PICTURES = re.compile(f"[{PICTURES}]+")
+_FACE = re.compile("[:;=-][()]")
+_FIRST_SPACE = re.compile(r"\S*\s*")
+_CLOSES = {"(": ")", "[": "]", "（": "）", "「": "」", "『": "』", "“": "”", "„": "“”", "«": "»", "»": "«", '"': '"'}
+_OPENS = {")": "(", "]": "[", "）": "（", "」": "「", "』": "『", "”": "“„”", "“": "„", "»": "«", "«": "»", '"': '"'}
+_WIDE_MARKS = frozenset("。！？、，；：」』”’）】》…—")
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A part of a text that is translated by itself, and the white space around it that is kept."""
+    """A part of a text that is translated by itself, and what is kept as it is around it."""
 
-    text: str
+    text: str  # without outer white space
     before: str = ""
     after: str = ""
+    start: int = 0  # where `text` begins in the whole text, in characters
 
 
 def split_text(
-    text: str, language: str | None, safe_tokens: int, max_tokens: int, count: Count, mode: Mode = "auto"
+    text: str,
+    language: str | None,
+    max_tokens: int,
+    count: Count,
+    *,
+    mode: Mode = "auto",
+    wrapped: bool = False,
+    kept: Sequence[Span] = (),
 ) -> list[Piece]:
-    """Pieces of at most `max_tokens` tokens (or of one character); none where there is nothing to translate.
+    """The sentences of a text; none where nothing is to be translated, as there is no letter outside of `kept`.
 
-    `auto` takes only lines apart that are longer than `safe_tokens`, `sentences` every line, `none` nothing, whatever
-    its length. `before + text + after` of all pieces, joined, is the text (with lone surrogates replaced).
+    `before + text + after` of all pieces, joined, is `valid_unicode(text)`, which `start` and `kept` count in.
+
+    - language: of the text, in any spelling; its abbreviations and stops are heeded.
+    - max_tokens, count: no piece has more tokens than this, by `count`, unless it is a single grapheme. A sentence
+      that has is cut at stops, clauses, white space, at last anywhere between graphemes. Mode `none` does not.
+    - mode: `auto` and `sentences` take every sentence by itself, `none` the whole text.
+    - wrapped: a single line break is white space in a sentence, as in text broken at 80 characters.
+    - kept: spans, sorted and disjoint, that are never cut, with no letters to translate: addresses, placeholders. A
+      line break or a full stop in them ends nothing.
     """
     text = valid_unicode(text)
+    masked = masked_text(text, kept)
     if mode == "none":
-        return _pieces([text], count)
-    lines = text.splitlines(keepends=True)
-    whole = min(safe_tokens, max_tokens) if mode == "auto" else 0
-    return _pieces((part for line in lines for part in _split_line(line, language, whole, max_tokens, count)), count)
+        spans: Iterable[Span] = [(0, len(text))]
+    else:
+        code = iso639_1(language or "") or language or ""
+        spans = (
+            part
+            for paragraph in paragraphs(masked, wrapped)
+            for sentence in _sentences(masked, paragraph, code)
+            if _has_letters(text, sentence, kept)
+            for part in parts_that_fit(text, masked, sentence, kept, max_tokens, count)
+        )
+    spans = (_stripped(text, *span) for span in spans)
+    return _pieces(text, [span for span in spans if _has_letters(text, span, kept) and count(text[slice(*span)])])
 
 
 def join_pieces(pieces: Sequence[Piece], translations: Sequence[str], target: str | None) -> str:
-    """The translations with the pieces' white space around them.
+    """The translations with what is kept around the pieces.
 
-    Where a sentence followed another without a space (`。` and the like) and the target language writes one, it gets
-    one.
+    Where a sentence follows another without a space (`。` and the like) and the target language writes one, it gets
+    one. A single space goes where the target is Chinese or Japanese and a sign there has the space in it.
     """
-    spaced = target is None or script_of(target) not in UNSPACED
-    joined = ""
+    script = script_of(target) if target else None
+    joined: list[str] = []
+    last = Piece("")
     for piece, translation in zip(pieces, translations, strict=True):
-        glued = not piece.before and joined[-1:] in tuple(STOPS + PAUSES) and translation[:1].isalnum()
-        joined += " " * (spaced and glued) + piece.before + translation + piece.after
-    return joined
+        gap = last.after + piece.before
+        if (
+            joined
+            and not gap
+            and script not in UNSPACED
+            and _needs_space(last.text, piece.text, joined[-1], translation)
+        ):
+            gap = " "
+        elif joined and gap == " " and script in WIDE_STOPS and _is_wide(joined[-1][-1:], translation[:1]):
+            gap = ""
+        joined += [gap, translation]
+        last = piece
+    return "".join([*joined, last.after])
 
 
-def _split_line(line: str, language: str | None, whole: int, max_tokens: int, count: Count) -> Iterator[str]:
-    """A line of up to `whole` tokens as it is, else its sentences, these cut only where they exceed `max_tokens`."""
-    if count(line) <= whole:
-        yield line
-        return
-    for sentence in _sentences(line, language):
-        yield from _fit(sentence, max_tokens, count)
+def _needs_space(source: str, next_source: str, translation: str, next_translation: str) -> bool:
+    """Whether two translations need a space between them, although their sources have none."""
+    if not (next_translation[:1].isalnum() or next_translation[:1] in tuple(OPENERS)):
+        return False
+    cut_between_words = is_written_without_spaces(source[-1:]) and is_written_without_spaces(next_source[:1])
+    return cut_between_words or translation[-1:] in tuple(STOPS + PAUSES + CLOSERS)
 
 
-def _sentences(line: str, language: str | None) -> list[str]:
-    """The sentences of a line, each with the white space after it."""
-    from sentencex import segment  # noqa: PLC0415 - only long texts need it
-
-    found: list[str] = []
-    code = iso639_1(language or "en") or "en"
-    for sentence in (sentence for block in _blocks(line) for sentence in segment(code, block)):
-        if found and _TITLE_END.search(found[-1]):
-            found[-1] += sentence
-        else:
-            found.append(sentence)
-    return found if "".join(found) == line else [line]
+def _is_wide(left: str, right: str) -> bool:
+    return left in _WIDE_MARKS or (is_written_without_spaces(left) and is_written_without_spaces(right))
 
 
-def _blocks(line: str) -> Iterator[str]:
-    """A long line in parts that end with a sentence: the splitter's time grows with the square of the length."""
-    start = 0
-    while len(line) - start > BLOCK and (end := _SENTENCE_END.search(line, start + BLOCK)):
-        yield line[start : end.end()]
-        start = end.end()
-    yield line[start:]
+def masked_text(text: str, kept: Sequence[Span]) -> str:
+    """The text with letters in place of what is kept, pictures aside: they may stand between sentences."""
+    parts: list[str] = []
+    last = 0
+    for start, end in kept:
+        word = "가" if end - start == 1 else "X" + "x" * (end - start - 1)  # a single letter would be an initial
+        parts += [text[last:start], text[start:end] if _PICTURES.fullmatch(text, start, end) else word]
+        last = end
+    return "".join([*parts, text[last:]])
 
 
-def _fit(text: str, max_tokens: int, count: Count) -> Iterator[str]:
-    """Cut a sentence into parts that fit, at the strongest boundary that it has."""
-    if count(text) <= max_tokens:
-        yield text
-        return
-    for boundary in (_SENTENCE_END, _CLAUSE_END, _SPACE):
-        parts = _cut_after(boundary, text)
-        if len(parts) > 1:
-            if boundary is not _SENTENCE_END:
-                parts = _packed(parts, max_tokens, count)
+def _sentences(masked: str, paragraph: Span, language: str) -> Iterator[Span]:
+    """The sentences of a paragraph without what is kept around them."""
+    start = marks_end(masked, *_stripped(masked, *paragraph))
+    line = masked[start : paragraph[1]]
+    begins = [start, *(start + begin for begin in sentence_starts(line, language)), paragraph[1]]
+    for begin, end in pairwise(begins):
+        yield _without_marks(masked, *_stripped(masked, begin, end))
+
+
+def _without_marks(masked: str, start: int, end: int) -> Span:
+    """A sentence without dashes and pictures around it, and quotation marks whose other one is not in it."""
+    leading = _LEADING.match(masked, start, end)
+    start = leading.end() if leading else start
+    place = end
+    while place > start and _TRAILING.match(masked, place - 1):
+        place -= 1
+        if masked[place].isspace():
+            end = place
+    first, last = masked[start : start + 1], masked[max(start, end - 1) : end]
+    if first in _CLOSES and not any(mark in masked[start + 1 : end] for mark in _CLOSES[first]):
+        start += 1
+    elif (
+        last in _OPENS
+        and not _FACE.match(masked, end - 2)
+        and not any(mark in masked[start : end - 1] for mark in _OPENS[last])
+    ):
+        end -= 1
+    return _stripped(masked, start, end)
+
+
+def _stripped(text: str, start: int, end: int) -> Span:
+    part = text[start:end]
+    start += len(part) - len(part.lstrip())
+    return start, start + len(part.strip())
+
+
+def _has_letters(text: str, span: Span, kept: Sequence[Span]) -> bool:
+    start, end = span
+    for k in range(bisect_right(kept, start, key=lambda one: one[1]), len(kept)):
+        if kept[k][0] >= end:
             break
-    else:
-        yield from _cut_anywhere(text, max_tokens, count)
-        return
-    for part in parts:
-        # a part as long as the whole would be cut at the same place for ever
-        yield from _fit(part, max_tokens, count) if len(part) < len(text) else _cut_anywhere(part, max_tokens, count)
+        if any(map(str.isalpha, text[start : kept[k][0]])):
+            return True
+        start = kept[k][1]
+    return any(map(str.isalpha, text[start:end]))
 
 
-def _cut_after(boundary: re.Pattern[str], text: str) -> list[str]:
-    ends = [found.end() for found in boundary.finditer(text) if found.start() > 0 and found.end() < len(text)]
-    return [text[start:end] for start, end in zip([0, *ends], [*ends, len(text)], strict=True)]
+def _pieces(text: str, spans: Sequence[Span]) -> list[Piece]:
+    """Pieces for spans of the text. What is between two belongs to the first up to the last line break, if any."""
+    starts, ends = [start for start, _ in spans], [end for _, end in spans]
+    cuts = [0, *(_between(text, end, start) for end, start in zip(ends, starts[1:], strict=False)), len(text)]
+    return [
+        Piece(text[start:end], text[cuts[i] : start], text[end : cuts[i + 1]], start)
+        for i, (start, end) in enumerate(spans)
+    ]
 
 
-def _packed(parts: list[str], max_tokens: int, count: Count) -> list[str]:
-    """Join neighbours as long as their tokens add up to no more than the limit."""
-    packed, total = parts[:1], count(parts[0])
-    for part in parts[1:]:
-        tokens = count(part)
-        if total + tokens <= max_tokens:
-            packed[-1] += part
-            total += tokens
-        else:
-            packed.append(part)
-            total = tokens
-    return packed
-
-
-def _cut_anywhere(text: str, max_tokens: int, count: Count) -> Iterator[str]:
-    """Cut text without any boundary into even slices, and those that do not fit into halves."""
-    tokens = count(text)
-    if tokens <= max_tokens or len(text) == 1:
-        yield text
-        return
-    length = min(max(1, len(text) * max_tokens // tokens), len(text) // 2)
-    start = 0
-    while start < len(text):
-        end = _grapheme_end(text, start, min(start + length, len(text)))
-        yield from _cut_anywhere(text[start:end], max_tokens, count)
-        start = end
-
-
-def _grapheme_end(text: str, start: int, end: int) -> int:
-    """`end`, or a place shortly before it that cuts no combining marks off and no emoji in two."""
-    for place in range(end, max(start, end - LONGEST_GRAPHEME), -1):
-        if place == len(text) or not _joins(text[place - 1], text[place]):
-            return place
-    return end
-
-
-def _joins(left: str, right: str) -> bool:
-    """Whether two characters belong to one grapheme (nearly Unicode's rules GB9, GB9a and GB11, UAX #29)."""
-    skin_tone = "\U0001f3fb" <= right <= "\U0001f3ff"
-    return skin_tone or _ZERO_WIDTH_JOINER in (left, right) or unicodedata.category(right).startswith("M")
-
-
-def _pieces(parts: Iterable[str], count: Count) -> list[Piece]:
-    """Move outer white space, and parts that make no tokens, from the text of the pieces to between them."""
-    pieces: list[Piece] = []
-    blank = ""
-    for part in parts:
-        text = part.strip()
-        if not text or not count(text):
-            blank += part
-            continue
-        start = part.index(text)
-        before, after = blank + part[:start], part[start + len(text) :]
-        if pieces:
-            pieces[-1] = replace(pieces[-1], after=pieces[-1].after + before)
-            before = ""
-        pieces.append(Piece(text, before, after))
-        blank = ""
-    if pieces and blank:
-        pieces[-1] = replace(pieces[-1], after=pieces[-1].after + blank)
-    return pieces
+def _between(text: str, end: int, start: int) -> int:
+    """Where what follows a piece ends, and what precedes the next one begins."""
+    line = max(text.rfind("\n", end, start), text.rfind("\r", end, start)) + 1
+    found = _FIRST_SPACE.match(text, end, start)
+    return line or (found.end() if found else start)

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from quartet.text.coverage import missing
 from quartet.text.kept import KeptSpan
 from quartet.text.languages import iso639_1, script_of
-from quartet.text.sentences import UNSPACED, cut_to_fit
+from quartet.text.cutting import parts_that_fit
+from quartet.text.sentences import UNSPACED, masked_text
 from quartet.text.stand_ins import Style, joined_spans, replaced, restored
 from quartet.text.tidy import in_capitals, lowered, plain, raised, without_added_end
 
@@ -165,7 +166,7 @@ def _attempt(sentence: Sentence, style: Style, ways: Ways, limit: int) -> Attemp
     start, end = _words(sentence)
     kept = [(span.start - start, span.end - start) for span in _inner(sentence)]
     found = [Part(sentence.text[:start])] if start else []
-    for text in cut_to_fit(sentence.text[start:end], limit, ways.count, kept):
+    for text in _cut(sentence.text[start:end], limit, ways.count, kept):
         found += _sent(sentence, start, start + len(text), sentence.spans, style)
         start += len(text)
     if end < len(sentence.text):
@@ -187,10 +188,16 @@ def _apart(sentence: Sentence, ways: Ways) -> Attempt:
 def _stretch(sentence: Sentence, start: int, end: int, ways: Ways) -> list[Part]:
     """Text without spans, in parts that fit."""
     found: list[Part] = []
-    for text in cut_to_fit(sentence.text[start:end], ways.max_tokens, ways.count, ()):
+    for text in _cut(sentence.text[start:end], ways.max_tokens, ways.count, ()):
         found += _sent(sentence, start, start + len(text), (), ways.styles[0])
         start += len(text)
     return found
+
+
+def _cut(text: str, limit: int, count: Callable[[str], int], kept: Sequence[tuple[int, int]]) -> list[str]:
+    """Parts of at most so many tokens."""
+    spans = parts_that_fit(text, masked_text(text, kept), (0, len(text)), kept, limit, count)
+    return [text[start:end] for start, end in spans] if text else []
 
 
 def _sent(sentence: Sentence, start: int, end: int, spans: Sequence[KeptSpan], style: Style) -> list[Part]:
