@@ -17,6 +17,7 @@ import random
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, count, cycle
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from report import add_results_argument, report
 
 from quartet import Translator
 from quartet.text.kept import KeptSpan
-from quartet.text.stand_ins import joined_spans, placed, restored
+from quartet.text.stand_ins import STYLES, joined_spans, placed, replaced, restored
 
 HELD_OUT = range(6)  # of the MD5 of the English sentence modulo 1000, as in training/demo.py
 NAMES = [
@@ -42,7 +43,7 @@ NAMES = [
     "Tokyo",
     "Kyoto",
 ]  # of Tatoeba, the same in translations
-NUMERALS = ["73519", "73523", "73547", "73561", "73571", "73583", "73589"]
+SLOTS = ("name", "number", "around")  # what an item is in place of, or beside
 AROUND = ("emoji", "tag")  # beside or around a word that stays; all other items take the place of one
 Translate = Callable[[list[str]], list[str]]
 
@@ -155,6 +156,7 @@ class Case:
     """A sentence with items, and the rest of its translation."""
 
     kind: str
+    slot: str  # name, number or around
     text: str
     spans: tuple[KeptSpan, ...]
     rest: str
@@ -258,16 +260,10 @@ def cases(found: Sequence[Template]) -> list[Case]:
             spans += [KeptSpan(len(text), len(text) + len(part), kind)] if is_item else []  # type: ignore[arg-type]
             text += part
         rest = template.target.format(*template.words if around else [" "] * 3)
-        made.append(
-            Case(
-                kind,
-                text,
-                tuple(joined_spans(text, spans)),
-                rest,
-                template.source.format(*template.words),
-                () if around else template.words,
-            )
-        )
+        slot = "around" if around else template.slot
+        plain = template.source.format(*template.words)
+        joined = tuple(joined_spans(text, spans))
+        made.append(Case(kind, slot, text, joined, rest, plain, () if around else template.words))
     return made
 
 
@@ -277,48 +273,20 @@ def cases(found: Sequence[Template]) -> list[Case]:
 STAND_INS: dict[str, Callable[[], Iterator[str]]] = {
     **{
         shape: lambda shape=shape: (shape.replace("1", str(n)) for n in count(1))  # type: ignore[misc]
-        for shape in [
-            "X1",
-            "A1",
-            "M1",
-            "§1",
-            "#1",
-            "@1",
-            "(1)",
-            "[1]",
-            "{1}",
-            "<1>",
-            "__1__",
-            "/1",
-            "NUM1",
-            "ABC1",
-            "X1X",
-            "Q1",
-            "XQ1",
-            "ID1",
-        ]
+        for shape in ("A1", "§1", "#1", "@1", "(1)", "<1>", "__1__", "NUM1", "ABC1", "X1X", "Q1", "ID1")
     },
-    "1": lambda: map(str, count(2)),
-    "X": lambda: iter("XYZKQWRBDFGHJL"),
-    "XX": lambda: (letter * 2 for letter in "XYZKQWRBDFGHJL"),
-    "XA": lambda: (f"X{letter}" for letter in "ABCDEFGHKLMN"),
-    "Tom": lambda: iter(NAMES),
-    "Paris": lambda: iter(["Boston", "Tokyo", "Berlin", "Madrid", "Oslo", "Kyoto", "Chicago", "Toronto"]),
+    "XX": lambda: (letter * 2 for letter in "XZKQWRBDFGHJL"),
+    "30": lambda: iter(["30", "20", "50", "40", "60"]),
     "Zoe": lambda: iter(["Zoe", "Anna", "Leo", "Max", "Nora", "Emil", "Ivan", "Olga"]),
-    "73519": lambda: iter(NUMERALS),
+    "73519": lambda: iter(["73519", "73523", "73547", "73561", "73571", "73583", "73589"]),
 }
 
 
-def as_it_is(some_cases: Sequence[Case], translate: Translate) -> list[Outcome]:
-    return [
-        Outcome(found, all(found.count(item) == case.text.count(item) for item in case.items))
-        for case, found in zip(some_cases, translate([case.text for case in some_cases]), strict=True)
-    ]
-
-
-def with_stand_ins(names: Callable[[], Iterator[str]]) -> Callable[[Sequence[Case], Translate], list[Outcome]]:
+def with_stand_ins(
+    put: Callable[[str, Sequence[KeptSpan]], tuple[str, tuple[str, ...]]],
+) -> Callable[[Sequence[Case], Translate], list[Outcome]]:
     def way(some_cases: Sequence[Case], translate: Translate) -> list[Outcome]:
-        sent = [placed(case.text, case.spans, chain(names(), (f"X{n}" for n in count(1)))) for case in some_cases]
+        sent = [put(case.text, case.spans) for case in some_cases]
         outcomes = []
         for case, (_, used), found in zip(some_cases, sent, translate([text for text, _ in sent]), strict=True):
             text = restored(found, used, case.items)
@@ -367,11 +335,19 @@ def sides(case: Case) -> list[str]:
 
 
 WAYS: dict[str, Callable[[Sequence[Case], Translate], list[Outcome]]] = {
-    "as it is": as_it_is,
-    **{name: with_stand_ins(names) for name, names in STAND_INS.items()},
+    **{style: with_stand_ins(partial(replaced, style=style)) for style in STYLES},
+    **{  # those that are worth less
+        name: with_stand_ins(lambda text, spans, names=names: placed(text, spans, names()))  # type: ignore[misc]
+        for name, names in STAND_INS.items()
+    },
     "left out": left_out,
     "split around": split_around,
 }
+LADDERS = (
+    ("X1", "M1", "X", "split around"),
+    ("Tom", "Boston", "split around"),
+    ("Tom", "Boston", "M1", "1", "split around"),
+)
 
 
 # ---- measuring ---------------------------------------------------------------------------------------------------
@@ -383,7 +359,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=Path, required=True, help="folder with en-XX.tsv.gz, the demo's sentences")
     parser.add_argument("--data", type=Path, required=True, help="folder with one file of sentences per language")
     parser.add_argument("--sentences", type=int, default=320)
-    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=[*STYLES, "left out", "split around"])
     parser.add_argument("--threads", type=int)
     add_results_argument(parser)
     args = parser.parse_args()
@@ -393,19 +369,13 @@ def main() -> None:
         found = measured(job, args)
         figures[job.rpartition("/")[2]] = found
         rows += [cells(job.rpartition("/")[2], way, said, kinds) for way, said in found.items()]
-    columns = ("model", "way", "all items whole", "chrF of the rest", "beside tags, emoji", *kinds)
+    columns = ("model", "way", "all whole", "chrF: names", "chrF: numbers", "chrF: beside", *kinds)
     report(args.results, columns, rows, figures, packages=("sacrebleu",))
 
 
 def cells(model: str, way: str, said: dict[str, float], kinds: Sequence[str]) -> list[object]:
-    return [
-        model,
-        way,
-        f"{said['whole']:.1f} %",
-        f"{said['chrf in place']:.1f}",
-        f"{said['chrf around']:.1f}",
-        *(f"{said[kind]:.0f}" for kind in kinds),
-    ]
+    scores = (f"{said[f'chrf {slot}']:.1f}" for slot in SLOTS)
+    return [model, way, f"{said['whole']:.1f} %", *scores, *(f"{said[kind]:.0f}" for kind in kinds)]
 
 
 def measured(job: str, args: argparse.Namespace) -> dict[str, dict[str, float]]:
@@ -423,9 +393,16 @@ def measured(job: str, args: argparse.Namespace) -> dict[str, dict[str, float]]:
         ]
         outcomes = {way: WAYS[way](some_cases, translate) for way in args.ways}
     rests = [squeezed(case.rest) for case in some_cases]
+    ladders = [ladder for ladder in LADDERS if set(ladder) <= set(outcomes)]
+    outcomes |= {" → ".join(ladder): climbed([outcomes[way] for way in ladder]) for ladder in ladders}
     said = {way: figures_of(some_cases, found, rests) for way, found in outcomes.items()}
     said["the word itself"] = figures_of(some_cases, [Outcome(word, True) for word in words], rests)
     return said
+
+
+def climbed(outcomes: Sequence[Sequence[Outcome]]) -> list[Outcome]:
+    """Of each case the first outcome that is whole."""
+    return [next(outcome for outcome in of_case if outcome.whole) for of_case in zip(*outcomes, strict=True)]
 
 
 def figures_of(some_cases: Sequence[Case], found: Sequence[Outcome], rests: list[str]) -> dict[str, float]:
@@ -437,10 +414,10 @@ def figures_of(some_cases: Sequence[Case], found: Sequence[Outcome], rests: list
     for kind in {case.kind for case in some_cases}:
         of_kind = [outcome.whole for case, outcome in zip(some_cases, found, strict=True) if case.kind == kind]
         said[kind] = 100 * sum(of_kind) / len(of_kind)
-    for around in (False, True):
-        those = [number for number, case in enumerate(some_cases) if (case.kind in AROUND) == around]
+    for slot in SLOTS:
+        those = [number for number, case in enumerate(some_cases) if case.slot == slot]
         scores = sacrebleu.corpus_chrf([hypotheses[n] for n in those], [[rests[n] for n in those]])
-        said["chrf around" if around else "chrf in place"] = scores.score
+        said[f"chrf {slot}"] = scores.score
     return said
 
 

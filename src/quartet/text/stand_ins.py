@@ -15,12 +15,14 @@ from typing import Literal, get_args
 from quartet.text.kept import KeptSpan, kept_spans
 from quartet.text.languages import iso639_1
 
-Style = Literal["as it is", "X1", "M1", "1", "Tom", "Boston"]
+Style = Literal["X1", "M1", "X", "Tom", "Boston", "340", "[1]", "1", "as it is"]
 STYLES: tuple[Style, ...] = get_args(Style)
 
-_NAMES = {
-    "Tom": ["Tom", "Mary", "John", "Ken", "Bob", "Jack", "Jim", "Mike"],
-    "Boston": ["Boston", "Chicago", "Harvard", "Fuji", "York"],
+_NAMES: dict[str, Sequence[str]] = {
+    "X": "XZKQWRBDFGHJL",
+    "Tom": ("Tom", "Mary", "John", "Bob", "Jack", "Jim", "Ken", "Mike"),
+    "Boston": ("Boston", "Tokyo", "Berlin", "Madrid", "Oslo", "Kyoto", "Chicago", "Toronto"),
+    "340": ("340", "270", "460", "580", "690"),
 }
 
 PROBE_ITEMS = (
@@ -206,7 +208,7 @@ def _fresh(names: Iterable[str], text: str) -> Iterator[str]:
         shape = _shape(name)
         if shape not in shapes:
             shapes.add(shape)
-            used |= {_squeezed(match.group()) for match in re.finditer(shape, text, re.IGNORECASE)}
+            used |= {_squeezed(match.group()) for match in _like([name]).finditer(text)}
         if _squeezed(name) not in used:
             used.add(_squeezed(name))
             yield name
