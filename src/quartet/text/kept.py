@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from html.entities import html5
 from typing import Literal, get_args
 
-Kind = Literal[
+Found = Literal[
     "url", "email", "path", "version", "placeholder", "tag", "entity", "emoji", "hashtag", "mention", "code", "product"
 ]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+KINDS: tuple[Found, ...] = get_args(Found)
+Kind = Found | Literal["number", "unknown"]  # others keep numbers that a model lost, and what it cannot spell
 
 
 @dataclass(frozen=True)

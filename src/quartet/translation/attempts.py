@@ -8,9 +8,9 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 
 from quartet.text.coverage import missing
+from quartet.text.cutting import parts_that_fit
 from quartet.text.kept import KeptSpan
 from quartet.text.languages import iso639_1, script_of
-from quartet.text.cutting import parts_that_fit
 from quartet.text.sentences import UNSPACED, masked_text
 from quartet.text.stand_ins import Style, joined_spans, replaced, restored
 from quartet.text.tidy import in_capitals, lowered, plain, raised, without_added_end

@@ -8,12 +8,13 @@ from typing import Literal
 from quartet.errors import LanguageError, OptionError
 from quartet.spec import Language, Manifest
 from quartet.text.detect import Detected, detect_all
-from quartet.text.kept import KeptSpan, kept_spans, unknown_stretches
+from quartet.text.kept import KeptSpan, kept_spans
 from quartet.text.languages import display_name, find, is_language, offered, resolve, typed_tag
 from quartet.text.prompts import prompt_ids
 from quartet.text.sentences import Piece, join_pieces, split_text
 from quartet.text.stand_ins import STYLES
 from quartet.text.tokenizer import Encode, Tokenizer, valid_unicode
+from quartet.text.unknown import unknown_stretches
 from quartet.translation.attempts import Sentence, Ways
 
 log = logging.getLogger("quartet")
@@ -230,7 +231,9 @@ class Planner:
         )
         for piece in pieces if reading.split == "none" else ():
             if (tokens := self.count(piece.text)) > self._window:
-                raise OptionError(f"a text of {tokens} tokens is longer than the model's {self._window}; use split auto")
+                raise OptionError(
+                    f"a text of {tokens} tokens is longer than the model's {self._window}; use split auto"
+                )
         return pieces
 
     def _with_unknown(self, sentence: Sentence) -> Sentence:
