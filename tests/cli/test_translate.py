@@ -64,7 +64,7 @@ def test_json(options, expected, run):
     found = [json.loads(line) for line in result.out.splitlines()]
     assert [entry["text"] for entry in found[:-1]] == expected
     assert found[-1]["text"].count("\n") == 1
-    assert all(set(entry) == {"text", "score", "source", "target"} for entry in found)
+    assert all(set(entry) == {"text", "score", "source", "target", "complete", "missing"} for entry in found)
     assert found[0]["source"] == "eng_Latn"
     assert found[0]["target"] == "fra_Latn"
     assert found[0]["score"] < 0
@@ -110,9 +110,10 @@ def test_from_file_to_standard_output(options, expected, lines_file, run):
     assert run(*options, "--input", lines_file).out.split("\n") == [*expected, ""]
 
 
-def test_windows_lines_a_byte_order_mark_and_no_last_line_end(options, expected, lines_file, run):
+def test_windows_lines_a_byte_order_mark_and_no_last_line_end_stay(options, expected, lines_file, tmp_path, run):
     lines_file.write_bytes(b"\xef\xbb\xbf" + "\r\n".join(LINES).encode())
-    assert run(*options, "--input", lines_file).out.split("\n") == [*expected, ""]
+    assert run(*options, "--input", lines_file, "--output", tmp_path / "out.txt").code == 0
+    assert (tmp_path / "out.txt").read_bytes() == b"\xef\xbb\xbf" + "\r\n".join(expected).encode()
 
 
 def test_an_empty_file(options, tmp_path, run):
