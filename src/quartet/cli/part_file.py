@@ -80,21 +80,16 @@ class PartFile:
 
     def step(self, texts: int) -> None:
         """So many texts are done: all that was written up to now would be kept by `resume`."""
-        file = self._open()
-        file.flush()
-        os.fsync(file.fileno())
+        size = self._secured().tell()
         if self._facts is not None:
             with self.state.open("ab") as state:
-                state.write(f"{texts} {file.tell()}\n".encode())
+                state.write(f"{texts} {size}\n".encode())
+                state.flush()
+                os.fsync(state.fileno())
 
     def complete(self) -> None:
         """Take the place of the file, with its permissions."""
-        file = self._open()
-        file.flush()
-        os.fsync(file.fileno())
-        if not (self.path.exists() and os.path.samestat(self.path.stat(), os.fstat(file.fileno()))):
-            raise FileExistsError(errno.EEXIST, f"{self.path.name} is no longer ours: another run has replaced it")
-        file.close()
+        self._secured().close()
         if self.target.exists():
             _take_permissions(self.target, self.path)
         self.path.replace(self.target)
@@ -105,6 +100,15 @@ class PartFile:
         if self._file:
             with contextlib.suppress(OSError):  # a full disk has been told of
                 self._file.close()
+
+    def _secured(self) -> BinaryIO:
+        """The part, all of it on the disk; raises where it is no longer there, for another run may have begun."""
+        file = self._open()
+        file.flush()
+        os.fsync(file.fileno())
+        if not (self.path.exists() and os.path.samestat(self.path.stat(), os.fstat(file.fileno()))):
+            raise FileNotFoundError(errno.ENOENT, f"{self.path.name} was removed or replaced by another run")
+        return file
 
     def _open(self) -> BinaryIO:
         if self._file is None:

@@ -59,8 +59,9 @@ class Part:
             return self.before + translation.replace("\n", self.ends[-1] or "\n") + self.after + self.ends[-1]
         if self.column is not None:
             translation = translation.replace("\t", " ")
-        lines = evenly(" ".join(line.strip(" \t") for line in translation.split("\n")), len(self.ends))
-        *others, last = lines
+        if "\n" in translation:
+            translation = " ".join(line.strip(" \t") for line in translation.split("\n"))
+        *others, last = evenly(translation, len(self.ends))
         behind, ahead = self.between
         inner = "".join(f"{line}{behind}{end}{ahead}" for line, end in zip(others, self.ends, strict=False))
         return self.before + inner + last + self.after + self.ends[-1]
