@@ -207,6 +207,13 @@ def test_without_permission(name):
 
 # ---- devices and pipes ----
 
+SHORT = """
+import pathlib, sys
+from quartet.cli.output import opened
+with opened(pathlib.Path(sys.argv[1])) as out:
+    out.write("new")
+"""
+
 
 @posix
 def test_a_pipe_is_written_directly(tmp_path):
@@ -227,13 +234,10 @@ def test_a_pipe_is_written_directly(tmp_path):
 def test_what_the_shell_has_opened_is_written_directly(name, old, tmp_path):
     if name == "link":
         (tmp_path / name).symlink_to("/dev/stdout")
-    script = "import sys, pathlib; from quartet.cli.output import opened
-with opened(pathlib.Path(sys.argv[1])) as out:"
-    script += " out.write('new')"
     env = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     inode = old.stat().st_ino
     with old.open("a") as shell:
-        subprocess.run([sys.executable, "-c", script, name], stdout=shell, check=True, env=env, cwd=tmp_path)
+        subprocess.run([sys.executable, "-c", SHORT, name], stdout=shell, check=True, env=env, cwd=tmp_path)
     assert (old.read_text(), old.stat().st_ino) == ("oldnew", inode)
 
 
