@@ -458,7 +458,7 @@ def test_killed_and_resumed_gives_what_one_run_gives(options, many, tmp_path, ru
 
 @pytest.mark.parametrize("form", ["text", "srt", "tsv", "wrapped"])
 def test_what_was_done_is_not_done_again(form, shouting, options, tmp_path, monkeypatch, run):
-    cues = "".join(f"{n}\n00:00:{n:02},000 --> 00:00:{n:02},900\n- It is\ncold.\n- Day {n}.\n\n" for n in range(40))
+    cues = "".join(f"{n}\n00:00:{n:02},000 --> 00:00:{n:02},900\n- It is {n}\ncold.\n- Day {n}.\n\n" for n in range(40))
     (tmp_path / "a.txt").write_text(cues)
     how = ["--wrapped"] if form == "wrapped" else ["--as", form]
     command = [*options, *how, "--input", tmp_path / "a.txt", "--batch-size", 1, "--output"]

@@ -211,7 +211,7 @@ def test_an_interruption_leaves_a_whole_file(folder, tmp_path, monkeypatch, caps
     out.write_text("old")
     assert main([*command, "--output", str(out)]) == 130
     assert capsys.readouterr().err == f"quartet: interrupted; what is done is in {out}.part\n"
-    assert [one["text"] for one in json.loads(Path(f"{out}.part").read_text())["segments"]] == [" So far."]
+    assert [one["text"] for one in json.loads((tmp_path / "talk.json.part").read_text())["segments"]] == [" So far."]
     assert out.read_text() == "old"
 
 
