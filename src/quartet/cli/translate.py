@@ -28,17 +28,8 @@ MOST_NOTICES = 20
 SHOWN = 100  # letters of what is missing
 STDIN = "standard input"
 SUBTITLES = ("srt", "vtt")
-OPTIONS_THAT_MATTER = [
-    "source",
-    "beam_size",
-    "batch_size",
-    "batch_type",
-    "max_length",
-    "split",
-    "wrapped",
-    "raw",
-    "json",
-]
+SEARCH = ("source", "beam_size", "batch_size", "batch_type", "max_length")  # options that change the output
+READING = ("split", "wrapped", "raw", "json")
 
 Item = str | Part  # kept letter for letter, or to be translated
 Notify = Callable[[str], None]
@@ -58,14 +49,16 @@ def translate(args: argparse.Namespace) -> None:
         with _translator(args) as translator:
             job = _Job(translator, args, form, out, notify)
             job.begin(None)
-            if args.text:
-                texts = [
-                    Part(text, f"{text}\n", number, ("\n",), breaks=True) for number, text in enumerate(args.text, 1)
-                ]
-                job.translate(texts, silent)
-                return
-            for items in _batches_as_they_come(_standard_input(), args.batch_size, form, args.wrapped):
+            for items in [_given(args.text)] if args.text else _come(args, form):
                 job.translate(items, silent)
+
+
+def _given(texts: list[str]) -> list[Item]:
+    return [Part(text, f"{text}\n", number, ("\n",), breaks=True) for number, text in enumerate(texts, 1)]
+
+
+def _come(args: argparse.Namespace, form: Form) -> Iterator[list[Item]]:
+    return _batches_as_they_come(_standard_input(), args.batch_size, form, args.wrapped)
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -247,7 +240,7 @@ def _facts(args: argparse.Namespace, form: Form, digest: str, model: Path) -> Fa
         "--as": form,
         "--to": args.target,
         "--vocabulary": vocabulary,
-        **{f"--{name.replace('_', '-')}": getattr(args, name) for name in OPTIONS_THAT_MATTER},
+        **{f"--{name.replace('_', '-')}": getattr(args, name) for name in SEARCH + READING},
     }
 
 
