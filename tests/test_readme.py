@@ -32,6 +32,7 @@ def local(command: str) -> bool:
 @pytest.fixture
 def shell(tmp_path):
     (tmp_path / "lines.txt").write_text("Good morning.\nThank you.\n", encoding="utf-8")
+    (tmp_path / "film.srt").write_text("1\n00:00:01,000 --> 00:00:02,000\nGood morning.\n", encoding="utf-8")
 
     def run(command):
         own = command.replace("quartet ", f"{sys.executable} -m quartet ", 1)

@@ -3,15 +3,17 @@
 import io
 import json
 import os
+import re
 import select
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from quartet import Translator
+from quartet import Translation, Translator
 from quartet.cli.translate import _batches_as_they_come
 
 LINES = ["Hello.", "Where is the train station?", "", "Thank you very much.", "  ", "I am hungry."]
@@ -64,7 +66,7 @@ def test_json(options, expected, run):
     found = [json.loads(line) for line in result.out.splitlines()]
     assert [entry["text"] for entry in found[:-1]] == expected
     assert found[-1]["text"].count("\n") == 1
-    assert all(set(entry) == {"text", "score", "source", "target"} for entry in found)
+    assert all(set(entry) == {"text", "score", "source", "target", "complete", "missing"} for entry in found)
     assert found[0]["source"] == "eng_Latn"
     assert found[0]["target"] == "fra_Latn"
     assert found[0]["score"] < 0
@@ -110,9 +112,10 @@ def test_from_file_to_standard_output(options, expected, lines_file, run):
     assert run(*options, "--input", lines_file).out.split("\n") == [*expected, ""]
 
 
-def test_windows_lines_a_byte_order_mark_and_no_last_line_end(options, expected, lines_file, run):
+def test_windows_lines_a_byte_order_mark_and_no_last_line_end_stay(options, expected, lines_file, tmp_path, run):
     lines_file.write_bytes(b"\xef\xbb\xbf" + "\r\n".join(LINES).encode())
-    assert run(*options, "--input", lines_file).out.split("\n") == [*expected, ""]
+    assert run(*options, "--input", lines_file, "--output", tmp_path / "out.txt").code == 0
+    assert (tmp_path / "out.txt").read_bytes() == b"\xef\xbb\xbf" + "\r\n".join(expected).encode()
 
 
 def test_an_empty_file(options, tmp_path, run):
@@ -165,7 +168,7 @@ def test_a_fast_pipe_is_batched():
     for batch in _batches_as_they_come(io.BytesIO("\n".join(lines).encode()), 8):
         time.sleep(0.001)  # as translating would take
         batches.append(batch)
-    assert [line for batch in batches for line in batch] == lines
+    assert [part.text for batch in batches for part in batch] == lines
     assert max(map(len, batches)) == 8
     assert len(batches) < 100
 
@@ -222,6 +225,307 @@ def test_a_person_is_told_that_lines_are_awaited(options, expected, start):
     os.close(ours)
 
 
+@pytest.mark.parametrize("ends", [0, 1])
+def test_a_paragraph_of_a_pipe_is_answered_when_it_ends(ends, shouting, options, monkeypatch, run):
+    feed(monkeypatch, b"It is\ncold.\n\nYes,\nit is" + b"\n" * ends)
+    assert run(*options, "--wrapped").out == "IT IS COLD.\n\nYES, IT IS\n"
+
+
+def test_subtitles_from_a_pipe(shouting, options, monkeypatch, run):
+    feed(monkeypatch, SUBTITLES.encode())
+    assert run(*options, "--as", "srt").out == SHOUTED_SUBTITLES
+
+
+# ---- forms of files ----
+
+SUBTITLES = """1
+00:00:01,000 --> 00:00:03,500
+Good morning,
+everyone.
+
+2
+00:00:04,000 --> 00:00:06,250
+- Where is it?
+- There."""
+
+SHOUTED_SUBTITLES = """1
+00:00:01,000 --> 00:00:03,500
+GOOD MORNING,
+EVERYONE.
+
+2
+00:00:04,000 --> 00:00:06,250
+- WHERE IS IT?
+- THERE."""
+
+
+@pytest.fixture
+def shouting(monkeypatch) -> dict:
+    """A translator that answers in capitals, knows no Japanese and loses numbers; the options that it was given."""
+    given = {}
+
+    def answer(text: str, wrapped: bool) -> Translation:
+        if re.search(r"[\u3040-\u30ff]", text):
+            return Translation(text, None, None, "fra_Latn", complete=False, missing=("looks like Japanese: " + text,))
+        numbers = tuple(re.findall(r"\d+", text))
+        said = re.sub(r"\d+", "?", text.upper())
+        return Translation(
+            said.replace("\n", " ") if wrapped else said, -1.0, "eng_Latn", "fra_Latn", (), not numbers, numbers
+        )
+
+    def translate_batch(self, texts, target=None, source=None, **options):
+        given.update(options, texts=[*given.get("texts", []), *texts])
+        return [answer(text, options["wrapped"]) for text in texts]
+
+    monkeypatch.setattr(Translator, "translate_batch", translate_batch)
+    return given
+
+
+def feed(monkeypatch, content: bytes) -> None:
+    read, write = os.pipe()
+    os.write(write, content)
+    os.close(write)
+    monkeypatch.setattr("sys.stdin", os.fdopen(read))
+
+
+@pytest.mark.parametrize(
+    ("name", "form", "wrapped"),
+    [("a.srt", "auto", True), ("A.SRT", "auto", True), ("a.txt", "srt", True), ("a.srt", "text", False)],
+)
+def test_subtitles_by_their_name(name, form, wrapped, shouting, options, tmp_path, run):
+    (tmp_path / name).write_text(SUBTITLES)
+    result = run(*options, "--input", tmp_path / name, "--output", tmp_path / "out", "--as", form)
+    assert (result.code, shouting["wrapped"]) == (0, wrapped)
+    if wrapped:
+        assert (tmp_path / "out").read_text() == SHOUTED_SUBTITLES
+        assert shouting["texts"] == ["Good morning,\neveryone.", "Where is it?", "There."]
+        assert result.err == ""
+    else:
+        assert shouting["texts"] == SUBTITLES.split("\n")
+
+
+def test_webvtt_and_columns_by_their_name(shouting, options, tmp_path, run):
+    (tmp_path / "a.vtt").write_bytes(b"WEBVTT - title\r\n\r\nNOTE hidden\r\n\r\n00:01.000 --> 00:02.000\r\nYes.\r\n")
+    assert run(*options, "--input", tmp_path / "a.vtt").out == (
+        "WEBVTT - title\r\n\r\nNOTE hidden\r\n\r\n00:01.000 --> 00:02.000\r\nYES.\r\n"
+    )
+    for name in ("a.tsv", "a.tab"):
+        (tmp_path / name).write_text("Yes.\tNo.\n\tWhy?")
+        assert run(*options, "--input", tmp_path / name).out == "YES.\tNO.\n\tWHY?"
+
+
+def test_a_line_of_json_for_each_text(shouting, options, tmp_path, run):
+    (tmp_path / "a.srt").write_text(SUBTITLES)
+    result = run(*options, "--input", tmp_path / "a.srt", "--json")
+    assert [json.loads(line)["text"] for line in result.out.splitlines()] == [
+        "GOOD MORNING, EVERYONE.",
+        "WHERE IS IT?",
+        "THERE.",
+    ]
+
+
+def test_paragraphs(shouting, options, tmp_path, run):
+    (tmp_path / "a.txt").write_bytes(b"It is\r\ncold.\r\n\r\n \r\nYes.\r\n")
+    assert run(*options, "--wrapped", "--input", tmp_path / "a.txt").out == "IT IS COLD.\r\n\r\n \r\nYES.\r\n"
+    assert shouting["texts"] == ["It is\ncold.", "Yes."]
+
+
+def test_subtitles_without_cues_are_no_success_in_silence(shouting, options, tmp_path, run):
+    (tmp_path / "a.srt").write_text("Hello.\n")
+    result = run(*options, "--input", tmp_path / "a.srt")
+    assert (result.code, result.out) == (0, "Hello.\n")
+    assert re.fullmatch(r".*a\.srt has no cues, so nothing was translated; --as text .*\n", result.err)
+
+
+def test_options_reach_the_translator(shouting, options, run):
+    assert run(*options, "Hi").code == 0
+    assert [shouting[name] for name in ("raw", "wrapped", "strict", "split")] == [False, False, False, "auto"]
+    assert run(*options, "--raw", "--wrapped", "--split", "none", "Hi").code == 0
+    assert [shouting[name] for name in ("raw", "wrapped", "strict", "split")] == [True, True, False, "none"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a named pipe")
+def test_the_input_is_a_pipe(shouting, options, tmp_path, run):
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=lambda: (tmp_path / "pipe").write_text("Yes.\nNo.\n"))
+    writer.start()
+    assert run(*options, "--input", tmp_path / "pipe").out == "YES.\nNO.\n"
+    writer.join()
+
+
+# ---- what is told ----
+
+MIXED = "It is cold.\n今日は。\nI am 42.\n"
+
+
+def test_a_line_of_an_unknown_language_is_named_and_left(shouting, options, tmp_path, run):
+    (tmp_path / "mixed.txt").write_text(MIXED)
+    (tmp_path / "out.txt").write_text("old result\n")
+    result = run(*options, "--input", tmp_path / "mixed.txt", "--output", tmp_path / "out.txt")
+    assert result.code == 0
+    assert (tmp_path / "out.txt").read_text() == "IT IS COLD.\n今日は。\nI AM ?.\n"
+    assert result.err.splitlines() == [
+        f"{tmp_path}/mixed.txt, line 2: left as it is: looks like Japanese: 今日は。",
+        f"{tmp_path}/mixed.txt, line 3: missing in the translation: 42",
+    ]
+
+
+def test_strict_stops_there(shouting, options, tmp_path, run):
+    (tmp_path / "mixed.txt").write_text(MIXED)
+    (tmp_path / "out.txt").write_text("old result\n")
+    strict = [*options, "--input", tmp_path / "mixed.txt", "--strict"]
+    result = run(*strict, "--output", tmp_path / "out.txt")
+    assert result.code == 2
+    message = f"quartet: {tmp_path}/mixed.txt, line 2: looks like Japanese: 今日は。"
+    assert result.err == f"{message}; what is done is in {tmp_path}/out.txt.part; --resume goes on from there\n"
+    assert (tmp_path / "out.txt").read_text() == "old result\n"
+    assert (tmp_path / "out.txt.part").read_text() == "IT IS COLD.\n"
+    result = run(*strict)
+    assert (result.code, result.out, result.err) == (2, "IT IS COLD.\n", f"{message}\n")
+
+
+def test_texts_columns_and_pipes_are_named(shouting, options, tmp_path, monkeypatch, run):
+    assert run(*options, "Yes.", "7 of 9", "--json").err == "text 2: missing in the translation: 7, 9\n"
+    (tmp_path / "a.tsv").write_text("Yes.\tNo.\n\tI am 42.\n")
+    assert re.search(r"a\.tsv, line 2, column 2: missing", run(*options, "--input", tmp_path / "a.tsv").err)
+    feed(monkeypatch, b"Yes.\n4\n")
+    assert run(*options).err == "standard input, line 2: missing in the translation: 4\n"
+
+
+def test_many_are_counted(shouting, options, tmp_path, run):
+    (tmp_path / "a.txt").write_text("I am 42.\n" * 53)
+    told = run(*options, "--input", tmp_path / "a.txt", "--batch-size", 1).err.splitlines()
+    assert len(told) == 21
+    assert told[-1] == "and 33 more that were left as they are or are not complete"
+    (tmp_path / "a.txt").write_text("I am 42.\n" * 20)
+    assert len(run(*options, "--input", tmp_path / "a.txt").err.splitlines()) == 20
+
+
+def test_what_is_missing_is_shortened(shouting, options, run):
+    told = run(*options, " ".join(f"{number}\n" for number in range(1000))).err
+    assert told.count("\n") == 1
+    assert len(told) < 200
+
+
+def test_json_says_what_is_missing(shouting, options, run):
+    (line,) = run(*options, "--json", "I am 42.").out.splitlines()
+    assert json.loads(line)["complete"] is False
+    assert json.loads(line)["missing"] == ["42"]
+
+
+def test_a_bad_byte_is_named_before_anything_is_written(options, tmp_path, run):
+    (tmp_path / "out.txt").write_text("old result\n")
+    (tmp_path / "a.srt").write_bytes(SUBTITLES.encode() + b"caf\xe9\n")
+    result = run(*options, "--input", tmp_path / "a.srt", "--output", tmp_path / "out.txt")
+    assert (result.code, result.err) == (2, f"quartet: {tmp_path}/a.srt, line 9: byte 0xe9 is not UTF-8\n")
+    assert (tmp_path / "out.txt").read_text() == "old result\n"
+
+
+# ---- resumed ----
+
+
+@pytest.fixture
+def many(tmp_path) -> Path:
+    path = tmp_path / "many.txt"
+    path.write_text("".join(f"I have {number} cats, and {'many ' * (number % 7)}dogs.\n\n" for number in range(60)))
+    return path
+
+
+def test_killed_and_resumed_gives_what_one_run_gives(options, many, tmp_path, run, start):
+    whole, out, part = tmp_path / "whole.txt", tmp_path / "out.txt", tmp_path / "out.txt.part"
+    out.write_text("old result\n")
+    command = [*options, "--input", many, "--batch-size", 1, "--output"]
+    child = start(*command, out)
+    state = out.with_name("out.txt.part.state")
+    while not (state.exists() and state.read_text().count("\n") >= 3):
+        assert child.poll() is None, "it ended too soon"
+        time.sleep(0.001)
+    child.kill()
+    child.wait()
+    assert out.read_text() == "old result\n"
+    with part.open("ab") as file:
+        file.write("half of a lin\u00e9".encode()[:-1])
+    with state.open("ab") as file:
+        file.write(b"48 1")
+    begun = part.stat().st_ino
+    assert run(*command, whole).code == 0
+    result = run(*command, out, "--resume")
+    assert (result.code, result.out, result.err) == (0, "", "")
+    assert out.read_bytes() == whole.read_bytes()
+    assert out.stat().st_ino == begun, "gone on with, not begun anew"
+    assert {path.name for path in tmp_path.iterdir()} == {"many.txt", "whole.txt", "out.txt"}
+
+
+@pytest.mark.parametrize("form", ["text", "srt", "tsv", "wrapped"])
+def test_what_was_done_is_not_done_again(form, shouting, options, tmp_path, monkeypatch, run):
+    cues = "".join(f"{n}\n00:00:{n:02},000 --> 00:00:{n:02},900\n- It is {n}\ncold.\n- Day {n}.\n\n" for n in range(40))
+    (tmp_path / "a.txt").write_text(cues)
+    how = ["--wrapped"] if form == "wrapped" else ["--as", form]
+    command = [*options, *how, "--input", tmp_path / "a.txt", "--batch-size", 1, "--output"]
+    assert run(*command, tmp_path / "whole.txt").code == 0
+    texts = shouting.pop("texts")
+
+    def interrupted(self, part, result):
+        if part.text == texts[20]:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("quartet.cli.translate._Job._tell", interrupted)
+        result = run(*command, tmp_path / "out.txt")
+    assert result.code == 130
+    assert result.err == (
+        f"quartet: interrupted; what is done is in {tmp_path}/out.txt.part; --resume goes on from there\n"
+    )
+    del shouting["texts"]
+    assert run(*command, tmp_path / "out.txt", "--resume").code == 0
+    assert (tmp_path / "out.txt").read_text() == (tmp_path / "whole.txt").read_text()
+    assert shouting["texts"] == texts[16:]
+
+
+def test_resumed_without_strict(shouting, options, tmp_path, run):
+    (tmp_path / "mixed.txt").write_text("Yes.\n" * 16 + MIXED)
+    command = [*options, "--input", tmp_path / "mixed.txt", "--output", tmp_path / "out.txt", "--batch-size", 1]
+    assert run(*command, "--strict").code == 2
+    assert run(*command, "--resume").code == 0
+    assert (tmp_path / "out.txt").read_text() == "YES.\n" * 16 + "IT IS COLD.\n今日は。\nI AM ?.\n"
+
+
+def test_another_run_is_not_resumed(shouting, options, many, tmp_path, run):
+    many.write_text(MIXED)
+    command = [*options, "--input", many, "--output", tmp_path / "out.txt"]
+    assert run(*command, "--strict").code == 2
+    part = (tmp_path / "out.txt.part").read_text()
+    for change, named in ([("--beam-size", 2), "--beam-size"], [("--json",), "--json"], [("--as", "tsv"), "--as"]):
+        result = run(*command, "--resume", *change)
+        assert (result.code, result.err.count("\n")) == (2, 1)
+        assert f"out.txt.part is of another run (other {named})" in result.err
+    many.write_text(MIXED + "\n")
+    assert "(other input)" in run(*command, "--resume").err
+    assert (tmp_path / "out.txt.part").read_text() == part
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["--resume", "--output", "out.txt"], "--resume reads the input again; name a file with --input"),
+        (["--resume", "--output", "out.txt", "Hi"], "--resume reads the input again"),
+        (["--resume", "--input", "a.txt"], "--resume goes on with a file; name it with --output"),
+        (["--resume", "--input", "a.txt", "--output", "/dev/stdout"], "--resume goes on with a file"),
+        (["--as", "srt", "Hi"], "--as srt is for a file or standard input, not for TEXT"),
+    ],
+)
+def test_what_makes_no_sense(given, message, options, tmp_path, monkeypatch, run):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.txt").write_text("Hi\n")
+    result = run(*options, *given)
+    assert (result.code, result.out, result.err.count("\n")) == (2, "", 1)
+    assert message in result.err
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+# ---- outputs that are there ----
+
+
 def test_an_output_that_is_there_is_replaced_but_not_for_a_mistake(options, expected, run, tmp_path):
     out = tmp_path / "out.txt"
     out.write_text("an older and longer translation of something else\n" * 9)
@@ -229,3 +533,35 @@ def test_an_output_that_is_there_is_replaced_but_not_for_a_mistake(options, expe
     assert out.read_text().startswith("an older")
     assert run(*options, "--output", out, LINES[0]).code == 0
     assert out.read_text() == expected[0] + "\n"
+    assert {path.name for path in tmp_path.iterdir()} == {"out.txt"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs limits of processes")
+def test_a_full_disk(options, tmp_path, start):
+    (tmp_path / "long.txt").write_text("A line of some words, and more of them.\n" * 2_000)
+    (tmp_path / "out.txt").write_text("old result\n")
+
+    def small_files_only() -> None:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_FSIZE, (5_000, 5_000))
+
+    child = start(
+        *options, "--input", tmp_path / "long.txt", "--output", tmp_path / "out.txt", preexec_fn=small_files_only
+    )
+    out, err = child.communicate(timeout=60)
+    assert (child.returncode, out) == (1, b"")
+    assert re.fullmatch(r"quartet: --output .*out\.txt: File too large; what is done is in .*\n", err.decode())
+    assert (tmp_path / "out.txt").read_text() == "old result\n"
+
+
+def test_the_recording_is_no_output_either(tmp_path, run):
+    from sounds import tone, wav
+
+    (tmp_path / "talk.wav").write_bytes(wav(tone(1)))
+    result = run("transcribe", tmp_path / "talk.wav", "--output", tmp_path / "talk.wav")
+    assert (result.code, result.err) == (
+        2,
+        f"quartet: --output {tmp_path}/talk.wav is the input itself; name another file\n",
+    )
+    assert (tmp_path / "talk.wav").read_bytes() == wav(tone(1))

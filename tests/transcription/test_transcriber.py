@@ -207,6 +207,12 @@ def test_an_interruption_leaves_a_whole_file(folder, tmp_path, monkeypatch, caps
     captured = capsys.readouterr()
     assert [one["text"] for one in json.loads(captured.out)["segments"]] == [" So far."]
     assert captured.err.endswith("quartet: interrupted\n")
+    out = tmp_path / "talk.json"
+    out.write_text("old")
+    assert main([*command, "--output", str(out)]) == 130
+    assert capsys.readouterr().err == f"quartet: interrupted; what is done is in {out}.part\n"
+    assert [one["text"] for one in json.loads((tmp_path / "talk.json.part").read_text())["segments"]] == [" So far."]
+    assert out.read_text() == "old"
 
 
 @pytest.mark.parametrize(

@@ -26,18 +26,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         run(args)
         sys.stdout.flush()
     except QuartetError as error:
-        return _fail(str(error), error.exit_code)
-    except KeyboardInterrupt:
-        return _fail("interrupted", 130)
+        return _fail(str(error), error.exit_code, error)
+    except KeyboardInterrupt as interrupt:
+        return _fail("interrupted", 130, interrupt)
     except BrokenPipeError:  # whoever read our output has left, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        return _fail(f"{error.filename or 'standard output'}: {error.strerror or error}", 1)
+        return _fail(f"{error.filename or 'standard output'}: {error.strerror or error}", 1, error)
     return 0
 
 
-def _fail(message: str, code: int) -> int:
+def _fail(message: str, code: int, error: BaseException) -> int:
+    """Say it in one line, with what others have noted about the error on its way."""
+    message = "; ".join([message, *getattr(error, "__notes__", ())])
     line = " ".join(message.split())  # names that hold line breaks must not make two lines of one
     print(f"quartet: {line}", file=sys.stderr)
     return code

@@ -16,6 +16,7 @@ CONVERT_EXAMPLES = """examples:
 TRANSLATE_EXAMPLES = """examples:
   quartet translate --to fr "Where is the train station?"
   quartet translate --model opus-mt-en-de --input book.txt --output buch.txt
+  quartet translate --to fr --input film.srt --output film.fr.srt
   tail -f chat.log | quartet translate --from en --to fr
 """
 TRANSCRIBE_EXAMPLES = """examples:
@@ -98,8 +99,18 @@ def _translate(p: argparse.ArgumentParser) -> None:
     p.add_argument("--to", dest="target", metavar="LANG", help=f"target language, {LANGUAGE_HELP}")
     p.add_argument("--from", dest="source", metavar="LANG", help="source language; default: auto, it is detected")
     _model_options(p)
-    p.add_argument("--input", metavar="FILE", type=Path, help="translate the lines of this file")
-    p.add_argument("--output", metavar="FILE", type=Path, help="write there instead of to stdout")
+    p.add_argument("--input", metavar="FILE", type=Path, help="translate the texts of this file")
+    p.add_argument(
+        "--as",
+        dest="form",
+        choices=("auto", "text", "srt", "vtt", "tsv"),
+        default="auto",
+        help="what the input is: lines of text, subtitles, or columns with tabs between them; default: auto, by the "
+        "name of --input",
+    )
+    output = "write there instead of to stdout, when all is done; until then FILE.part grows"
+    p.add_argument("--output", metavar="FILE", type=Path, help=output)
+    p.add_argument("--resume", action="store_true", help="go on where an earlier run with these options ended")
     p.add_argument("--beam-size", metavar="N", type=int, default=1, help="hypotheses kept per step; default 1, greedy")
     p.add_argument("--batch-size", metavar="N", type=int, default=16, help="texts decoded together; default 16")
     p.add_argument(
@@ -113,8 +124,13 @@ def _translate(p: argparse.ArgumentParser) -> None:
         "--split",
         choices=("auto", "sentences", "none"),
         default="auto",
-        help="take a text apart where it is too long for the model (auto, default), at every sentence, or never",
+        help="translate sentence by sentence (auto, default; sentences), or every text in one piece (none)",
     )
+    p.add_argument("--wrapped", action="store_true", help="lines up to a blank one are one text, as in e-mails")
+    raw = "give the model the text as it is, and take what it says: nothing tidied, kept, checked or tried again"
+    p.add_argument("--raw", action="store_true", help=raw)
+    strict = "stop at the first text whose language is unknown; default: leave it as it is, and go on"
+    p.add_argument("--strict", action="store_true", help=strict)
     p.add_argument(
         "--vocabulary",
         metavar="FILE",

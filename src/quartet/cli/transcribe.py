@@ -7,10 +7,9 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
-from typing import TextIO
 
 from quartet.audio.audio import Source, open_audio
-from quartet.cli.output import opened
+from quartet.cli.output import Output, opened
 from quartet.errors import OptionError
 from quartet.progress import Progress, silent, terminal_bar
 from quartet.text.languages import display_name, iso639_1
@@ -33,16 +32,14 @@ def transcribe(args: argparse.Namespace) -> None:
     source = _source(args)
     open_audio(source)  # before a model is fetched for something that is no audio
     with ExitStack() as stack:
-        out = stack.enter_context(opened(args.output))
+        out = stack.enter_context(opened(args.output, *([Path(source)] if isinstance(source, str) else [])))
         transcriber = stack.enter_context(_transcriber(args))
-        on_screen = out is sys.stdout and out.isatty()  # then the segments show how far it is
+        on_screen = args.output is None and sys.stdout.isatty()  # then the segments show how far it is
         progress = stack.enter_context(nullcontext(silent) if on_screen else terminal_bar("transcribing", "s"))
         segments, info = _started(transcriber, source, args, progress)
         if args.language == "auto":
             log.info("language: %s (%.0f %%)", display_name(info.language), 100 * info.language_probability)
         change = _translation(info, args, stack) if args.to else _as_it_is
-        if args.output and args.output.is_file():
-            out.truncate(0)  # only now: a wrong option must not cost the file that is there
         _write(map(change, segments), info, args, out)
 
 
@@ -100,7 +97,7 @@ def _translation(info: TranscriptionInfo, args: argparse.Namespace, stack: ExitS
     return translated
 
 
-def _write(segments: Iterable[Segment], info: TranscriptionInfo, args: argparse.Namespace, out: TextIO) -> None:
+def _write(segments: Iterable[Segment], info: TranscriptionInfo, args: argparse.Namespace, out: Output) -> None:
     """Every segment at once; the end of the file comes also where the segments break off."""
     form = FORMATS[args.format]
     out.write(form.begin(info))

@@ -1,23 +1,38 @@
-"""`quartet translate`: texts from the command line, the lines of a file, or lines from a pipe as they come."""
+"""`quartet translate`: texts from the command line, the texts of a file, or lines from a pipe as they come."""
 
 import argparse
+import contextlib
 import dataclasses
-import itertools
+import hashlib
+import io
 import json
 import logging
 import queue
 import sys
 import threading
-from collections.abc import Iterable, Iterator
-from typing import BinaryIO, TextIO
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO
 
-from quartet.cli.output import opened
-from quartet.errors import OptionError
+from quartet.cli.output import Output, opened
+from quartet.cli.part_file import Facts
+from quartet.errors import LanguageError, OptionError
 from quartet.progress import Progress, silent, terminal_bar
+from quartet.spec import MANIFEST_NAME
+from quartet.text.line_formats import FORM_OF_SUFFIX, Form, Part, parts
 from quartet.translation.translator import Translation, Translator
 
-BATCHES_AT_ONCE = 16  # of a file: enough to sort lines by length and to run two at a time, and memory stays small
-READ_AHEAD = 4096  # lines
+BATCHES_AT_ONCE = 16  # of a file: enough to sort texts by length and to run two at a time, and memory stays small
+READ_AHEAD = 4096  # items
+MOST_NOTICES = 20
+SHOWN = 100  # letters of what is missing
+STDIN = "standard input"
+SUBTITLES = ("srt", "vtt")
+SEARCH = ("source", "beam_size", "batch_size", "batch_type", "max_length")  # options that change the output
+READING = ("split", "wrapped", "raw", "json")
+
+Item = str | Part  # kept letter for letter, or to be translated
+Notify = Callable[[str], None]
 
 log = logging.getLogger("quartet")
 
@@ -25,30 +40,47 @@ log = logging.getLogger("quartet")
 def translate(args: argparse.Namespace) -> None:
     """Translate whatever was given, in order."""
     _check(args)
-    with opened(args.output) as out, _translator(args) as translator:
-        translator.check_languages(args.target, _source(args))
-        if args.output and args.output.is_file():
-            out.truncate(0)  # only now: a wrong language must not cost the file that is there
-        if args.text:
-            _write(translator, args.text, args, out, silent)
-        elif args.input:
-            _translate_file(translator, args, out)
-        else:
-            for lines in _batches_as_they_come(_standard_input(), args.batch_size):
-                _write(translator, lines, args, out, silent)
+    form = _form(args)
+    with opened(args.output, *filter(None, [args.input])) as out, _notices() as notify:
+        if args.input:
+            with _readable(args.input) as file:
+                _translate_file(file, args, form, out, notify)
+            return
+        with _translator(args) as translator:
+            job = _Job(translator, args, form, out, notify)
+            job.begin(None)
+            for items in [_given(args.text)] if args.text else _come(args, form):
+                job.translate(items, silent)
+
+
+def _given(texts: list[str]) -> list[Item]:
+    return [Part(text, f"{text}\n", number, ("\n",), breaks=True) for number, text in enumerate(texts, 1)]
+
+
+def _come(args: argparse.Namespace, form: Form) -> Iterator[list[Item]]:
+    return _batches_as_they_come(_standard_input(), args.batch_size, form, args.wrapped)
 
 
 def _check(args: argparse.Namespace) -> None:
     if args.text and args.input:
         raise OptionError(f"both TEXT and --input {args.input} are given; give one of them")
+    if args.text and args.form != "auto":
+        raise OptionError(f"--as {args.form} is for a file or standard input, not for TEXT")
+    if args.resume and not args.input:
+        raise OptionError("--resume reads the input again; name a file with --input")
     if args.batch_size < 1:
         raise OptionError(f"--batch-size is {args.batch_size}; 1 or more is expected")
     if args.input and not args.input.exists():
         raise OptionError(f"--input {args.input}: no such file")
     if args.input and args.input.is_dir():
         raise OptionError(f"--input {args.input} is a folder; a text file is expected")
-    if args.input and args.output and args.output.exists() and args.output.samefile(args.input):
-        raise OptionError(f"--output {args.output} is the input itself; name another file")
+
+
+def _form(args: argparse.Namespace) -> Form:
+    if args.form != "auto":
+        form: Form = args.form
+        return form
+    return FORM_OF_SUFFIX.get(args.input.suffix.lower(), "text") if args.input else "text"
 
 
 def _translator(args: argparse.Namespace) -> Translator:
@@ -62,63 +94,201 @@ def _translator(args: argparse.Namespace) -> Translator:
     )
 
 
-def _source(args: argparse.Namespace) -> str | None:
-    return None if args.source == "auto" else args.source
+@contextlib.contextmanager
+def _notices() -> Iterator[Notify]:
+    """A function that tells of a text on stderr; of the last ones, where there are many, only how many they are."""
+    told = 0
+
+    def notify(line: str) -> None:
+        nonlocal told
+        told += 1
+        if told <= MOST_NOTICES:
+            log.warning("%s", line)
+
+    try:
+        yield notify
+    finally:
+        if told > MOST_NOTICES:
+            log.warning("and %d more that were left as they are or are not complete", told - MOST_NOTICES)
 
 
-def _translate_file(translator: Translator, args: argparse.Namespace, out: TextIO) -> None:
-    with args.input.open("rb") as file:
-        total = sum(1 for _ in file)
-        file.seek(0)
-        lines = _decoded(file, str(args.input))
-        done = 0
-        with terminal_bar("translating", "lines") as progress:
-            for chunk in _chunks(lines, BATCHES_AT_ONCE * args.batch_size):
-                _write(translator, chunk, args, out, _of_lines(progress, done, len(chunk), total))
-                done += len(chunk)
+# ---- texts ----------------------------------------------------------------------------------------------------------
 
 
-def _of_lines(progress: Progress, before: int, lines: int, total: int) -> Progress:
-    """Progress within a chunk, counted in pieces, as progress within the file, counted in lines."""
-    return lambda done, pieces: progress(before + lines * done // max(1, pieces), total)
+@dataclasses.dataclass(frozen=True)
+class _Job:
+    """How to translate, and where to write."""
 
+    translator: Translator
+    args: argparse.Namespace
+    form: Form
+    out: Output
+    notify: Notify
 
-def _chunks(lines: Iterable[str], size: int) -> Iterator[list[str]]:
-    iterator = iter(lines)
-    while chunk := list(itertools.islice(iterator, size)):
-        yield chunk
+    @property
+    def source(self) -> str | None:
+        return None if self.args.source == "auto" else self.args.source
 
+    def begin(self, facts: Facts | None) -> int:
+        """Check what a translation would check; returns how many texts are done already."""
+        self.translator.check_languages(self.args.target, self.source)
+        return self.out.begin(facts, self.args.resume)
 
-def _decoded(file: Iterable[bytes], name: str) -> Iterator[str]:
-    """Lines as text, without their ends; a byte order mark at the start is dropped."""
-    for number, line in enumerate(file, 1):
-        try:
-            text = line.decode("utf-8-sig" if number == 1 else "utf-8")
-        except UnicodeDecodeError as error:
-            raise OptionError(f"{name}, line {number}: byte {error.object[error.start]:#04x} is not UTF-8") from None
-        yield text.removesuffix("\n").removesuffix("\r")
+    def translate(self, items: Iterable[Item], progress: Progress) -> None:
+        """Translate the texts together, and write everything in order."""
+        items = list(items)
+        found = iter(self._translations([item.text for item in items if isinstance(item, Part)], progress))
+        for item in items:
+            if isinstance(item, Part):
+                result = next(found)
+                self._tell(item, result)
+                self.out.write(_as_json(result) if self.args.json else item.put(result.text))
+            elif not self.args.json:
+                self.out.write(item)
+        self.out.flush()
 
+    def _translations(self, texts: list[str], progress: Progress) -> list[Translation]:
+        return self.translator.translate_batch(
+            texts,
+            self.args.target,
+            self.source,
+            beam_size=self.args.beam_size,
+            max_length=self.args.max_length,
+            max_batch_size=self.args.batch_size,
+            batch_type=self.args.batch_type,
+            split=self.args.split,
+            wrapped=self.args.wrapped or self.form in SUBTITLES,
+            raw=self.args.raw,
+            strict=False,  # the first text of an unknown language would take with it all that came before
+            progress=progress,
+        )
 
-def _write(translator: Translator, texts: list[str], args: argparse.Namespace, out: TextIO, progress: Progress) -> None:
-    results = translator.translate_batch(
-        texts,
-        args.target,
-        _source(args),
-        beam_size=args.beam_size,
-        max_length=args.max_length,
-        max_batch_size=args.batch_size,
-        batch_type=args.batch_type,
-        split=args.split,
-        progress=progress,
-    )
-    for result in results:
-        out.write(_as_json(result) if args.json else result.text + "\n")
-    out.flush()
+    def _tell(self, part: Part, result: Translation) -> None:
+        """Say what is wrong with a translation; raises `LanguageError` with `--strict`."""
+        if result.complete:
+            return
+        missing = _shortened(", ".join(result.missing))
+        if result.source is not None or result.score is not None:
+            self.notify(f"{self._place(part)}: missing in the translation: {missing}")
+        elif self.args.strict:
+            self.out.flush()
+            raise LanguageError(f"{self._place(part)}: {missing}")
+        else:
+            self.notify(f"{self._place(part)}: left as it is: {missing}")
+
+    def _place(self, part: Part) -> str:
+        if self.args.text:
+            return f"text {part.line}"
+        column = f", column {part.column}" if part.column else ""
+        return f"{self.args.input or STDIN}, line {part.line}{column}"
 
 
 def _as_json(result: Translation) -> str:
     fields = {k: v for k, v in dataclasses.asdict(result).items() if k != "alternatives"}
     return json.dumps(fields, ensure_ascii=False) + "\n"
+
+
+def _shortened(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= SHOWN else line[: SHOWN - 1] + "…"
+
+
+# ---- a file ---------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[BinaryIO]:
+    """The file, which can be read twice: a pipe is read whole."""
+    with path.open("rb") as file:
+        yield file if file.seekable() else io.BytesIO(file.read())
+
+
+def _translate_file(file: BinaryIO, args: argparse.Namespace, form: Form, out: Output, notify: Notify) -> None:
+    lines, digest = _read_through(file, str(args.input))
+    file.seek(0)
+    items = parts(_decoded(file, str(args.input)), form, args.wrapped)
+    with _translator(args) as translator, terminal_bar("translating", "lines") as progress:
+        job = _Job(translator, args, form, out, notify)
+        done = job.begin(_facts(args, form, digest, translator.folder))
+        for chunk in _chunks(_behind(items, done), BATCHES_AT_ONCE * args.batch_size):
+            texts = [item for item in chunk if isinstance(item, Part)]
+            job.translate(chunk, _of_lines(progress, texts, lines))
+            done += len(texts)
+            out.done(done)
+    if lines and not done and form in SUBTITLES:
+        log.warning("%s has no cues, so nothing was translated; --as text takes it line by line", args.input)
+
+
+def _read_through(file: BinaryIO, name: str) -> tuple[int, str]:
+    """The number of lines, and a hash; raises `OptionError` where a line is no text."""
+    lines, digest = 0, hashlib.sha256()
+    for line in file:
+        lines += 1
+        digest.update(line)
+        _text_of(line, name, lines)
+    return lines, digest.hexdigest()
+
+
+def _facts(args: argparse.Namespace, form: Form, digest: str, model: Path) -> Facts:
+    """All that the output follows from."""
+    vocabulary = args.vocabulary
+    if vocabulary and Path(vocabulary).is_file():
+        vocabulary = hashlib.sha256(Path(vocabulary).read_bytes()).hexdigest()
+    return {
+        "input": digest,
+        "model": hashlib.sha256((model / MANIFEST_NAME).read_bytes()).hexdigest(),
+        "--as": form,
+        "--to": args.target,
+        "--vocabulary": vocabulary,
+        **{f"--{name.replace('_', '-')}": getattr(args, name) for name in SEARCH + READING},
+    }
+
+
+def _of_lines(progress: Progress, texts: list[Part], total: int) -> Progress:
+    """Progress within a chunk, counted in pieces, as progress within the file, counted in lines."""
+    if not texts:
+        return silent
+    before = texts[0].line - 1
+    lines = texts[-1].line - before
+    return lambda done, pieces: progress(before + lines * done // max(1, pieces), total)
+
+
+def _behind(items: Iterable[Item], texts: int) -> Iterator[Item]:
+    """What comes after so many texts."""
+    for item in items:
+        if texts:
+            texts -= isinstance(item, Part)
+        else:
+            yield item
+
+
+def _chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """So many texts at a time, and what is kept before and between them."""
+    chunk: list[Item] = []
+    texts = 0
+    for item in items:
+        chunk.append(item)
+        texts += isinstance(item, Part)
+        if texts == size:
+            yield chunk
+            chunk, texts = [], 0
+    if chunk:
+        yield chunk
+
+
+def _decoded(file: Iterable[bytes], name: str) -> Iterator[str]:
+    """Lines as text, with their ends."""
+    return (_text_of(line, name, number) for number, line in enumerate(file, 1))
+
+
+def _text_of(line: bytes, name: str, number: int) -> str:
+    try:
+        return line.decode()
+    except UnicodeDecodeError as error:
+        raise OptionError(f"{name}, line {number}: byte {error.object[error.start]:#04x} is not UTF-8") from None
+
+
+# ---- a pipe ---------------------------------------------------------------------------------------------------------
 
 
 def _standard_input() -> BinaryIO:
@@ -130,19 +300,21 @@ def _standard_input() -> BinaryIO:
     return open(sys.stdin.fileno(), "rb", closefd=False)
 
 
-def _batches_as_they_come(stream: BinaryIO, batch_size: int) -> Iterator[list[str]]:
-    """Whatever lines are there, up to a batch: one by one from a slow pipe, in batches from a fast one."""
-    lines: queue.Queue[str | Exception | None] = queue.Queue(READ_AHEAD)
-    threading.Thread(target=_read_into, args=(lines, stream), daemon=True).start()
+def _batches_as_they_come(
+    stream: BinaryIO, size: int, form: Form = "text", wrapped: bool = False
+) -> Iterator[list[Item]]:
+    """Whatever is there, up to a batch: text by text from a slow pipe, in batches from a fast one."""
+    waiting: queue.Queue[Item | Exception | None] = queue.Queue(READ_AHEAD)
+    threading.Thread(target=_read_into, args=(waiting, stream, form, wrapped), daemon=True).start()
     ended = False
     while not ended:
-        batch: list[str] = []
-        item = lines.get()
-        while isinstance(item, str):
+        batch: list[Item] = []
+        item = waiting.get()
+        while isinstance(item, Item):
             batch.append(item)
-            if len(batch) == batch_size or lines.empty():
+            if len(batch) == size or waiting.empty():
                 break
-            item = lines.get()
+            item = waiting.get()
         if batch:
             yield batch
         if isinstance(item, Exception):
@@ -150,10 +322,16 @@ def _batches_as_they_come(stream: BinaryIO, batch_size: int) -> Iterator[list[st
         ended = item is None
 
 
-def _read_into(lines: "queue.Queue[str | Exception | None]", stream: BinaryIO) -> None:
+def _read_into(waiting: "queue.Queue[Item | Exception | None]", stream: BinaryIO, form: Form, wrapped: bool) -> None:
     try:
-        for line in _decoded(stream, "standard input"):
-            lines.put(line)
-        lines.put(None)
+        lines = _decoded(stream, STDIN)
+        for item in parts(map(_ended, lines) if form == "text" else lines, form, wrapped):
+            waiting.put(item)
+        waiting.put(None)
     except Exception as error:  # it is raised again by the thread that reads the queue
-        lines.put(error)
+        waiting.put(error)
+
+
+def _ended(line: str) -> str:
+    """Whoever waits for an answer waits for a whole line."""
+    return line if line.endswith("\n") else f"{line}\n"

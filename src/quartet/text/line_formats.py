@@ -1,0 +1,225 @@
+"""Files of texts: lines, paragraphs, SubRip, WebVTT and tab-separated columns, taken apart and put together again.
+
+Everything but the texts is kept letter for letter: line ends, a byte order mark, blank lines, numbers, times, settings
+and comments. (pysubs2, srt and webvtt-py read cues and write new files, in which much of that is lost.)
+
+SubRip has no standard. WebVTT is read as https://www.w3.org/TR/webvtt1/ says.
+"""
+
+import bisect
+import itertools
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+Form = Literal["text", "srt", "vtt", "tsv"]
+FORM_OF_SUFFIX: dict[str, Form] = {".srt": "srt", ".vtt": "vtt", ".tsv": "tsv", ".tab": "tsv"}
+
+BYTE_ORDER_MARK = "\ufeff"
+WHISPER_COLUMNS = "start\tend\ttext"  # the first line of `transcribe --format tsv`: names that programs look for
+MOST_TAGS = 8  # around a text; more are no markup
+
+LINE = re.compile(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+")
+TIMES = re.compile(r"[ \t]*-?[0-9][0-9:.,-]*[ \t]*-->[ \t]*-?[0-9]")
+PLACE = re.compile(r"(?:\{\\[^{}]*\})*")  # of a cue on the screen, and its style
+OPENING = re.compile(r"<(?P<name>[A-Za-z]+)[^<>]*>|\{\\[^{}]*\}")
+CLOSING = re.compile(r"</(?P<name>[A-Za-z]+)>")
+DASH = re.compile(r"[-‐–—][ \t\u00a0]*")
+DIALOGUE = re.compile(r"(?:<[^<>]*>|\{[^{}]*\}|[ \t])*[-‐–—]")
+
+# Where a line may be broken: at spaces, or between characters that are written without them; never inside a tag.
+_CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
+_NEVER_FIRST = "ーぁぃぅぇぉっゃゅょァィゥェォッャュョ"
+STEP = re.compile(
+    rf"<[^<>]*>|\{{[^{{}}]*\}}"
+    rf"|(?P<gap>(?<=[^\s«]) +(?=[^\s?!:;»%])|(?<=[{_CJK}、。！？…」』）])(?![{_NEVER_FIRST}])(?=[{_CJK}「『（]))"
+)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A text of a file, and what is around it. `put` gives what is written instead of `source`."""
+
+    text: str  # to be translated; its lines are joined by line breaks
+    source: str  # all that it is in the file, the end of its last line included
+    line: int  # in which it begins, from 1
+    ends: tuple[str, ...]  # of its lines; the translation is put on as many
+    column: int | None = None  # from 1, where lines have several texts
+    before: str = ""  # its first line
+    between: tuple[str, str] = ("", "")  # behind each line but the last, and before each but the first
+    after: str = ""  # its last line
+    breaks: bool = False  # the translation's own line breaks are kept instead
+
+    def put(self, translation: str) -> str:
+        """The translation in the place of the text; the text itself gives `source`."""
+        if translation == self.text:
+            return self.source
+        if self.breaks:
+            return self.before + translation.replace("\n", self.ends[-1] or "\n") + self.after + self.ends[-1]
+        if self.column is not None:
+            translation = translation.replace("\t", " ")
+        if "\n" in translation:
+            translation = " ".join(line.strip(" \t") for line in translation.split("\n"))
+        *others, last = evenly(translation, len(self.ends))
+        behind, ahead = self.between
+        inner = "".join(f"{line}{behind}{end}{ahead}" for line, end in zip(others, self.ends, strict=False))
+        return self.before + inner + last + self.after + self.ends[-1]
+
+
+def parts(lines: Iterable[str], form: Form = "text", wrapped: bool = False) -> Iterator[str | Part]:
+    """A file's texts in order, and between them, as strings, all that is kept letter for letter.
+
+    lines: with their ends, which are line feeds, the last one's may be missing. A text is given out as soon as the line
+    is there that ends it. wrapped: of `text`, what is between blank lines is one text.
+    """
+    lines = iter(lines)
+    first = next(lines, "")
+    if first.startswith(BYTE_ORDER_MARK):
+        yield BYTE_ORDER_MARK
+        first = first.removeprefix(BYTE_ORDER_MARK)
+    lines = itertools.chain([first] if first else [], lines)
+    if form == "tsv":
+        yield from _cells(lines)
+    elif form == "text":
+        yield from _paragraphs(lines) if wrapped else _lines(lines)
+    else:
+        yield from _cues(lines, form)
+
+
+def evenly(text: str, count: int) -> list[str]:
+    """A line as so many lines of nearly the same length, or fewer where it has too few words. Tags have no length."""
+    gaps: list[tuple[int, int]] = []  # (end of a line, begin of the next)
+    lengths: list[int] = []  # of what is seen up to there
+    hidden = 0
+    for step in STEP.finditer(text) if count > 1 else ():
+        if step["gap"] is None:
+            hidden += len(step[0])
+        else:
+            gaps.append(step.span())
+            lengths.append(step.start() - hidden)
+    count = min(count, len(gaps) + 1)
+    lines, begin, used = [], 0, 0
+    for number in range(1, count):
+        goal = (len(text) - hidden) * number / count
+        nearest = bisect.bisect(lengths, goal)
+        if nearest == len(gaps) or (nearest and goal - lengths[nearest - 1] <= lengths[nearest] - goal):
+            nearest -= 1
+        chosen = min(max(nearest, used), len(gaps) - (count - number))
+        lines.append(text[begin : gaps[chosen][0]])
+        begin, used = gaps[chosen][1], chosen + 1
+    return [*lines, text[begin:]]
+
+
+def _content_and_end(line: str) -> tuple[str, str]:
+    end = next((end for end in ("\r\n", "\n", "\r") if line.endswith(end)), "")
+    return line.removesuffix(end), end
+
+
+def _lines(lines: Iterable[str]) -> Iterator[Part]:
+    for number, line in enumerate(lines, 1):
+        text, end = _content_and_end(line)
+        yield Part(text, line, number, (end,))
+
+
+def _paragraphs(lines: Iterable[str]) -> Iterator[str | Part]:
+    numbered = ((number, line, not line.strip()) for number, line in enumerate(lines, 1))
+    for blank, group in itertools.groupby(numbered, key=lambda entry: entry[2]):
+        if blank:
+            yield from (line for _, line, _ in group)
+            continue
+        found = list(group)
+        contents, ends = zip(*(_content_and_end(line) for _, line, _ in found), strict=True)
+        source = "".join(line for _, line, _ in found)
+        yield Part("\n".join(contents), source, found[0][0], ends[-1:], breaks=True)
+
+
+def _cells(lines: Iterable[str]) -> Iterator[str | Part]:
+    for number, line in enumerate(lines, 1):
+        content, end = _content_and_end(line)
+        if number == 1 and content == WHISPER_COLUMNS:
+            yield line
+            continue
+        *cells, last = content.split("\t")
+        for column, (cell, behind) in enumerate([*((cell, "\t") for cell in cells), (last, end)], 1):
+            yield Part(cell, cell + behind, number, (behind,), column) if cell.strip() else cell + behind
+
+
+def _cues(lines: Iterable[str], form: Form) -> Iterator[str | Part]:
+    """Texts of cues. What is no cue is kept.
+
+    In SubRip a blank line inside a cue does not end it, as for players; in WebVTT it does. Cues without a blank line
+    between them are told apart by their times and the number before these.
+    """
+    split = itertools.chain(*(LINE.findall(line) for line in lines))
+    following = itertools.pairwise(itertools.chain(split, [""]))
+    in_cue, after_blank = False, True
+    block: list[tuple[int, str]] = []
+    for number, (line, coming) in enumerate(following, 1):
+        content, _ = _content_and_end(line)
+        times = TIMES.match(content) is not None
+        named = TIMES.match(coming) is not None and (after_blank or content.strip().isdigit())
+        after_blank = not content.strip()
+        if in_cue and not (times or named or after_blank):
+            block.append((number, line))
+            continue
+        yield from _texts_of_cue(block)
+        yield line
+        block = []
+        in_cue = times or (in_cue and (form == "srt" or content != ""))
+    yield from _texts_of_cue(block)
+
+
+def _texts_of_cue(block: list[tuple[int, str]]) -> Iterator[str | Part]:
+    """One text, or one for each speaker of a dialogue."""
+    turns: list[list[tuple[int, str]]] = []
+    for number, line in block:
+        if not turns or DIALOGUE.match(line):
+            turns.append([])
+        turns[-1].append((number, line))
+    for turn in turns:
+        part = _turn([line for _, line in turn], turn[0][0])
+        yield part if part.text.strip() else part.source
+
+
+def _turn(lines: list[str], number: int) -> Part:
+    contents, ends = zip(*map(_content_and_end, lines), strict=True)
+    whole = "\n".join(contents)
+    start = len(place[0]) if (place := PLACE.match(whole)) else 0
+    each = [_without_tags_around(content) for content in whole[start:].split("\n")]
+    before, _, after = each[0]
+    between = (after, before)
+    if len({(opening, closing) for opening, _, closing in each}) == 1:
+        text = "\n".join(inner for _, inner, _ in each)
+    else:
+        before, text, after = _without_tags_around(whole[start:])
+        between = ("", "")
+    if dash := DASH.match(text):
+        before, text = before + dash[0], text[dash.end() :]
+    return Part(text, "".join(lines), number, ends, None, whole[:start] + before, between, after)
+
+
+def _without_tags_around(text: str) -> tuple[str, str, str]:
+    """Tags that the whole text is in, the text, and the tags that close them: `<i>`, `Yes.`, `</i>`.
+
+    A tag that is never closed in the text, such as `<v Ann>`, is around the rest of it.
+    """
+    begin, end = 0, len(text)
+    for _ in range(MOST_TAGS):
+        tag = OPENING.match(text, begin, end)
+        if tag is None:
+            break
+        if name := tag["name"]:
+            times = text.count(f"</{name}", tag.end(), end)
+            if times == 1 and text.endswith(f"</{name}>", tag.end(), end):
+                end -= len(f"</{name}>")
+            elif times:
+                break
+        begin = tag.end()
+    for _ in range(MOST_TAGS):
+        start = text.rfind("</", begin, end)
+        closing = CLOSING.fullmatch(text, start, end) if start >= 0 else None
+        if closing is None or text.find(f"<{closing['name']}", begin, start) >= 0:
+            break
+        end = start
+    return text[:begin], text[begin:end], text[end:]

@@ -1,0 +1,267 @@
+"""Files of texts are put together again letter for letter, whatever they hold, and texts keep their lines."""
+
+import re
+import time
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from quartet.text.line_formats import Part, evenly, parts
+
+TIMES = ["00:00:01,000 --> 00:00:03,500", "00:01.000-->00:02.000 align:start", "-00:00:01,5 --> 0:0:2", " 1:2 --> 3:4"]
+WHITE = ["\n", "\r\n", "\r", "\n\n", " ", "\t", "\ufeff"]
+SIGNS = [
+    "WEBVTT - title",
+    "NOTE hidden",
+    "STYLE",
+    "-->",
+    "- ",
+    "—",
+    "<i>",
+    "</i>",
+    "<v Ann Lee>",
+    "</v>",
+    "{\\an8}",
+    *"{<>",
+]
+PIECES = st.sampled_from([*WHITE, *TIMES, *SIGNS, "1", "42", "Yes.", "It is cold today.", "今日は。"])
+FILES = st.one_of(
+    st.text(), st.lists(PIECES).map("".join), st.lists(st.one_of(PIECES, st.text(max_size=5))).map("".join)
+)
+FORMS = st.sampled_from(["text", "srt", "vtt", "tsv", "wrapped"])
+WORDS = st.lists(st.sampled_from(["Yes.", "where", "the", "station", "is", "extraordinarily", "I"]), min_size=1)
+
+
+def of(content: str, form: str) -> list[str | Part]:
+    lines = re.findall(r"[^\n]*\n|[^\n]+", content)
+    return list(parts(lines, "text" if form == "wrapped" else form, wrapped=form == "wrapped"))
+
+
+def texts(content: str, form: str) -> list[str]:
+    return [item.text for item in of(content, form) if isinstance(item, Part)]
+
+
+def put(content: str, form: str, change) -> str:
+    return "".join(item.put(change(item.text)) if isinstance(item, Part) else item for item in of(content, form))
+
+
+def shouted(text: str) -> str:
+    """Letters alone are changed, outside of tags, as a translation would."""
+    return "".join(step if step[0] in "<{" else step.upper() for step in re.findall(r"<[^<>]*>|\{[^{}]*\}|.|\n", text))
+
+
+# ---- any text ----
+
+
+@given(FILES, FORMS)
+@example("1\n00:00:01,000 --> 00:00:02,000\n<i><i></i>\n-", "srt")
+def test_what_is_not_changed_stays_letter_for_letter(content, form):
+    assert put(content, form, str) == content
+
+
+@given(FILES, FORMS, st.text())
+def test_any_translation_can_be_put(content, form, translation):
+    kept = [item for item in of(content, form) if isinstance(item, str)]
+    written = put(content, form, lambda text: translation)
+    for item in kept:
+        at = written.find(item)
+        assert at >= 0
+        written = written[at + len(item) :]
+
+
+@given(FILES, FORMS)
+def test_every_letter_outside_of_kept_stretches_is_in_a_text(content, form):
+    for item in of(content, form):
+        if isinstance(item, Part):
+            around = item.before + item.after + "".join(item.between) + "".join(item.ends)
+            missing = [letter for letter in item.source if letter not in item.text + around]
+            assert not [letter for letter in missing if letter.isalnum()]
+
+
+@given(st.lists(st.lists(WORDS.map(" ".join), min_size=1, max_size=3), max_size=5), st.sampled_from(["\n", "\r\n"]))
+def test_cues_stay_cues(cues, end):
+    """Times, numbers and the number of lines are what they were; the words are in capitals, in their order."""
+    blocks = [[str(n), f"00:00:{n:02},000 --> 00:00:{n:02},900", *lines] for n, lines in enumerate(cues, 1)]
+    content = (end * 2).join(end.join(block) for block in blocks)
+    written = put(content, "srt", lambda text: shouted(text).replace("\n", " "))
+    found = [block.split(end) for block in written.split(end * 2)] if written else []
+    assert [block[:2] for block in found] == [block[:2] for block in blocks]
+    assert [len(block) for block in found] == [len(block) for block in blocks]
+    assert [" ".join(block[2:]) for block in found] == [" ".join(block[2:]).upper() for block in blocks]
+
+
+@given(WORDS.map(" ".join), st.integers(1, 5))
+def test_lines_are_even(text, count):
+    lines = evenly(text, count)
+    assert " ".join(lines) == text
+    assert len(lines) == min(count, len(text.split()))
+    longest = max(map(len, text.split()))
+    assert all(abs(len(line) - len(text) / len(lines)) <= 2 * longest + 1 for line in lines)
+
+
+@pytest.mark.parametrize("form", ["wrapped", "srt", "tsv"])
+@pytest.mark.parametrize("unit", ["word ", "<i>", "</i>", "<", "{\\an8}", "{", "1\n", "今", "a\tb", " "])
+def test_long_ones_take_no_square_of_time(unit, form):
+    def seconds(times: int) -> float:
+        content = f"1\n{TIMES[0]}\n" + unit * times + "\nsecond line\n"
+        begin = time.process_time()
+        put(content, form, lambda text: text.replace("\n", " ") + "!")
+        return time.process_time() - begin
+
+    assert seconds(50_000) < 40 * seconds(5_000) + 0.2
+
+
+# ---- lines, paragraphs, columns ----
+
+
+def test_lines():
+    assert texts("One.\r\n\n  two\n", "text") == ["One.", "", "  two"]
+    assert put("\ufeffOne.\r\n\n  two", "text", str.upper) == "\ufeffONE.\r\n\n  TWO"
+
+
+def test_paragraphs():
+    content = "It is\r\ncold.\r\n \r\n\r\nYes,\r\nit is"
+    assert texts(content, "wrapped") == ["It is\ncold.", "Yes,\nit is"]
+    assert put(content, "wrapped", lambda text: text.replace("\n", " ")) == "It is cold.\r\n \r\n\r\nYes, it is"
+    assert put("- a\r\n- b\r\n", "wrapped", str.upper) == "- A\r\n- B\r\n", "a list stays one"
+
+
+def test_columns():
+    content = "en\tnote\r\nHello.\t\t 3 \r\n\r\nBye.\tOK"
+    assert texts(content, "tsv") == ["en", "note", "Hello.", " 3 ", "Bye.", "OK"]
+    assert put(content, "tsv", str.upper) == "EN\tNOTE\r\nHELLO.\t\t 3 \r\n\r\nBYE.\tOK"
+    assert put("a\tb\n", "tsv", lambda text: f"{text}\t{text}\n{text}") == "a a a\tb b b\n", "columns stay columns"
+    assert [(item.line, item.column) for item in of("a\tb\n\tc", "tsv") if isinstance(item, Part)] == [
+        (1, 1),
+        (1, 2),
+        (2, 2),
+    ]
+
+
+def test_the_names_of_the_columns_of_a_transcript_stay():
+    content = "start\tend\ttext\n0\t1200\tHello.\n"
+    assert put(content, "tsv", str.upper) == "start\tend\ttext\n0\t1200\tHELLO.\n"
+
+
+# ---- subtitles ----
+
+FILM = """\ufeff1
+00:00:01,000 --> 00:00:03,500 X1:40 X2:600
+{\\an8}<i>Good morning,</i>
+<i>everyone. It is a fine day.</i>
+
+2
+00:00:04,000 --> 00:00:06,250
+- Where is the station, please?
+— Over there.
+
+3
+0:06,500 --> -0:07,000
+<font color="#ffff00">So this is a cue
+of two lines,</font>
+4
+00:00:08,000-->00:00:09,000
+Without a blank line before it.
+
+after a blank line
+
+5
+00:00:10,000 --> 00:00:11,000
+
+6
+00:00:12,000 --> 00:00:13,000
+The end"""
+
+
+def test_subrip():
+    assert texts(FILM, "srt") == [
+        "Good morning,\neveryone. It is a fine day.",
+        "Where is the station, please?",
+        "Over there.",
+        "So this is a cue\nof two lines,",
+        "Without a blank line before it.",
+        "after a blank line",
+        "The end",
+    ]
+    assert [item.line for item in of(FILM, "srt") if isinstance(item, Part)] == [3, 8, 9, 13, 17, 19, 26]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_subrip_translated(end):
+    content = FILM.replace("\n", end)
+    expected = FILM.replace(
+        "Good morning,</i>\n<i>everyone. It is a fine day.", "Good morning, everyone.</i>\n<i>It is a fine day."
+    )
+    written = put(content, "srt", lambda text: shouted(text).replace("\n", " "))
+    wanted = "".join(
+        step if step[0] in "<{" else step.upper()
+        for step in re.findall(r"<[^<>]*>|\{[^{}]*\}|[^<{]+|.", expected.replace("\n", end))
+    )
+    assert written == wanted
+
+
+SHOW = """WEBVTT - A title
+Kind: captions
+
+STYLE
+::cue { color: white }
+
+REGION
+id:fred
+
+NOTE not shown
+00 to 01
+
+intro
+00:01.000 --> 00:02.000 line:0 position:20%
+<v.loud Ann Lee>Come in, and
+shut the door.</v>
+
+00:02:00.000 --> 00:03:00.000
+<v Bob>No.
+
+not in a cue
+
+99:00:00.000 --> 100:00:00.000
+Yes.
+7
+"""
+
+
+def test_webvtt():
+    assert texts(SHOW, "vtt") == ["Come in, and\nshut the door.", "No.", "Yes.\n7"]
+    written = put(SHOW, "vtt", lambda text: shouted(text).replace("\n", " "))
+    assert written == SHOW.replace("Come in, and\nshut", "COME IN, AND\nSHUT").replace(
+        "the door.", "THE DOOR."
+    ).replace("No.", "NO.").replace("Yes.", "YES.")
+
+
+@pytest.mark.parametrize(
+    ("cue", "text", "translation", "written"),
+    [
+        ("<i>Yes.</i>", "Yes.", "Oui.", "<i>Oui.</i>"),
+        ("<i>Yes</i>, I do.", "<i>Yes</i>, I do.", "<i>Oui</i>.", "<i>Oui</i>."),
+        ("I <b>do</b>", "I <b>do</b>", "<b>Oui</b>", "<b>Oui</b>"),
+        ("<i>Where\nis he?</i>", "Where\nis he?", "Mais où est-il ?", "<i>Mais où\nest-il ?</i>"),
+        ("<i>- Yes.", "Yes.", "Oui.", "<i>- Oui."),
+        ("-No.</i>", "No.", "Non.", "-Non.</i>"),
+        ("- Yes, I\nthink so.", "Yes, I\nthink so.", "Je le pense.", "- Je le\npense."),
+        ("a very\nlong line", "a very\nlong line", "une <font size=9>très longue</font> ligne", None),
+        ("Yes,\nyes.", "Yes,\nyes.", "Oui.", "Oui."),
+        ("It is\ncold.", "It is\ncold.", "Fait-il « froid » ?", "Fait-il\n« froid » ?"),
+        ("It is\ncold.", "It is\ncold.", "今日は、とても寒いです。", "今日は、とて\nも寒いです。"),
+        ("It is\ncold.", "It is\ncold.", "", ""),
+    ],
+)
+def test_tags_dashes_and_lines(cue, text, translation, written):
+    content = f"{TIMES[0]}\n{{}}\n\n"
+    written = written if written is not None else "une <font size=9>très\nlongue</font> ligne"
+    assert texts(content.format(cue), "srt") == [text]
+    assert put(content.format(cue), "srt", lambda _: translation) == content.format(written)
+
+
+@pytest.mark.parametrize("content", ["", "Just text.\nNo times.\n", "WEBVTT\n", f"1\n{TIMES[0]}", f"{TIMES[0]}\n\n-\n"])
+@pytest.mark.parametrize("form", ["srt", "vtt"])
+def test_files_without_texts(content, form):
+    assert texts(content, form) == []
