@@ -13,7 +13,7 @@ from quartet.errors import OptionError
 from quartet.progress import Progress, silent
 from quartet.spec import Manifest
 from quartet.text.tokenizer import load_tokenizer
-from quartet.translation.plan import Plan, Planner
+from quartet.translation.plan import Plan, Planner, Reading
 
 FIRST_TOKENS = 5  # sentences whose first token is timed
 ROUNDS = 3  # of the sentences one by one; their median counts
@@ -89,7 +89,8 @@ def planner_of(folder: Path) -> Planner:
     if manifest.speech is not None or manifest.tokenizer is None:
         what = "hears speech" if manifest.speech is not None else "has no tokeniser"
         raise OptionError(f"{manifest.name} {what}; a model that translates text is expected")
-    return Planner(manifest, load_tokenizer(folder, manifest.tokenizer))
+    tokenizer = load_tokenizer(folder, manifest.tokenizer)
+    return Planner(manifest, tokenizer, tokenizer.encode)
 
 
 def work_of(planner: Planner, test_set: TestSet, speaks_text: bool = False) -> Work:
@@ -97,12 +98,13 @@ def work_of(planner: Planner, test_set: TestSet, speaks_text: bool = False) -> W
 
     speaks_text: leave the pieces as text, for an engine with a tokeniser of its own.
     """
-    plans = tuple(planner.plan(text, test_set.source, test_set.target, "auto") for text in test_set.sources)
+    plans = tuple(planner.plans(test_set.sources, test_set.source, test_set.target, Reading(raw=True)))
 
     def rows(plan: Plan) -> list[Any]:
-        return [[piece.text] for piece in plan.pieces] if speaks_text else list(plan.source_ids)
+        texts = [piece.text for piece in plan.pieces]
+        return [[text] for text in texts] if speaks_text else [planner.source_ids(plan, text) for text in texts]
 
-    return Work(plans, tuple(map(rows, plans)), list(plans[0].prefix_ids), planner, speaks_text)
+    return Work(plans, tuple(map(rows, plans)), planner.prefix_ids(plans[0]), planner, speaks_text)
 
 
 def measure(

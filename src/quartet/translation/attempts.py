@@ -97,7 +97,7 @@ def attempts(sentence: Sentence, ways: Ways) -> Generator[Attempt, Faults, None]
             yield _apart(with_figures, ways)
 
 
-def so_far(sentence: Sentence, attempt: Attempt, translations: Sequence[str]) -> str:
+def so_far(attempt: Attempt, translations: Sequence[str]) -> str:
     """A translation that is not complete, from those of the first parts; stand-ins may be in it still."""
     found, whole = iter(translations), ""
     for part in attempt:

@@ -37,7 +37,7 @@ class Draft:
 
     def begun(self, translations: Sequence[str]) -> str:
         """The sentence so far, from translations of the first of `texts`, the last of them unfinished."""
-        return so_far(self.sentence, self.attempt or (), translations)
+        return so_far(self.attempt or (), translations)
 
     def receive(self, found: Sequence[Sequence[Hypothesis]], decode: Decode) -> None:
         """Take the hypotheses of each of `texts`, best first; the next attempt is open afterwards, if there is one."""

@@ -22,7 +22,7 @@ log = logging.getLogger("quartet")
 Split = Literal["auto", "sentences", "none"]
 SPLITS: tuple[Split, ...] = ("auto", "sentences", "none")
 LONGER = 1.5  # most tokens of a translation for each of its source, nearly always
-SAFE_LENGTHS = 1.5  # times a model's safe length: a single sentence is safe where several are not yet
+SAFE_LENGTHS = 2.5  # times a model's safe length: so long a single sentence is translated whole (docs/log.md)
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Planner:
         asked = [self._asked(valid_unicode(text), target_name, reading) for text in texts]
         found = self._detected([rest for _, rest, _ in asked], source_name, target_name)
         return [
-            self._plan(rest, lead, self._source_of(rest, source_name, detected), target, detected, reading)
+            self._plan(rest, lead, self._source_of(source_name, detected), target, detected, reading)
             for (lead, rest, target), detected in zip(asked, found, strict=True)
         ]
 
@@ -161,7 +161,7 @@ class Planner:
         target = self._target(target_name) if target_name is not None or len(self._codes("target")) == 1 else None
         return detect_all(texts, codes, target.code if target else None)
 
-    def _source_of(self, text: str, name: str | None, detected: Detected | None) -> Language | None:
+    def _source_of(self, name: str | None, detected: Detected | None) -> Language | None:
         if detected is None:
             return self._source(name)
         return self._language(detected.code) if detected.code else None
@@ -213,6 +213,11 @@ class Planner:
             return plan
         spans = [] if reading.raw else kept_spans(text)
         pieces = self._pieces(text, plan.source_code, spans, reading)
+        if reading.split == "none" and (tokens := sum(self.count(piece.text) for piece in pieces)) > self._window:
+            problem = f"a text of {tokens} tokens is longer than the model's {self._window}; use split auto"
+            if reading.strict:
+                raise OptionError(problem)
+            return replace(plan, problem=problem)
         sentences = _sentences(plan, pieces, spans)
         if not reading.raw:
             sentences = tuple(map(self._with_unknown, sentences))

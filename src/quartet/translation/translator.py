@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -349,9 +350,7 @@ class Translator:
         opened = [(plan, draft) for plan, of_text in zip(plans, drafts, strict=True) for draft in of_text]
         while opened:
             requests = [self._requests(engine, planner, plan, draft.texts, options.search) for plan, draft in opened]
-            found = iter(
-                _searched(engine, [one for of_draft in requests for one in of_draft], options.batching, progress)
-            )
+            found = iter(_searched(engine, list(chain.from_iterable(requests)), options.batching, progress))
             for (_, draft), of_draft in zip(opened, requests, strict=True):
                 draft.receive([next(found) for _ in of_draft], planner.tokenizer.decode)
             opened = [(plan, draft) for plan, draft in opened if draft.attempt is not None]
