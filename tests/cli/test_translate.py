@@ -37,6 +37,12 @@ def lines_file(tmp_path) -> Path:
     return path
 
 
+def errors(err: str | bytes) -> list[str]:
+    """What was said on stderr, but that translations are not complete: those of a tiny model, which talks nonsense."""
+    lines = (err.decode() if isinstance(err, bytes) else err).splitlines()
+    return [line for line in lines if "missing in the translation" not in line and "are not complete" not in line]
+
+
 def read_line(child: subprocess.Popen[bytes], seconds: float = 30) -> str:
     """A line from a child, or a failure where none comes in time."""
     assert select.select([child.stdout], [], [], seconds)[0], "no answer"
@@ -104,7 +110,7 @@ def test_verified(options, expected, run):
 
 def test_from_file_to_file(options, expected, lines_file, tmp_path, run):
     result = run(*options, "--input", lines_file, "--output", tmp_path / "out.txt", "--batch-size", 2)
-    assert (result.code, result.out, result.err) == (0, "", "")
+    assert (result.code, result.out, errors(result.err)) == (0, "", [])
     assert (tmp_path / "out.txt").read_text().split("\n") == [*expected, ""]
 
 
@@ -121,7 +127,7 @@ def test_windows_lines_a_byte_order_mark_and_no_last_line_end_stay(options, expe
 def test_an_empty_file(options, tmp_path, run):
     (tmp_path / "empty.txt").write_text("")
     result = run(*options, "--input", tmp_path / "empty.txt", "--output", tmp_path / "out.txt")
-    assert (result.code, result.err) == (0, "")
+    assert (result.code, errors(result.err)) == (0, [])
     assert (tmp_path / "out.txt").read_text() == ""
 
 
@@ -135,13 +141,13 @@ def test_line_by_line_as_they_come(options, expected, start):
         child.stdin.flush()
         assert read_line(child) == translation
     child.stdin.close()
-    assert (child.stdout.read(), child.stderr.read()) == (b"", b"")
+    assert (child.stdout.read(), errors(child.stderr.read())) == (b"", [])
     assert child.wait(timeout=20) == 0
 
 
 def test_a_whole_pipe(options, expected, start):
     out, err = start(*options, "--batch-size", 3).communicate("\n".join(LINES).encode(), timeout=30)
-    assert (out.decode().split("\n"), err) == ([*expected, ""], b"")
+    assert (out.decode().split("\n"), errors(err)) == ([*expected, ""], [])
 
 
 def test_an_error_ends_it_while_more_could_come(model, start):
@@ -149,7 +155,7 @@ def test_an_error_ends_it_while_more_could_come(model, start):
     child.stdin.write("Добрый день, как у вас дела сегодня?\n".encode())
     child.stdin.flush()
     assert child.wait(timeout=30) == 2
-    assert child.stderr.read().decode().count("\n") == 1
+    assert len(errors(child.stderr.read())) == 1
 
 
 def test_bytes_that_are_no_text(options, expected, start):
@@ -159,7 +165,7 @@ def test_bytes_that_are_no_text(options, expected, start):
     assert read_line(child) == expected[0]
     out, err = child.communicate(b"caf\xe9\n", timeout=20)
     assert (child.returncode, out) == (2, b"")
-    assert err == b"quartet: standard input, line 2: byte 0xe9 is not UTF-8\n"
+    assert errors(err) == ["quartet: standard input, line 2: byte 0xe9 is not UTF-8"]
 
 
 def test_a_fast_pipe_is_batched():
@@ -181,7 +187,7 @@ def test_the_reader_leaves(options, tmp_path, start):
         assert read_line(child)
         child.stdout.close()
         assert child.wait(timeout=30) in (0, 1)
-    assert child.stderr.read() == b""
+    assert errors(child.stderr.read()) == []
 
 
 # ---- what a person sees ----
@@ -450,7 +456,7 @@ def test_killed_and_resumed_gives_what_one_run_gives(options, many, tmp_path, ru
     begun = part.stat().st_ino
     assert run(*command, whole).code == 0
     result = run(*command, out, "--resume")
-    assert (result.code, result.out, result.err) == (0, "", "")
+    assert (result.code, result.out, errors(result.err)) == (0, "", [])
     assert out.read_bytes() == whole.read_bytes()
     assert out.stat().st_ino == begun, "gone on with, not begun anew"
     assert {path.name for path in tmp_path.iterdir()} == {"many.txt", "whole.txt", "out.txt"}
@@ -551,7 +557,8 @@ def test_a_full_disk(options, tmp_path, start):
     )
     out, err = child.communicate(timeout=60)
     assert (child.returncode, out) == (1, b"")
-    assert re.fullmatch(r"quartet: --output .*out\.txt: File too large; what is done is in .*\n", err.decode())
+    (message,) = errors(err)
+    assert re.fullmatch(r"quartet: --output .*out\.txt: File too large; what is done is in .*", message)
     assert (tmp_path / "out.txt").read_text() == "old result\n"
 
 
