@@ -15,6 +15,7 @@ from typing import Literal, get_args
 from quartet.text.kept import KeptSpan, kept_spans
 from quartet.text.languages import iso639_1
 
+# each is named after its first stand-in; in this order, where nothing is known of a model
 Style = Literal["X1", "M1", "X", "Tom", "Boston", "340", "[1]", "1", "as it is"]
 STYLES: tuple[Style, ...] = get_args(Style)
 
@@ -39,7 +40,7 @@ PROBE_ITEMS = (
     ("@anna", "/usr/share/doc"),
     ("example.org", "{user}"),
 )
-PROBES = {  # by ISO 639-1
+PROBES = {  # one for each of these; by ISO 639-1
     "en": (
         "{0} has bought {1} books.",
         "You can read more about it at {0}.",
@@ -122,8 +123,10 @@ def replaced(text: str, spans: Sequence[KeptSpan], style: Style) -> tuple[str, t
 
 
 def placed(text: str, spans: Sequence[KeptSpan], names: Iterable[str]) -> tuple[str, tuple[str, ...]]:
-    """As `replaced`, with names of one's own: those that occur in the text are passed over, and when all are used up,
-    codes follow."""
+    """As `replaced`, with names of one's own.
+
+    Names that occur in the text are passed over. When all are used up, codes follow (`X1`).
+    """
     fresh = _fresh(chain(names, _names("X1")), text)
     parts: list[str] = []
     used: list[str] = []
@@ -156,11 +159,9 @@ def restored(translation: str, stand_ins: Sequence[str], items: Sequence[str]) -
     place = 0
     for match, number in zip(found, numbers, strict=True):
         start, end = match.span()
+        start -= _surplus_before(translation, start, place, stand_ins[number])
         end += _surplus_after(translation, end, stand_ins[number], items[number])
-        parts += [
-            translation[place : max(place, start - _surplus_before(translation, start, place, stand_ins[number]))]
-        ]
-        parts += [items[number]]
+        parts += [translation[place : max(place, start)], items[number]]
         place = end
     return "".join([*parts, translation[place:]])
 
