@@ -5,7 +5,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quartet.text.kept import KeptSpan, kept_spans
-from quartet.text.stand_ins import PROBE_ITEMS, PROBES, STYLES, joined_spans, placed, replaced, restored, survival
+from quartet.text.stand_ins import (
+    PROBE_ITEMS,
+    PROBES,
+    STYLES,
+    joined_spans,
+    left_out,
+    placed,
+    put_back,
+    replaced,
+    restored,
+    survival,
+)
 
 PIECES = ["{name}", "https://example.org", "🙂", "%s", "<b>", "v2.4.1", "X1", "x 2", "Tom", "1", "é", "e\u0301", "M1"]
 TEXTS = st.lists(
@@ -58,6 +69,68 @@ def test_any_answer_is_restored_or_not_but_no_item_is_there_twice(text, style, a
 )
 def test_stand_ins_are_new_and_touch_no_word(text, sent, stand_ins):
     assert replaced(text, kept_spans(text), "X1") == (sent, stand_ins)
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        "%d",
+        "%1$d",
+        "%.2f",
+        "{count}",
+        "{{ count }}",
+        "{n}",
+        "{itemCount}",
+        "%(total)d",
+        "${amount}",
+        "#{num}",
+        "%{count}",
+    ],
+)
+def test_what_stands_for_a_number_gets_a_number(item):
+    text = f"{{name}} has {item} items."
+    assert replaced(text, kept_spans(text), "X1") == ("X1 has 340 items.", ("X1", "340"))
+    assert replaced(text, kept_spans(text), "M1") == ("M1 has M2 items.", ("M1", "M2"))
+
+
+@pytest.mark.parametrize("item", ["%s", "{0}", "{account}", "{discount}", "{country}", "%(name)s", "%@"])
+def test_what_stands_for_a_word_gets_none(item):
+    assert replaced(item, kept_spans(item), "X1") == ("X1", ("X1",))
+
+
+@pytest.mark.parametrize(
+    ("text", "sent", "translation", "expected"),
+    [
+        ("See you 🙂 Bring it.", "See you Bring it.", "A bientôt Apporte-le.", "A bientôt 🙂 Apporte-le."),
+        ("Click <b>Save</b> now.", "Click Save now.", "Cliquez Enregistrer là.", "Cliquez <b>Enregistrer</b> là."),
+        ("<b>Stop</b>!", "Stop!", "Arrête !", "<b>Arrête</b> !"),
+        ("Great 👍.", "Great.", "Super.", "Super. 👍"),
+        ("I love <i>you</i>, Tom", "I love you, Tom", "Je t'aime, Tom", "Je <i>t'aime</i>, Tom"),
+        ("@a", "", "", "@a"),
+        ("no items", "no items", "rien", "rien"),
+    ],
+)
+def test_items_are_left_out_and_put_back(text, sent, translation, expected):
+    spans = joined_spans(text, kept_spans(text))
+    assert left_out(text, spans) == sent
+    assert put_back(translation, text, spans) == expected
+
+
+@given(TEXTS, TEXTS)
+def test_whatever_is_put_back_is_there_in_order_with_all_of_the_translation(text, translation):
+    spans = kept_spans(text)
+    found = put_back(translation, text, spans)
+    place = 0
+    for item in items_of(text, spans):
+        place = found.index(item, place)
+    assert len("".join(found.split())) == len("".join((translation + "".join(items_of(text, spans))).split()))
+    left = left_out(text, spans)
+    assert sorted("".join(left.split())) == sorted("".join(c for c in _outside(text, spans) if not c.isspace()))
+
+
+def _outside(text: str, spans: list[KeptSpan]) -> str:
+    kept = {place for span in spans for place in range(span.start, span.end)}
+    return "".join(character for place, character in enumerate(text) if place not in kept)
 
 
 @pytest.mark.parametrize(
@@ -135,6 +208,7 @@ def test_time_is_linear_in_the_number_of_items(style, unit):
         start = time.process_time()
         sent, stand_ins = replaced(text, spans, style)
         restored(sent, stand_ins, items_of(text, spans))
+        put_back(left_out(text, spans), text, spans)
         return time.process_time() - start
 
     assert cost(4000) < 8 * 4 * max(cost(500), 1e-3)  # 64 times as long, if it were by the square

@@ -9,12 +9,13 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain, count
+from itertools import accumulate, chain, count
 from typing import Literal, get_args
 
 from quartet.text.kept import KeptSpan, kept_spans
 from quartet.text.languages import iso639_1
 
+# each is named after its first stand-in; in this order, where nothing is known of a model
 Style = Literal["X1", "M1", "X", "Tom", "Boston", "340", "[1]", "1", "as it is"]
 STYLES: tuple[Style, ...] = get_args(Style)
 
@@ -24,6 +25,14 @@ _NAMES: dict[str, Sequence[str]] = {
     "Boston": ("Boston", "Tokyo", "Berlin", "Madrid", "Oslo", "Kyoto", "Chicago", "Toronto"),
     "340": ("340", "270", "460", "580", "690"),
 }
+_WITH_NUMBERS = ("X1", "Tom", "Boston")  # the others try what else there is for a number
+_COUNTED = re.compile(  # `%d`, `{count}`: the grammar around it is that of a number
+    r"%(?:\d\$)?[-+#0 ]*\d*(?:\.\d+)?(?:[hl]{0,2}|[zjtLq])[diuf]|"
+    r"%[(<{](\w+)[)>}][\d.]*[dif]?|[#$%]?\{{1,2}\s*(\w+)\s*\}{1,2}"
+)
+_COUNT = re.compile(
+    r"n|(?:\w*_|[a-z]+(?=[A-Z]))?(?:[Nn]um|[Cc]ount|[Tt]otal|[Nn]umber|[Aa]mount|[Qq]uantity|[Dd]ays|[Hh]ours|[Mm]inutes)"
+)
 
 PROBE_ITEMS = (
     ("{name}", "%d"),
@@ -39,7 +48,7 @@ PROBE_ITEMS = (
     ("@anna", "/usr/share/doc"),
     ("example.org", "{user}"),
 )
-PROBES = {  # by ISO 639-1
+PROBES = {  # one for each of these; by ISO 639-1
     "en": (
         "{0} has bought {1} books.",
         "You can read more about it at {0}.",
@@ -118,13 +127,18 @@ def replaced(text: str, spans: Sequence[KeptSpan], style: Style) -> tuple[str, t
     """
     if style == "as it is":
         return text, tuple(text[span.start : span.end] for span in spans)
-    return placed(text, spans, _names(style))
+    return placed(text, spans, _names(style), _names("340") if style in _WITH_NUMBERS else ())
 
 
-def placed(text: str, spans: Sequence[KeptSpan], names: Iterable[str]) -> tuple[str, tuple[str, ...]]:
-    """As `replaced`, with names of one's own: those that occur in the text are passed over, and when all are used up,
-    codes follow."""
+def placed(
+    text: str, spans: Sequence[KeptSpan], names: Iterable[str], numbers: Iterable[str] = ()
+) -> tuple[str, tuple[str, ...]]:
+    """As `replaced`, with names of one's own, and `numbers` for `%d`, `{count}` and the like.
+
+    What occurs in the text is passed over. When all names are used up, codes follow (`X1`).
+    """
     fresh = _fresh(chain(names, _names("X1")), text)
+    fresh_numbers = _fresh(numbers, text)
     parts: list[str] = []
     used: list[str] = []
     place = 0
@@ -133,7 +147,8 @@ def placed(text: str, spans: Sequence[KeptSpan], names: Iterable[str]) -> tuple[
         is_followed = number + 1 < len(spans) and spans[number + 1].start == span.end
         before = " " * (follows or _is_word(text[span.start - 1 : span.start]))
         after = " " * (not is_followed and _is_word(text[span.end : span.end + 1]))
-        used.append(before + next(fresh) + after)
+        numeral = next(fresh_numbers, None) if _is_counted(text[span.start : span.end]) else None
+        used.append(before + (numeral or next(fresh)) + after)
         parts += [text[place : span.start], used[-1]]
         place = span.end
     return "".join([*parts, text[place:]]), tuple(used)
@@ -156,12 +171,48 @@ def restored(translation: str, stand_ins: Sequence[str], items: Sequence[str]) -
     place = 0
     for match, number in zip(found, numbers, strict=True):
         start, end = match.span()
+        start -= _surplus_before(translation, start, place, stand_ins[number])
         end += _surplus_after(translation, end, stand_ins[number], items[number])
-        parts += [
-            translation[place : max(place, start - _surplus_before(translation, start, place, stand_ins[number]))]
-        ]
-        parts += [items[number]]
+        parts += [translation[place : max(place, start)], items[number]]
         place = end
+    return "".join([*parts, translation[place:]])
+
+
+def left_out(text: str, spans: Sequence[KeptSpan]) -> str:
+    """The text without the spans; of white space on both sides of one, that before it remains."""
+    kept: list[str] = []
+    for part in _between(text, spans):
+        if kept and kept[-1][-1:].isspace() and part[:1] in _SIGNS_AT_END:
+            kept[-1] = kept[-1].rstrip()
+        kept += [part.lstrip() if not kept or kept[-1][-1:].isspace() else part] if part else []
+    return "".join(kept)
+
+
+def put_back(translation: str, text: str, spans: Sequence[KeptSpan]) -> str:
+    """The translation of `left_out(text, spans)` with the items after the same share of its words as in the text.
+
+    What touches a word in the text touches one here: a tag that opens the word after it, one that closes that before.
+    """
+    words = list(_WORD.finditer(translation))
+    counts = list(accumulate(len(_WORD.findall(part)) for part in _between(text, spans)))
+    parts: list[str] = []
+    place = 0
+    for span, count_before in zip(spans, counts, strict=False):
+        item = text[span.start : span.end]
+        touches_next = _is_word(text[span.end : span.end + 1])
+        touches_last = bool(text[span.start - 1 : span.start].strip())
+        share = count_before * len(words) / max(1, counts[-1])
+        index = int(share) if touches_next else round(share)  # what opens and what closes have a word between them
+        if touches_last and index and not (touches_next and index < len(words)):
+            before, after = words[index - 1].end(), ""
+        elif index < len(words):
+            before, after = words[index].start(), "" if touches_next else " "
+        else:
+            before, after = len(translation), ""
+            item = " " + item if translation and not translation[-1].isspace() else item
+        before = max(place, before)
+        parts += [translation[place:before], item, after]
+        place = before
     return "".join([*parts, translation[place:]])
 
 
@@ -235,6 +286,10 @@ def _squeezed(name: str) -> str:
     return re.sub(r"(?<=\d)[.,](?=\d{3})|\s+", "", name).lower()
 
 
+_SIGNS_AT_END = tuple(".,;:!?…)]»”")
+_WORD = re.compile(r"\w(?:\S*\w)?")  # without the signs around it
+
+
 # ---- items -------------------------------------------------------------------------------------------------------
 
 
@@ -257,6 +312,18 @@ def _surplus_after(translation: str, end: int, stand_in: str, item: str) -> int:
     if stand_in.endswith(" ") and translation[end : end + 1].isspace() and _is_word(translation[end + 1 : end + 2]):
         return 1
     return int(item[-1:] == "." == translation[end : end + 1] and translation[end : end + 2] != "..")
+
+
+def _is_counted(item: str) -> bool:
+    """Whether an item stands for a number."""
+    found = _COUNTED.fullmatch(item)
+    return found is not None and all(_COUNT.fullmatch(name) for name in found.groups() if name)
+
+
+def _between(text: str, spans: Sequence[KeptSpan]) -> list[str]:
+    """What is before, between and behind the spans, one more than these."""
+    edges = [0, *(edge for span in spans for edge in (span.start, span.end)), len(text)]
+    return [text[start:end] for start, end in zip(edges[::2], edges[1::2], strict=True)]
 
 
 def _is_word(character: str) -> bool:
