@@ -39,7 +39,8 @@ _CLOCK = re.compile(r"[0-9]{1,2} ?(?:[.:h] ?[0-9]{2}(?![0-9])|h\b|Uhr|heures?\b|
 _HALF_DAY = re.compile(r"[0-9] ?[ap]\.? ?m\b", re.IGNORECASE)
 # with a scale, as many zeros as one likes: 1.5 billion, 1500 millones
 _SCALE = re.compile(
-    r"hundre|hundert|thousand|tausend|\b(?:m|b|tr)ill|\bmil\b|\bcent|\bcien|\b(?:bn|mrd|mio|lakh|crore)\b|[0-9] ?[kmb]\b"
+    r"hundre|hundert|thousand|tausend|\b(?:m|b|tr)ill|\bmil\b|\bcent|\bcien|\b(?:bn|mrd|mio|lakh|crore)\b"
+    r"|[0-9] ?[kmb]\b"
     "|тыс|млн|млрд|[千万萬億亿兆만억천百]",
     re.IGNORECASE,
 )
