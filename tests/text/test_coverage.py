@@ -42,6 +42,7 @@ TEXTS = st.text(st.sampled_from("a1٣२０²₂.,:'/ -\u00a0hXVI万東é\ud800"
         ("in the 1990s", "dans les années 90", "fr"),
         ("in the 1990s", "in den neunziger Jahren", "de"),
         ("dans les années 60", "in the 1960s", "en"),
+        ("the season of 1995-96", "la saison 1995-1996", "fr"),
         ("a profit of 1.5 billion", "un beneficio de 1500 millones", "es"),
         ("a profit of 1.5 million", "un bénéfice de 1,5 million", "fr"),
         ("15,000 people came", "来了1.5万人", "zh"),

@@ -39,7 +39,8 @@ _CLOCK = re.compile(r"[0-9]{1,2} ?(?:[.:h] ?[0-9]{2}(?![0-9])|h\b|Uhr|heures?\b|
 _HALF_DAY = re.compile(r"[0-9] ?[ap]\.? ?m\b", re.IGNORECASE)
 # with a scale, as many zeros as one likes: 1.5 billion, 1500 millones
 _SCALE = re.compile(
-    r"hundr?e|thousand|[mb]ill?i|mill?[ae]|\bmil\b|tausend|\bcent|\bcien|\b(?:bn|mrd|mio|lakh|crore)\b|[0-9] ?[kmb]\b"
+    r"hundre|hundert|thousand|tausend|\b(?:m|b|tr)ill|\bmil\b|\bcent|\bcien|\b(?:bn|mrd|mio|lakh|crore)\b"
+    r"|[0-9] ?[kmb]\b"
     "|тыс|млн|млрд|[千万萬億亿兆만억천百]",
     re.IGNORECASE,
 )
@@ -78,7 +79,7 @@ class _Said:
     """What numbers a translation has, in digits and in other ways."""
 
     groups: set[str]  # of digits, without leading zeros
-    decades: set[str]  # last digits of what may be years
+    years: set[str]  # last two digits of what may be one
     romans: set[str]
     words: frozenset[int]  # of which a part is there, or any may be
     is_known: bool  # how the language makes words of these
@@ -90,17 +91,19 @@ class _Said:
         if len(group) > LONGEST_WORDED:
             return False
         value = int(group)
-        return value <= 1 or any(map(self._has_value, _hours(value, is_time))) or self._has_decade(value)
+        if value <= 1:  # an article, and what full hours have no word for
+            return True
+        return any(map(self._has_value, _hours(value, is_time))) or self._has_year(value)
 
     def _has_value(self, value: int) -> bool:
         is_roman = 0 < value <= LARGEST_ROMAN and _roman(value) in self.romans
         return is_roman or str(value) in self.groups or self._is_worded(value)
 
-    def _has_decade(self, value: int) -> bool:
-        """1990s, 90er, the nineties, and back."""
-        if value % 10 or value < 10:
-            return False
-        return str(value) in self.decades if value < 100 else 1000 < value < 10000 and self._has_value(value % 100)
+    def _has_year(self, value: int) -> bool:
+        """1995-96 as 1995-1996, the 90s as the 1990s, and back."""
+        if value < 100:
+            return str(value) in self.years
+        return value % 10 == 0 and 1000 < value < 10000 and self._has_value(value % 100)
 
     def _is_worded(self, value: int) -> bool:
         """Whether all parts of the words for a number are there, in whatever order."""
@@ -147,9 +150,9 @@ def _said(text: str, groups: set[str], language: str | None) -> _Said:
     words = text.lower()
     named = _words_of_numbers(language or "")
     worded = frozenset(value for value, part in named.items() if part.search(words))
-    decades = {group[-2:] for group in groups if len(group) == 4}
+    years = {group[-2:] for group in groups if len(group) == 4}
     anything = frozenset(_words_of_numbers("en"))
-    return _Said(groups, decades, set(_ROMAN.findall(text)), worded if named else anything, bool(named))
+    return _Said(groups, years, set(_ROMAN.findall(text)), worded if named else anything, bool(named))
 
 
 @lru_cache
