@@ -353,6 +353,7 @@ class Manifest:
     report: Report | None = None  # None: no differences to float32 were measured
     method: str | None = None  # of quantisation: rtn, mse or gptq; None: float32, or not known
     speech: Speech | None = None  # what the encoder hears; None: it reads text
+    stand_ins: tuple[str, ...] | None = None  # that the model copies, the best first (`text.stand_ins`); None: untried
 
     def save(self, folder: Path) -> None:
         """Write `quartet.json` into the folder."""

@@ -8,7 +8,7 @@ once. Which ones a model copies, `benchmarks/stand_ins.py` measures, and `surviv
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate, chain, count
 from typing import Literal, get_args
 
@@ -18,6 +18,11 @@ from quartet.text.languages import iso639_1
 # each is named after its first stand-in; in this order, where nothing is known of a model
 Style = Literal["X1", "M1", "X", "Tom", "Boston", "340", "[1]", "1", "as it is"]
 STYLES: tuple[Style, ...] = get_args(Style)
+
+NAMES: frozenset[Style] = frozenset({"Tom", "Boston"})  # no good stand-ins for tags and emoji
+UNTRIED: tuple[Style, ...] = ("X1", "M1", "Tom")  # where nothing is known of a model: some for each kind of them
+LEAST_SURVIVAL = 0.7  # of a style that is worth an attempt
+MOST_STYLES = 3
 
 _NAMES: dict[str, Sequence[str]] = {
     "X": "XZKQWRBDFGHJL",
@@ -230,6 +235,13 @@ def survival(translate: Callable[[list[str]], list[str]], language: str) -> dict
     answers = zip(translate([text for text, _ in sent]), sent, items * len(STYLES), strict=True)
     kept = [restored(translation, stand_ins, those) is not None for translation, (_, stand_ins), those in answers]
     return dict(zip(STYLES, _shares(kept, len(texts)), strict=True))
+
+
+def best_styles(shares: Sequence[Mapping[Style, float]]) -> tuple[Style, ...]:
+    """The styles that are worth trying, by what `survival` found in some directions: the best first, perhaps none."""
+    means = {style: sum(of[style] for of in shares) / len(shares) for style in STYLES if shares}
+    good = [style for style, mean in means.items() if mean >= LEAST_SURVIVAL]
+    return tuple(sorted(good, key=lambda style: -means[style])[:MOST_STYLES])
 
 
 def _code(language: str) -> str:

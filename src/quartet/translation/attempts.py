@@ -12,12 +12,15 @@ from quartet.text.cutting import parts_that_fit
 from quartet.text.kept import KeptSpan
 from quartet.text.languages import iso639_1, script_of
 from quartet.text.sentences import UNSPACED, masked_text
-from quartet.text.stand_ins import Style, joined_spans, replaced, restored
-from quartet.text.tidy import in_capitals, lowered, plain, raised, without_added_end
+from quartet.text.stand_ins import NAMES, Style, joined_spans, left_out, put_back, replaced, restored
+from quartet.text.tidy import dashes_as_typed, in_capitals, lowered, plain, raised, without_added_end
 
 AT_EDGES = frozenset({"emoji", "tag"})  # kinds that belong to no sentence where they stand before or after its words
+AS_IT_IS: Style = "as it is"
 FEWEST_TOKENS = 6  # of a part that is translated by itself, where a longer one failed
 SMALLER = 2  # times that parts are halved
+_BEFORE = " \t\n.,;:!?…)]}»”’'\"/|-–—"  # what may stand between something kept and the words behind it
+_BEHIND = " \t\n,;:([{«“„/|-–—=#"  # and what before it
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,8 @@ class Part:
     stand_ins: tuple[str, ...] = ()  # in `sent`, in the order of
     items: tuple[str, ...] = ()
     capitals: bool = False  # of the stretch: what is sent is not
+    tidy: str = ""  # the stretch as it would be sent, with what was
+    left_out: tuple[KeptSpan, ...] = ()
 
 
 Attempt = tuple[Part, ...]
@@ -75,9 +80,8 @@ class Ways:
 
 def attempts(sentence: Sentence, ways: Ways) -> Generator[Attempt, Faults, None]:
     """One attempt after the other; is sent the faults of each, and ends where no other way is left."""
-    style = ways.styles[0]
-    faults = Faults()
-    for style in ways.styles if _inner(sentence) else ways.styles[:1]:
+    faults, style = Faults(), AS_IT_IS
+    for style in ways.styles if _inner(sentence) else (AS_IT_IS,):
         faults = yield _attempt(sentence, style, ways, ways.max_tokens)
         if not faults.lost:
             break
@@ -92,7 +96,7 @@ def attempts(sentence: Sentence, ways: Ways) -> Generator[Attempt, Faults, None]
     if figures := _figures(sentence, faults.missing):
         spans = tuple(sorted((*sentence.spans, *figures), key=lambda span: span.start))
         with_figures = replace(sentence, spans=spans)
-        faults = yield _attempt(with_figures, ways.styles[-1], ways, ways.max_tokens)
+        faults = yield _attempt(with_figures, (*ways.styles, style)[0], ways, ways.max_tokens)
         if faults.count:
             yield _apart(with_figures, ways)
 
@@ -116,7 +120,7 @@ def reading(sentence: Sentence, attempt: Attempt, translations: Sequence[str]) -
     spaced = not _is_spaced(sentence.source) and _is_spaced(sentence.target)
     whole = ""
     for part in attempt:
-        text = part.text if part.sent is None else _read(part, next(found), sentence, first=not whole.strip())
+        text = part.text if part.sent is None else _read(part, next(found), sentence)
         if text is None:
             return None
         whole += " " * (spaced and whole[-1:].isalnum() and text[:1].isalnum()) + text
@@ -186,12 +190,17 @@ def _apart(sentence: Sentence, ways: Ways) -> Attempt:
 
 
 def _stretch(sentence: Sentence, start: int, end: int, ways: Ways) -> list[Part]:
-    """Text without spans, in parts that fit."""
-    found: list[Part] = []
-    for text in _cut(sentence.text[start:end], ways.max_tokens, ways.count, ()):
-        found += _sent(sentence, start, start + len(text), (), ways.styles[0])
-        start += len(text)
-    return found
+    """Text without spans, in parts that fit, without the signs between it and its neighbours."""
+    text = sentence.text[start:end]
+    bare = text.lstrip(_BEFORE) if start else text
+    first = end - len(bare)
+    bare = bare.rstrip(_BEHIND) if end < len(sentence.text) else bare
+    found = [Part(sentence.text[start:first])] if start < first else []
+    start = first
+    for part in _cut(bare, ways.max_tokens, ways.count, ()):
+        found += _sent(sentence, start, start + len(part), (), AS_IT_IS)
+        start += len(part)
+    return [*found, Part(sentence.text[start:end])] if start < end else found
 
 
 def _cut(text: str, limit: int, count: Callable[[str], int], kept: Sequence[tuple[int, int]]) -> list[str]:
@@ -212,10 +221,16 @@ def _sent(sentence: Sentence, start: int, end: int, spans: Sequence[KeptSpan], s
     around = (Part(whole[:blank]), Part(whole[blank + len(text) :]))
     capitals = in_capitals(_without(sentence.text, sentence.spans))
     tidy, places = _tidied(text, [_moved(span, begin) for span in inside], sentence.source, capitals)
-    places = joined_spans(tidy, places)
+    part = _replaced(Part(text, capitals=capitals), tidy, joined_spans(tidy, places), style)
+    return [part for part in (around[0], part, around[1]) if part.text]
+
+
+def _replaced(part: Part, tidy: str, places: Sequence[KeptSpan], style: Style) -> Part:
+    """The part with what is sent of it."""
+    if style in NAMES and places and all(span.kind in AT_EDGES for span in places):
+        return replace(part, sent=left_out(tidy, places), tidy=tidy, left_out=tuple(places))
     sent, stand_ins = replaced(tidy, places, style)
-    items = tuple(tidy[span.start : span.end] for span in places)
-    return [part for part in (around[0], Part(text, sent, stand_ins, items, capitals), around[1]) if part.text]
+    return replace(part, sent=sent, stand_ins=stand_ins, items=tuple(tidy[span.start : span.end] for span in places))
 
 
 def _moved(span: KeptSpan, by: int) -> KeptSpan:
@@ -249,14 +264,22 @@ def _plain(text: str, language: str | None, capitals: bool, first: bool) -> str:
     return lowered(tidy, language) if first else lowered("X" + tidy, language)[1:]
 
 
-def _read(part: Part, translation: str, sentence: Sentence, first: bool) -> str | None:
+def _read(part: Part, translation: str, sentence: Sentence) -> str | None:
     """A part's translation with its items in it."""
-    text = without_added_end(part.text, translation)
+    text = dashes_as_typed(part.text, without_added_end(part.text, translation))
     if part.capitals:
         text = raised(text, sentence.target)
-    elif not first and part.text[:1].islower() and iso639_1(sentence.target or "") != "de":
+    elif _begins_small(part.text, text, sentence.target):
         text = text[:1].lower() + text[1:]
+    if part.left_out:
+        return put_back(text, part.tidy, part.left_out)
     return restored(text, part.stand_ins, part.items) if part.stand_ins else text
+
+
+def _begins_small(source: str, translation: str, target: str | None) -> bool:
+    """Whether a translation that begins with a capital letter should not: its source does not, and nor do nouns."""
+    may = iso639_1(target or "") != "de" and not translation[1:2].isupper()
+    return may and source[:1].islower() and not source[1:2].isupper()
 
 
 def _figures(sentence: Sentence, missing_: Sequence[str]) -> list[KeptSpan]:

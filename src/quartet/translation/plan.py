@@ -12,7 +12,7 @@ from quartet.text.kept import KeptSpan, kept_spans
 from quartet.text.languages import display_name, find, is_language, offered, resolve, typed_tag
 from quartet.text.prompts import prompt_ids
 from quartet.text.sentences import Piece, join_pieces, split_text
-from quartet.text.stand_ins import STYLES
+from quartet.text.stand_ins import STYLES, UNTRIED
 from quartet.text.tokenizer import Encode, Tokenizer, valid_unicode
 from quartet.text.unknown import unknown_stretches
 from quartet.translation.attempts import Sentence, Ways
@@ -116,7 +116,9 @@ class Planner:
         """What may be tried with a sentence; None where it is sent as it is."""
         if reading.raw:
             return None
-        return Ways(self.count, self.max_tokens(reading), STYLES, reading.limited)
+        tried = self.manifest.stand_ins
+        styles = UNTRIED if tried is None else tuple(style for style in STYLES if style in tried)
+        return Ways(self.count, self.max_tokens(reading), sorted(styles, key=(tried or STYLES).index), reading.limited)
 
     def source_ids(self, plan: Plan, text: str) -> list[int]:
         """What the encoder reads for a part of the plan's text."""
