@@ -15,15 +15,16 @@ import random
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
 LANGUAGES = ("en", "fr", "de", "es")
 HELD_OUT = range(6)  # MD5 of the English sentence modulo 1000, as in training/demo.py
-SHORT = 60  # letters of a sentence, at most
+SHORT = 40  # letters of a sentence, at most
 ENOUGH = 0.3  # of the trigrams of a wording: so no sentence that was taken out is found, see `rates`
 _ENDS = re.compile(r"[.!?…]+(?=[\"'”’»)\]]*(?:\s|$))")
 _ONE_SENTENCE = re.compile(r"[^.!?…]+[.!?]")
@@ -75,7 +76,9 @@ def read_sentences(pairs: Path, source: str, target: str) -> list[Sentence]:
     for english in sorted(groups):
         for text in groups[english][source]:
             found[text] += groups[english][target]
-    singles = {text: tuple(filter(_is_one_short_sentence, found[text])) for text in filter(_is_one_short_sentence, found)}
+    singles = {
+        text: tuple(filter(_is_one_short_sentence, found[text])) for text in filter(_is_one_short_sentence, found)
+    }
     return [Sentence(text, references) for text, references in singles.items() if references]
 
 
@@ -96,13 +99,6 @@ def text_of(line: Line) -> str:
 # ---- what is lost ----------------------------------------------------------------------------------------------------
 
 
-def measure(lines: Sequence[Line], translate: Translate) -> Loss:
-    """Translate the lines, and each sentence alone."""
-    alone = alone_of(lines, translate)
-    found = translate([text_of(line) for line in lines])
-    return loss(lines, found, alone)
-
-
 def alone_of(lines: Sequence[Line], translate: Translate) -> dict[str, str]:
     """The translation of each sentence by itself."""
     texts = sorted({sentence.text for line in lines for sentence in line})
@@ -110,6 +106,7 @@ def alone_of(lines: Sequence[Line], translate: Translate) -> dict[str, str]:
 
 
 def loss(lines: Sequence[Line], translations: Sequence[str], alone: dict[str, str]) -> Loss:
+    """What the translations of lines lack; `alone`: of each sentence the translation by itself."""
     lost, marks, examples, with_loss = 0, 0, [], 0
     for line, translation in zip(lines, translations, strict=True):
         wordings = [(alone[sentence.text], *sentence.references) for sentence in line]
@@ -135,7 +132,7 @@ def recalls_of(wordings: Sequence[Sequence[str]], translation: str) -> list[floa
     """How much of each sentence is in its stretch of the translation, 0 to 1; `wordings`: some of each sentence."""
     words = _words(translation)
     cuts = _best_cuts([[_trigrams(_words(text)) for text in texts] for texts in wordings], words)
-    stretches = [words[start:end] for start, end in zip(cuts, cuts[1:], strict=False)]
+    stretches = [words[start:end] for start, end in pairwise(cuts)]
     return [
         max((_recall(text, stretch) for text in texts if _words(text)), default=0.0)
         for texts, stretch in zip(wordings, stretches, strict=True)
@@ -195,17 +192,15 @@ class Rates:
     unseen: int  # not said to be lost
 
 
-def rates(
-    lines: Sequence[Line], wording: dict[str, str], alone: dict[str, str], references: bool, enough: float = ENOUGH
-) -> Rates:
+def rates(lines: Sequence[Line], wording: dict[str, str], alone: dict[str, str], enough: float = ENOUGH) -> Rates:
     """Join the sentences' translations by `wording`: all of them, then without one or two of each line.
 
-    alone, references: what the measure is told of, without the reference that is the wording.
+    The measure is told of `alone` and the references, but not of a reference that is the wording.
     """
     rng = random.Random(1)
     sentences = false_alarms = deleted = unseen = 0
     for line in lines:
-        told = [_told(sentence, wording, alone, references) for sentence in line]
+        told = [_told(sentence, wording, alone) for sentence in line]
         sentences += len(line)
         false_alarms += kept_of(told, _joined(line, wording), enough).count(False)
         out = set(rng.sample(range(len(line)), rng.randint(1, min(2, len(line) - 1))))
@@ -216,9 +211,8 @@ def rates(
     return Rates(sentences, false_alarms, deleted, unseen)
 
 
-def _told(sentence: Sentence, wording: dict[str, str], alone: dict[str, str], references: bool) -> tuple[str, ...]:
-    others = [text for text in sentence.references if text != wording[sentence.text]] if references else []
-    return (alone[sentence.text], *others)
+def _told(sentence: Sentence, wording: dict[str, str], alone: dict[str, str]) -> tuple[str, ...]:
+    return (alone[sentence.text], *(text for text in sentence.references if text != wording[sentence.text]))
 
 
 def _joined(line: Sequence[Sentence], wording: dict[str, str]) -> str:
