@@ -26,6 +26,7 @@ import kept_engines
 from kept_items import KINDS, Changes, ItemLine, compare, make_item_lines
 from kept_lines import (
     LANGUAGES,
+    Groups,
     Line,
     Loss,
     Rates,
@@ -34,7 +35,8 @@ from kept_lines import (
     loss,
     make_lines,
     rates,
-    read_sentences,
+    read_groups,
+    sentences_of,
     text_of,
 )
 from peers import BASE, entry
@@ -87,7 +89,8 @@ class Found:
 
 def main() -> None:
     args = parser().parse_args()
-    works = {name: work_of(name, args) for name in dict.fromkeys([OPUS, *args.directions])}
+    groups = read_groups(args.pairs)
+    works = {name: work_of(name, groups, args) for name in dict.fromkeys([OPUS, *args.directions])}
     if args.time:
         compare_times(works, args)
         return
@@ -124,12 +127,10 @@ def parser() -> argparse.ArgumentParser:
     return found
 
 
-def work_of(direction: str, args: argparse.Namespace) -> Work:
+def work_of(direction: str, groups: Groups, args: argparse.Namespace) -> Work:
     source, target = direction.split("-")
-    lines = make_lines(read_sentences(args.pairs, source, target), args.lines)
-    every = [one for other in LANGUAGES[1:] for one in read_sentences(args.pairs, "en", other)]
-    items = make_item_lines(list(dict.fromkeys(one.text for one in every)), args.items) if source == "en" else []
-    return Work(source, target, lines, items)
+    lines = make_lines(sentences_of(groups, source, target), args.lines)
+    return Work(source, target, lines, make_item_lines(sorted(groups), args.items) if source == "en" else [])
 
 
 @contextmanager

@@ -29,6 +29,7 @@ ENOUGH = 0.3  # of the trigrams of a wording: so no sentence that was taken out 
 _ENDS = re.compile(r"[.!?…]+(?=[\"'”’»)\]]*(?:\s|$))")
 _ONE_SENTENCE = re.compile(r"[^.!?…]+[.!?]")
 
+Groups = dict[str, dict[str, list[str]]]  # sentences that mean the same: by the English one, then by language
 Translate = Callable[[list[str]], list[str]]  # what an engine is here: texts to their translations
 
 
@@ -63,23 +64,25 @@ class Loss:
 # ---- lines -----------------------------------------------------------------------------------------------------------
 
 
-def read_sentences(pairs: Path, source: str, target: str) -> list[Sentence]:
-    """Short held-out sentences, each a single one on both sides; German from French and the like go by the English."""
-    groups: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+def read_groups(pairs: Path) -> Groups:
+    """The held-out sentences of `en-fr.tsv.gz` and the others."""
+    groups: Groups = defaultdict(lambda: defaultdict(list))
     for language in LANGUAGES[1:]:
         with gzip.open(pairs / f"en-{language}.tsv.gz", "rt", encoding="utf-8") as file:
             for english, other in (line.rstrip("\n").split("\t") for line in file):
                 if int(hashlib.md5(english.encode()).hexdigest(), 16) % 1000 in HELD_OUT:
                     groups[english]["en"] = [english]
                     groups[english][language].append(other)
+    return groups
+
+
+def sentences_of(groups: Groups, source: str, target: str) -> list[Sentence]:
+    """Those that are short and single on both sides; German and French meet by way of their English."""
     found: dict[str, list[str]] = defaultdict(list)
     for english in sorted(groups):
-        for text in groups[english][source]:
-            found[text] += groups[english][target]
-    singles = {
-        text: tuple(filter(_is_one_short_sentence, found[text])) for text in filter(_is_one_short_sentence, found)
-    }
-    return [Sentence(text, references) for text, references in singles.items() if references]
+        for text in filter(_is_one_short_sentence, groups[english][source]):
+            found[text] += filter(_is_one_short_sentence, groups[english][target])
+    return [Sentence(text, tuple(references)) for text, references in found.items() if references]
 
 
 def _is_one_short_sentence(text: str) -> bool:
