@@ -18,7 +18,14 @@ from quartet.bench.worker import installed
 
 RESULTS = Path(__file__).with_name("results")
 MACHINE = ("cpu", "memory", "system")  # of a description; the rest are versions
-FOLDERS = {"--work": "WORK", "--folder": "WORK", "--data": "DATA", "--text": "DATA", "--optimum-python": "PYTHON"}
+FOLDERS = {
+    "--work": "WORK",
+    "--folder": "WORK",
+    "--data": "DATA",
+    "--text": "DATA",
+    "--pairs": "DATA",
+    "--optimum-python": "PYTHON",
+}
 WHOLE = ("WORK", "PYTHON")  # these say nothing by the end of their path
 
 

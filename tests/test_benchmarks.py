@@ -79,3 +79,98 @@ def test_figures_are_whole_and_of_no_place(file):
     assert found["date"]
     assert all(len(row) == len(found["columns"]) for row in found["rows"])
     assert not [word for word in found["command"].split() if word.startswith(("/", "~"))]
+
+
+# ---- kept.py: its measures, on what is known ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def kept_lines(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    import kept_lines
+
+    return kept_lines
+
+
+@pytest.fixture
+def kept_items(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    import kept_items
+
+    return kept_items
+
+
+FRENCH = [
+    ("Est-ce ouvert ?",),
+    ("Quand ?",),
+    ("Où est-ce que je paie ?", "Où dois-je payer ?"),
+    ("Acceptez-vous les cartes ?",),
+]
+
+
+@pytest.mark.parametrize(
+    ("translation", "lost"),
+    [
+        ("Est-ce ouvert ? Quand ? Où est-ce que je paie ? Acceptez-vous les cartes ?", []),
+        ("Où est-ce que je paie ?", [0, 1, 3]),
+        ("C'est ouvert, quand, où dois-je payer, et vous acceptez les cartes ?", []),
+        ("Est-ce ouvert ? Quand ? Où est-ce que je paie ? Où est-ce que je paie ?", [3]),
+        ("Quand ? Où est-ce que je paie ? Acceptez-vous les cartes ?", [0]),
+        ("", [0, 1, 2, 3]),
+        ("\ud800 12", [0, 1, 2, 3]),
+    ],
+)
+def test_which_sentences_are_lost(kept_lines, translation, lost):
+    assert [i for i, kept in enumerate(kept_lines.kept_of(FRENCH, translation)) if not kept] == lost
+
+
+def test_losses_are_counted(kept_lines):
+    sentences = [kept_lines.Sentence(text, ()) for text in ("Go.", "Look at me.", "It is late.")]
+    alone = {"Go.": "Va.", "Look at me.": "Regarde-moi.", "It is late.": "Il est tard."}
+    lines = [tuple(sentences), tuple(sentences[:2])]
+    found = kept_lines.loss(lines, ["Va. Il est tard.", "Va, regarde-moi."], alone)
+    assert (found.sentences, found.lost, found.lines_with_loss, found.marks) == (5, 1, 1, 2)
+    assert found.examples == (("Go. Look at me. It is late.", "Va. Il est tard.", "Look at me."),)
+    rates = kept_lines.rates(lines * 20, alone, alone)
+    assert (rates.sentences, rates.false_alarms, rates.unseen) == (100, 0, 0)
+    assert rates.deleted >= 40
+
+
+@pytest.mark.parametrize(
+    ("kind", "source", "translation", "kept"),
+    [
+        ("number", "1,250", "Il y en a 1\u202f250.", True),
+        ("number", "1,250", "Il y en a 1.250", True),
+        ("number", "1,250", "Il y en a 1250,5", False),
+        ("number", "3.14", "C'est 3,14.", True),
+        ("number", "3.14", "C'est 3145.", False),
+        ("number", "4", "Quatre à un", True),
+        ("number", "40", "Quarante", False),
+        ("number", "8:05", "à 8 h 05", True),
+        ("number", "8:05", "à 8 h", False),
+        ("number", "20", "le 20e jour", True),
+        ("URL", "https://example.org", "voir https://example.org.", True),
+        ("URL", "https://example.org", "voir https://exemple.org.", False),
+        ("`{name}`", "{name}", "{{name}}", False),
+        ("`{name}`", "{name}", "« {name} »", True),
+        ("emoji", "👍", "👍🏽", False),
+        ("emoji", "👩\u200d💻", "👩\u200d💻!", True),
+        ("code", "`ls -la`", "`l -la`", False),
+    ],
+)
+def test_whether_an_item_is_changed(kept_items, kind, source, translation, kept):
+    items = [kept_items.Item(kind, (source,))]
+    assert (not kept_items.changed_items(items, translation, "fr")) == kept
+    assert kept_items.changed_items(items * 2, translation, "fr")  # two want two
+
+
+def test_items_of_every_kind_are_in_their_lines(kept_items):
+    lines = kept_items.make_item_lines(["It is late.", "He has 3 cats."], 600)
+    texts = [line.text for line in lines]
+    same = kept_items.compare(lines, texts, "fr")
+    assert set(same.total) == set(kept_items.KINDS)
+    assert same.total.total() >= 600
+    assert (same.changed.total(), same.rate) == (0, 0)
+    assert all(1 <= len(line.items) <= kept_items.MOST for line in lines)
+    assert kept_items.compare(lines, ["" for _ in lines], "fr").changed == same.total
+    assert kept_items.make_item_lines(["It is late.", "He has 3 cats."], 600) == lines

@@ -13,6 +13,14 @@ export const FILES = ["embed_and_lm_head", "encoder", "cache_initializer", "deco
 export const TOKENIZER = "tokenizer.json";
 const SPACE = "▁"; // how SentencePiece writes a space
 const NEVER = "\uffff"; // no letter
+const LETTER = /\p{L}/u;
+// after what Python takes for the end of a line, and after "…", which no rule of Unicode's has for a sentence's end
+const LINE_END = /(?<=\r\n|\r(?!\n)|[\n\v\f\x1c-\x1e\x85\u2028\u2029])|(?=\p{Lu})(?<=…["'”’»)]*\s+)/u;
+const WHITE = /[\s\x1c-\x1f\x85]/;
+const SENTENCE_END = /(?<!\p{STerm})\p{STerm}+[\p{Pe}\p{Pf}"']*(?:\s+|(?<=[。！？｡」』]))/u;
+const BLOCK = 2000; // letters that the segmenter gets at once
+const TITLE_END = /(?:^|[^\p{L}\p{N}_])(?:Mr|Mrs|Ms|Dr|Prof|M|MM|Mme|Mlle|Sr|Sra)\.\s+$/u; // no sentence ends here
+const UNSPACED = /Hans|Hant|Jpan|Thai|Laoo|Khmr|Mymr|Tibt|^(?:zh|ja|th|lo|km|my|bo)\b/; // no spaces between sentences
 const CLEAN_UPS = [" .", " ?", " !", " ,", " ' ", " n't", " 'm", " 's", " 've", " 're"];
 
 /**
@@ -36,31 +44,72 @@ function checkManifest({ format_version, layout }) {
   if (layout !== "quartet") throw new Error(`layout ${layout}: convert the model without --layout`);
 }
 
-/** Translate a text, sentence by sentence where it is too long to be translated at once. Languages as in the model. */
+/**
+ * Translate a text, sentence by sentence; lines stay lines, and white space and what has no letter stay as they are.
+ * Languages as in the model.
+ */
 export async function translate(model, text, source, target, onText = () => {}) {
   if (!model.tokenizer) throw new Error(`the model has no ${TOKENIZER}; generate() takes ids and needs none`);
   let done = "";
-  for (const piece of split(model, text.toWellFormed())) {
-    const { sourceIds, prompt } = frame(model.manifest, encode(model, piece.text), source, target);
+  for (const part of split(text.toWellFormed())) {
+    if (!LETTER.test(part)) {
+      done += part;
+      continue;
+    }
+    const [before, sentence, after] = trimmed(part);
+    const { sourceIds, prompt } = frame(model.manifest, encode(model, sentence), source, target);
     const tokens = [];
+    const begun = () => append(done + before, decode(model, tokens), target);
     for await (const token of generate(model, sourceIds, prompt)) {
       tokens.push(token);
-      await onText(done + piece.before + decode(model, tokens));
+      await onText(begun());
     }
-    done += piece.before + decode(model, tokens) + piece.after;
+    done = begun() + after;
   }
   return done;
 }
 
-/** Sentences with the white space around them; the whole text as one where it is short enough. */
-function split(model, text) {
-  const short = encode(model, text).length <= model.manifest.safe_length;
+/** Sentences with the white space around them, none in two lines; joined they are the text. */
+export function split(text) {
   const sentences = new Intl.Segmenter("und", { granularity: "sentence" });
-  const segments = short ? [text] : Array.from(sentences.segment(text), ({ segment }) => segment);
-  return segments.filter((segment) => segment.trim()).map((segment) => {
-    const [before, after] = [segment.match(/^\s*/u)[0], segment.match(/\s*$/u)[0]];
-    return { before, text: segment.trim(), after };
-  });
+  const found = [];
+  for (const line of text.split(LINE_END)) {
+    let begun = ""; // ends with a title, as "Mr. "
+    for (const { segment } of blocks(line).flatMap((block) => Array.from(sentences.segment(block)))) {
+      begun += segment;
+      if (TITLE_END.test(segment)) continue;
+      found.push(begun);
+      begun = "";
+    }
+    if (begun) found.push(begun);
+  }
+  return found;
+}
+
+/** A long line in parts that end with a sentence: the segmenter's time grows with the square of the length. */
+function blocks(line) {
+  const found = [];
+  const end = new RegExp(SENTENCE_END, "gu");
+  for (let start = 0; start < line.length; start = end.lastIndex) {
+    end.lastIndex = start + BLOCK;
+    if (!end.test(line)) end.lastIndex = line.length;
+    found.push(line.slice(start, end.lastIndex));
+  }
+  return found;
+}
+
+/** A part's outer white space, and what is between. */
+function trimmed(part) {
+  let [start, end] = [0, part.length];
+  while (start < end && WHITE.test(part[start])) start++;
+  while (end > start && WHITE.test(part[end - 1])) end--;
+  return [part.slice(0, start), part.slice(start, end), part.slice(end)];
+}
+
+/** A translation behind what is there; after a full stop that no space follows in its own language it gets one. */
+function append(done, translation, target) {
+  const glued = /\p{Po}/u.test(done.at(-1) ?? "") && /^[\p{L}\p{N}]/u.test(translation);
+  return done + (glued && !UNSPACED.test(target) ? " " : "") + translation;
 }
 
 /** What the encoder gets, and what the decoder is fed first: the manifest's prompts with ids in place of their words. */

@@ -20,11 +20,11 @@ def node():
     if not (JS / "node_modules" / "onnxruntime-node").is_dir():
         pytest.skip("needs the packages of clients/js: run `npm install --ignore-scripts` there")
 
-    def run(*args):
-        """Options and code for Node, or a script named from `clients/` and what it is given."""
+    def run(*args, given=None):
+        """Options and code for Node, or a script named from `clients/` and its arguments; `given` on stdin."""
         options = list(args) if args[0].startswith("-") else [JS.parent / args[0], *args[1:]]
         command = [found, *map(str, options)]
-        return subprocess.run(command, cwd=JS, capture_output=True, text=True, check=False, timeout=120)
+        return subprocess.run(command, cwd=JS, input=given, capture_output=True, text=True, check=False, timeout=120)
 
     return run
 

@@ -79,8 +79,47 @@ def test_the_same_text_as_in_python(model, node):
     texts = [*ENGLISH[:2], "It is cold today. We are going home.  He has two sisters. Can you help me?\n"]
     printed = node("js/translate.js", model, "eng_Latn", "fra_Latn", *texts)
     with Translator(model, threads=1) as translator:
-        expected = [translator.translate(text, source="eng_Latn", target="fra_Latn").text for text in texts]
+        expected = [translator.translate(text, "fra_Latn", "eng_Latn", split="sentences").text for text in texts]
     assert printed.stdout == "".join(f"{text}\n" for text in expected)
+
+
+def test_lines_and_white_space_stay(model, node):
+    """Every sentence is translated by itself; what is around it, and lines without a letter, are copied."""
+    sentences = ("Good morning.", "Thank you.", "It is cold today.", "Where is the train station?")
+    layouts = ("{0}\n{1}", "{0}  {2}\r\n\r\n {1} \r{3}", "\n* * *\n\t{0}\n1984\n\n{2} {3}\u2028{1}\n", " \n ", "12:30")
+    code = (
+        'import { open } from "./node.js"; import { translate } from "./quartet.js";'
+        "const [folder, texts] = process.argv.slice(1); const model = await open(folder);"
+        "const found = []; for (const text of JSON.parse(texts))"
+        'found.push(await translate(model, text, "eng_Latn", "fra_Latn")); console.log(JSON.stringify(found));'
+    )
+    texts = json.dumps([text.format(*sentences) for text in layouts])
+    printed = node("--input-type=module", "-e", code, model, texts)
+    assert printed.stderr == ""
+    with Translator(model, threads=1) as translator:
+        alone = [translator.translate(sentence, "fra_Latn", "eng_Latn").text for sentence in sentences]
+    assert json.loads(printed.stdout) == [text.format(*alone) for text in layouts]
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        ["Mr. Smith is here. ", "He said “Go.” ", "Then he left.\r\n", "\r\n", "Version 1.2.3 is out.\r", "Yes"],
+        ["我来了。", "你好！\n", "क्या हाल है। ", "ठीक है।"],
+        ["  \n", "\u2028", "Wait… ", "What?! ", "M. Dupont est là."],
+        ["Hello there. "] * 2000,
+        ["." * 100_000],
+    ],
+    ids=lambda parts: parts[0][:20],
+)
+def test_sentences(parts, node):
+    code = (
+        'import { split } from "./quartet.js"; import { readFileSync } from "node:fs";'
+        "console.log(JSON.stringify(split(JSON.parse(readFileSync(0)))));"
+    )
+    printed = node("--input-type=module", "-e", code, given=json.dumps("".join(parts)))
+    assert printed.stderr == ""
+    assert json.loads(printed.stdout) == parts
 
 
 @pytest.mark.parametrize("variant", ["m2m100-untied", "marian-base", "marian-separate-sizes"])
