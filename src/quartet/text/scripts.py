@@ -71,6 +71,18 @@ def is_written_in(piece: str, words: frozenset[str]) -> bool:
     return all(_word(character) in words for character in piece if _word(character) is not None)
 
 
+def is_foreign(text: str, languages: Iterable[str]) -> bool:
+    """Whether a letter is of a known script that none of the languages (codes) is written in, and not Latin.
+
+    Never where the script of one of them is unknown.
+    """
+    if text.isascii():
+        return False
+    words = [script_words([code], has_text=True) for code in languages]
+    known = frozenset({"LATIN"}).union(*words)
+    return all(words) and any(_word(character) in _KNOWN - known for character in text)
+
+
 def is_spelling(piece: str, words: frozenset[str]) -> bool:
     """Whether a piece is a single character, perhaps with a space, of these scripts, of any script, or of ASCII."""
     short = piece.replace(SPACE, "")

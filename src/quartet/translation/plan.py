@@ -11,10 +11,11 @@ from quartet.text.detect import Detected, detect_all
 from quartet.text.kept import KeptSpan, kept_spans
 from quartet.text.languages import display_name, find, is_language, offered, resolve, typed_tag
 from quartet.text.prompts import prompt_ids
+from quartet.text.scripts import is_foreign
 from quartet.text.sentences import Piece, join_pieces, split_text
 from quartet.text.stand_ins import STYLES, UNTRIED
 from quartet.text.tokenizer import Encode, Tokenizer, valid_unicode
-from quartet.text.unknown import unknown_stretches
+from quartet.text.unknown import is_replaced, unknown_stretches
 from quartet.translation.attempts import Sentence, Ways
 
 log = logging.getLogger("quartet")
@@ -244,13 +245,18 @@ class Planner:
         return pieces
 
     def _with_unknown(self, sentence: Sentence) -> Sentence:
-        """The sentence with what its vocabulary cannot spell among the spans that are kept."""
+        """The sentence with what the model cannot spell among the spans that are kept."""
         unknown = self.manifest.tokenizer.unk_id if self.manifest.tokenizer else None
-        if unknown not in self.encode(sentence.text):
+        language = [sentence.source] if sentence.source else []
+
+        def is_unknown(part: str) -> bool:
+            return is_replaced(part) or bool(language and is_foreign(part, language)) or unknown in self.encode(part)
+
+        if not is_unknown(sentence.text):
             return sentence
         found = [
             KeptSpan(start, end, "unknown")
-            for start, end in unknown_stretches(sentence.text, lambda part: unknown in self.encode(part))
+            for start, end in unknown_stretches(sentence.text, is_unknown)
             if not any(span.start < end and start < span.end for span in sentence.spans)
         ]
         return replace(sentence, spans=tuple(sorted((*sentence.spans, *found), key=lambda span: span.start)))
