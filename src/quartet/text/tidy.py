@@ -110,6 +110,10 @@ _TONOS = re.compile("(?<=[\u0370-\u03ff\u0308])\u0301")
 _GREEK_OR = re.compile(r"(?<!\w)[ήΉ](?!\w)")
 
 
+_LONE_WORD = re.compile(r"[^\W\d_]{2,}(?:[-'][^\W\d_]+)*")
+_NOUNS_IN_CAPITALS = ("de", "lb", None)
+
+
 def in_capitals(text: str) -> bool:
     """Whether all words are in capitals, as a warning or a heading is, and they are not acronyms only.
 
@@ -126,6 +130,21 @@ def in_capitals(text: str) -> bool:
     if len(words) < 2:
         return longest > ACRONYM
     return longest >= ACRONYM or (len(words) > 2 and not any(mark in big for mark in ",/;|"))
+
+
+def is_lone_word(text: str, language: str | None) -> bool:
+    """Whether a text is a word that has a capital letter only because it begins the text, as `Cancel` on a button.
+
+    Models take it for a name or for the beginning of a sentence, and do better with small letters (docs/log.md). Of a
+    German word nobody can tell.
+    """
+    code = iso639_1(language) if language else None
+    return (
+        code not in _NOUNS_IN_CAPITALS
+        and bool(_LONE_WORD.fullmatch(text))
+        and text[:1].isupper()
+        and text[1:].islower()
+    )
 
 
 def lowered(text: str, language: str | None) -> str:

@@ -13,7 +13,7 @@ from quartet.text.kept import KeptSpan
 from quartet.text.languages import iso639_1, script_of
 from quartet.text.sentences import UNSPACED, masked_text
 from quartet.text.stand_ins import NAMES, Style, joined_spans, left_out, put_back, replaced, restored
-from quartet.text.tidy import dashes_as_typed, in_capitals, lowered, plain, raised, without_added_end
+from quartet.text.tidy import dashes_as_typed, in_capitals, is_lone_word, lowered, plain, raised, without_added_end
 
 AT_EDGES = frozenset({"emoji", "tag"})  # kinds that belong to no sentence where they stand before or after its words
 AS_IT_IS: Style = "as it is"
@@ -220,6 +220,8 @@ def _sent(sentence: Sentence, start: int, end: int, spans: Sequence[KeptSpan], s
     begin = start + blank
     around = (Part(whole[:blank]), Part(whole[blank + len(text) :]))
     capitals = in_capitals(_without(sentence.text, sentence.spans))
+    if is_lone_word(sentence.text, sentence.source) and not inside:
+        return [Part(text, plain(text, sentence.source).lower())]
     tidy, places = _tidied(text, [_moved(span, begin) for span in inside], sentence.source, capitals)
     part = _replaced(Part(text, capitals=capitals), tidy, joined_spans(tidy, places), style)
     return [part for part in (around[0], part, around[1]) if part.text]
@@ -271,6 +273,8 @@ def _read(part: Part, translation: str, sentence: Sentence) -> str | None:
         text = raised(text, sentence.target)
     elif _begins_small(part.text, text, sentence.target):
         text = text[:1].lower() + text[1:]
+    elif is_lone_word(part.text, sentence.source):
+        text = text[:1].upper() + (text[1:].lower() if text.isupper() else text[1:])
     if part.left_out:
         return put_back(text, part.tidy, part.left_out)
     return restored(text, part.stand_ins, part.items) if part.stand_ins else text
