@@ -29,11 +29,17 @@ def missing(source: str, translation: str, source_language: str | None, target_l
     return _missing_numbers(source, translation, target)
 
 
+def numbers(text: str) -> list[tuple[int, int]]:
+    """Where numbers are in a text, as starts and ends."""
+    return [found.span() for found in _NUMBER.finditer(_with_ascii_digits(text))]
+
+
 # ---- numbers ------------------------------------------------------------------------------------------------------
 
 # 3.14, 1,000,000, 10:30, 24/12: groups with a sign between; after a space only thousands
 _NUMBER = re.compile("[0-9]+(?:[.,:'’٫٬/-][0-9]+|[ \u00a0\u2009\u202f][0-9]{3}(?![0-9]))*")
 _GROUP = re.compile("[0-9]+")
+_DECIMAL = re.compile("[0-9]+[.,][0-9]{1,2}")
 _OTHER_DIGIT = re.compile(r"[^\D0-9]|[²³¹⁰⁴-⁹₀-₉]")
 _CLOCK = re.compile(r"[0-9]{1,2} ?(?:[.:h] ?[0-9]{2}(?![0-9])|h\b|Uhr|heures?\b|horas?\b|o'clock)", re.IGNORECASE)
 _HALF_DAY = re.compile(r"[0-9] ?[ap]\.? ?m\b", re.IGNORECASE)
@@ -95,6 +101,14 @@ class _Said:
             return True
         return any(map(self._has_value, _hours(value, is_time))) or self._has_year(value)
 
+    def has_later(self, group: str, is_time: bool) -> bool:
+        """The same for a group behind another one: where it is 1, it is no article, and no full hour."""
+        return self.has(group, is_time) and (group != "1" or group in self.groups or self._is_worded(1))
+
+    def is_worded(self, group: str) -> bool:
+        """Whether a group of digits is there in words."""
+        return len(group) <= LONGEST_WORDED and self._is_worded(int(group))
+
     def _has_value(self, value: int) -> bool:
         is_roman = 0 < value <= LARGEST_ROMAN and _roman(value) in self.romans
         return is_roman or str(value) in self.groups or self._is_worded(value)
@@ -130,7 +144,8 @@ def _missing_numbers(source: str, translation: str, target: str | None) -> tuple
     groups = {_bare(group) for group in _GROUP.findall(found)}
     lost = [number for number in numbers if not all(_bare(group) in groups for group in _GROUP.findall(number[0]))]
     whole = {_joined(number) for number in _NUMBER.findall(found)} if lost else set()
-    lost = [number for number in lost if _joined(number[0]) not in whole]
+    apart = {_joined(number) for number in _NUMBER.findall(found) if len(_GROUP.findall(number)) > 1}
+    lost = [number for number in lost if _joined(number[0]) not in (whole if _is_thousands(number[0]) else apart)]
     if not lost:
         return ()
     if _SCALE.search(typed) or _SCALE.search(found):
@@ -141,7 +156,10 @@ def _missing_numbers(source: str, translation: str, target: str | None) -> tuple
 
     def is_said(number: re.Match[str]) -> bool:
         is_time = half_days or bool(_CLOCK.match(typed, number.start()))
-        return all(said.has(_bare(group), is_time) for group in _GROUP.findall(number[0]))
+        first, *others = _GROUP.findall(number[0])
+        if _DECIMAL.fullmatch(number[0]) and not is_time:
+            return all(_bare(group) in said.groups or said.is_worded(group) for group in (first, *others))
+        return said.has(_bare(first), is_time) and all(said.has_later(_bare(group), is_time) for group in others)
 
     return tuple(source[number.start() : number.end()] for number in lost if not is_said(number))
 
@@ -175,6 +193,12 @@ def _roman(value: int) -> str:
 def _joined(number: str) -> str:
     """All digits of a number, whatever is between them."""
     return _bare("".join(_GROUP.findall(number)))
+
+
+def _is_thousands(number: str) -> bool:
+    """Whether the signs in a number may be left out: 1,000, but not 10:30 or 41.7."""
+    first, *others = _GROUP.findall(number)
+    return len(first) <= 3 and all(len(group) == 3 for group in others)
 
 
 def _bare(group: str) -> str:

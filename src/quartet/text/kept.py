@@ -14,7 +14,19 @@ from html.entities import html5
 from typing import Literal, get_args
 
 Found = Literal[
-    "url", "email", "path", "version", "placeholder", "tag", "entity", "emoji", "hashtag", "mention", "code", "product"
+    "url",
+    "email",
+    "phone",
+    "path",
+    "version",
+    "placeholder",
+    "tag",
+    "entity",
+    "emoji",
+    "hashtag",
+    "mention",
+    "code",
+    "product",
 ]
 KINDS: tuple[Found, ...] = get_args(Found)
 Kind = Found | Literal["number", "unknown"]  # others keep numbers that a model lost, and what it cannot spell
@@ -221,11 +233,14 @@ _PRODUCT = "|".join(
 )
 _HEXADECIMAL = rf"{_WORD_BEFORE}(?<![-.,])[0-9a-f]{{7,128}}+(?!\w)"
 
+_PHONE = r"(?<![\w+])\+\d{1,3}(?:[ \u00a0.-]?(?:\(\d{1,4}\)|\d{1,5})){2,6}(?!\w)"  # only those that begin with the country
+
 _PATTERNS = {
     "tag": _TAG,
     "placeholder": _PLACEHOLDER,
     "email": _EMAIL,
     "url": _LINK,
+    "phone": _PHONE,
     "path": _PATH,
     "code": _CODE,
     "emoticon": _EMOTICON,

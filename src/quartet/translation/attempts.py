@@ -4,10 +4,11 @@ A sentence is sent whole at first, with stand-ins for what is to come out letter
 tried in another way; the last one leaves out what must not change and translates what is around it.
 """
 
-from collections.abc import Callable, Generator, Sequence
+import re
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from quartet.text.coverage import missing
+from quartet.text.coverage import missing, numbers
 from quartet.text.cutting import parts_that_fit
 from quartet.text.kept import KeptSpan
 from quartet.text.languages import iso639_1, script_of
@@ -68,6 +69,15 @@ class Faults:
         return tuple(dict.fromkeys((*whole, *self.lost, *self.missing)))
 
 
+def counted_without(items: Iterable[str], count: Callable[[str], int]) -> Callable[[str], int]:
+    """A count of tokens in which each item is as short as a stand-in."""
+    either = "|".join(map(re.escape, sorted(set(items), key=len, reverse=True)))
+    if not either:
+        return count
+    pattern = re.compile(either)
+    return lambda text: count(pattern.sub("X1", text))
+
+
 @dataclass(frozen=True)
 class Ways:
     """What is the same for all sentences of a call."""
@@ -87,7 +97,7 @@ def attempts(sentence: Sentence, ways: Ways) -> Generator[Attempt, Faults, None]
             break
     else:
         faults = yield _apart(sentence, ways)
-    limit = ways.count(sentence.text)
+    limit = _count_of(sentence, ways.count)(sentence.text)
     for _ in range(SMALLER):
         limit //= 2
         if not (faults.unfinished or faults.missing) or limit < FEWEST_TOKENS or ways.limited:
@@ -170,7 +180,7 @@ def _attempt(sentence: Sentence, style: Style, ways: Ways, limit: int) -> Attemp
     start, end = _words(sentence)
     kept = [(span.start - start, span.end - start) for span in _inner(sentence)]
     found = [Part(sentence.text[:start])] if start else []
-    for text in _cut(sentence.text[start:end], limit, ways.count, kept):
+    for text in _cut(sentence.text[start:end], limit, _count_of(sentence, ways.count), kept):
         found += _sent(sentence, start, start + len(text), sentence.spans, style)
         start += len(text)
     if end < len(sentence.text):
@@ -201,6 +211,10 @@ def _stretch(sentence: Sentence, start: int, end: int, ways: Ways) -> list[Part]
         found += _sent(sentence, start, start + len(part), (), AS_IT_IS)
         start += len(part)
     return [*found, Part(sentence.text[start:end])] if start < end else found
+
+
+def _count_of(sentence: Sentence, count: Callable[[str], int]) -> Callable[[str], int]:
+    return counted_without((sentence.text[span.start : span.end] for span in sentence.spans), count)
 
 
 def _cut(text: str, limit: int, count: Callable[[str], int], kept: Sequence[tuple[int, int]]) -> list[str]:
@@ -287,13 +301,10 @@ def _begins_small(source: str, translation: str, target: str | None) -> bool:
 
 
 def _figures(sentence: Sentence, missing_: Sequence[str]) -> list[KeptSpan]:
-    """Where numbers that a translation lacks are in the sentence."""
-    words, found = _masked(sentence), []
-    for text in dict.fromkeys(missing_):
-        place = words.find(text)
-        if place >= 0 and any(map(str.isdigit, text)) and len(text) < len(words):
-            found.append(KeptSpan(place, place + len(text), "number"))
-    return found
+    """Where the numbers of the sentence are, if a translation lacks one: the others would be next."""
+    words = _masked(sentence)
+    found = [KeptSpan(start, end, "number") for start, end in numbers(words)]
+    return found if any(words[span.start : span.end] in missing_ for span in found) else []
 
 
 def _masked(sentence: Sentence) -> str:

@@ -16,7 +16,7 @@ from quartet.text.sentences import Piece, join_pieces, split_text
 from quartet.text.stand_ins import STYLES, UNTRIED
 from quartet.text.tokenizer import Encode, Tokenizer, valid_unicode
 from quartet.text.unknown import is_replaced, unknown_stretches
-from quartet.translation.attempts import Sentence, Ways
+from quartet.translation.attempts import Sentence, Ways, counted_without
 
 log = logging.getLogger("quartet")
 
@@ -228,21 +228,15 @@ class Planner:
 
     def _pieces(self, text: str, language: str | None, spans: Sequence[KeptSpan], reading: Reading) -> list[Piece]:
         kept = [(span.start, span.end) for span in spans]
-        pieces = split_text(
+        return split_text(
             text,
             language,
             self.max_tokens(reading),
-            self.count,
+            counted_without((text[start:end] for start, end in kept), self.count),
             mode=reading.split,
             wrapped=reading.wrapped,
             kept=kept,
         )
-        for piece in pieces if reading.split == "none" else ():
-            if (tokens := self.count(piece.text)) > self._window:
-                raise OptionError(
-                    f"a text of {tokens} tokens is longer than the model's {self._window}; use split auto"
-                )
-        return pieces
 
     def _with_unknown(self, sentence: Sentence) -> Sentence:
         """The sentence with what the model cannot spell among the spans that are kept."""
