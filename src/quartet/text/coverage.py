@@ -8,6 +8,8 @@ losses are found: `benchmarks/coverage.py`. All functions take any string, and t
 
 import re
 import unicodedata
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -137,15 +139,15 @@ class _Said:
 
 def _missing_numbers(source: str, translation: str, target: str | None) -> tuple[str, ...]:
     typed = _with_ascii_digits(source)
-    numbers = list(_NUMBER.finditer(typed))
-    if not numbers:
+    wanted = list(_NUMBER.finditer(typed))
+    if not wanted:
         return ()
     found = _with_ascii_digits(translation)
     groups = {_bare(group) for group in _GROUP.findall(found)}
-    lost = [number for number in numbers if not all(_bare(group) in groups for group in _GROUP.findall(number[0]))]
-    whole = {_joined(number) for number in _NUMBER.findall(found)} if lost else set()
-    apart = {_joined(number) for number in _NUMBER.findall(found) if len(_GROUP.findall(number)) > 1}
-    lost = [number for number in lost if _joined(number[0]) not in (whole if _is_thousands(number[0]) else apart)]
+    written = _NUMBER.findall(found)
+    whole = {_joined(number) for number in written}
+    apart = {_joined(number) for number in written if len(_GROUP.findall(number)) > 1}
+    lost = [number for number in wanted if not _is_written(number[0], groups, whole, apart)] or _fewer(wanted, found)
     if not lost:
         return ()
     if _SCALE.search(typed) or _SCALE.search(found):
@@ -162,6 +164,30 @@ def _missing_numbers(source: str, translation: str, target: str | None) -> tuple
         return said.has(_bare(first), is_time) and all(said.has_later(_bare(group), is_time) for group in others)
 
     return tuple(source[number.start() : number.end()] for number in lost if not is_said(number))
+
+
+def _is_written(number: str, groups: set[str], whole: set[str], apart: set[str]) -> bool:
+    """Whether a number is there in digits: groups of dates and times in any place, others together."""
+    found = [_bare(group) for group in _GROUP.findall(number)]
+    if len(found) == 1:
+        return found[0] in groups or found[0] in whole
+    if _is_thousands(number):
+        return _joined(number) in whole
+    if _DECIMAL.fullmatch(number) and _joined(number) in apart:
+        return True
+    return not _DECIMAL.fullmatch(number) and all(group in groups for group in found)
+
+
+def _fewer(wanted: Sequence[re.Match[str]], found: str) -> list[re.Match[str]]:
+    """Numbers of one group that are there less often than in the source: of `4 to 4` one is lost."""
+    there = Counter(map(_bare, _GROUP.findall(found)))
+    lost = []
+    for number in wanted:
+        group = _bare(number[0])
+        there[group] -= 1
+        if number[0].isdigit() and there[group] < 0:
+            lost.append(number)
+    return lost
 
 
 def _said(text: str, groups: set[str], language: str | None) -> _Said:
@@ -196,9 +222,9 @@ def _joined(number: str) -> str:
 
 
 def _is_thousands(number: str) -> bool:
-    """Whether the signs in a number may be left out: 1,000, but not 10:30 or 41.7."""
+    """Whether the signs in a number may be left out: 1,000 and 10,00,000, but not 10:30 or 41.7."""
     first, *others = _GROUP.findall(number)
-    return len(first) <= 3 and all(len(group) == 3 for group in others)
+    return len(first) <= 3 and all(2 <= len(group) <= 3 for group in others) and len((others or [first])[-1]) == 3
 
 
 def _bare(group: str) -> str:

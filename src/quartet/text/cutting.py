@@ -17,6 +17,7 @@ Count = Callable[[str], int]  # tokens of a text
 PAUSES = ",;:،؛、，；：፣፤၊—–"
 LONGEST_GRAPHEME = 32  # a cut moves by so many characters at most to keep a grapheme whole
 CHARACTERS_PER_TOKEN = 16  # a text with more than this per token that fits is taken for too long without counting
+NEAR = 80  # a cut moves by so many characters at most to keep a word whole
 _USUAL_CHARACTERS_PER_TOKEN = 4
 _ZERO_WIDTH_JOINER = "\u200d"
 
@@ -24,7 +25,7 @@ _BOUNDARIES = (
     re.compile(rf"[{STOPS}]+[{re.escape(CLOSERS)}]*(?:\s+|(?<=[。！？｡」』]))"),
     re.compile(r"(?:[;:؛；：፤]+\s+|(?<=[؛；：፤])|\s(?=[—–(])|[—)]\s+|(?<=——))"),
     re.compile(r"(?:[,،、，፣၊]+\s+|(?<=[、，፣၊]))"),
-    re.compile(r"\s+"),
+    (_SPACE := re.compile(r"\s+")),
 )
 
 
@@ -63,6 +64,8 @@ def _place(masked: str, start: int, end: int, parts: int, kept: Sequence[tuple[i
         places = [m.end() for m in boundary.finditer(masked, low, high) if m.end() >= low]
         if places:
             return min(places, key=lambda place: abs(place - ideal))
+    if spaces := list(_SPACE.finditer(masked, max(start + 1, ideal - NEAR), min(end - 1, ideal + NEAR))):
+        return min((space.end() for space in spaces), key=lambda place: abs(place - ideal))
     return _anywhere(masked, start, end, min(max(ideal, start + 1), end - 1), kept)
 
 

@@ -233,7 +233,7 @@ _PRODUCT = "|".join(
 )
 _HEXADECIMAL = rf"{_WORD_BEFORE}(?<![-.,])[0-9a-f]{{7,128}}+(?!\w)"
 
-_PHONE = r"(?<![\w+])\+\d{1,3}(?:[ \u00a0.-]?(?:\(\d{1,4}\)|\d{1,5})){2,6}(?!\w)"  # only those that begin with the country
+_PHONE = r"(?<![\w+])\+\d{1,3}(?:[ \u00a0.-]?(?:\(\d{1,4}\)|\d{1,5})){2,6}(?!\w)"
 
 _PATTERNS = {
     "tag": _TAG,

@@ -141,7 +141,7 @@ def faults_of(sentence: Sentence, text: str | None, unfinished: bool) -> Faults:
     """What a translation of a sentence lacks."""
     items = [sentence.text[span.start : span.end] for span in sentence.spans]
     if text is None:
-        return Faults(tuple(items), unfinished)
+        return Faults(tuple(items) or (sentence.text,), unfinished)  # stand-ins of numbers are no spans
     lost = tuple(item for item in dict.fromkeys(items) if text.count(item) < items.count(item))
     words = _without(sentence.text, sentence.spans)
     for item in items:
@@ -179,6 +179,7 @@ def _attempt(sentence: Sentence, style: Style, ways: Ways, limit: int) -> Attemp
     """All words, in as many parts as the limit of tokens wants, what is at the edges kept."""
     start, end = _words(sentence)
     kept = [(span.start - start, span.end - start) for span in _inner(sentence)]
+    kept = sorted([*kept, *numbers(masked_text(sentence.text[start:end], kept))])
     found = [Part(sentence.text[:start])] if start else []
     for text in _cut(sentence.text[start:end], limit, _count_of(sentence, ways.count), kept):
         found += _sent(sentence, start, start + len(text), sentence.spans, style)
