@@ -43,7 +43,9 @@ _NUMBER = re.compile("[0-9]+(?:[.,:'’٫٬/-][0-9]+|[ \u00a0\u2009\u202f][0-9]{
 _GROUP = re.compile("[0-9]+")
 _DECIMAL = re.compile("[0-9]+[.,][0-9]{1,2}")
 _OTHER_DIGIT = re.compile(r"[^\D0-9]|[²³¹⁰⁴-⁹₀-₉]")
-_CLOCK = re.compile(r"[0-9]{1,2} ?(?:[.:h] ?[0-9]{2}(?![0-9])|h\b|Uhr|heures?\b|horas?\b|o'clock)", re.IGNORECASE)
+_CLOCK = re.compile(
+    r"[0-9]{1,2} ?(?:[:h] ?[0-9]{2}(?![0-9])|\.[0-9]{2} ?(?:h\b|uhr)|h\b|uhr|heures?\b|horas?\b|o'clock)", re.IGNORECASE
+)
 _HALF_DAY = re.compile(r"[0-9] ?[ap]\.? ?m\b", re.IGNORECASE)
 # with a scale, as many zeros as one likes: 1.5 billion, 1500 millones
 _SCALE = re.compile(
@@ -103,9 +105,10 @@ class _Said:
             return True
         return any(map(self._has_value, _hours(value, is_time))) or self._has_year(value)
 
-    def has_later(self, group: str, is_time: bool) -> bool:
-        """The same for a group behind another one: where it is 1, it is no article, and no full hour."""
-        return self.has(group, is_time) and (group != "1" or group in self.groups or self._is_worded(1))
+    def has_later(self, group: str) -> bool:
+        """The same for a group behind another one, as minutes: where it is 1, it is no article."""
+        bare = _bare(group)
+        return self.has(bare, False) and (bare != "1" or bare in self.groups or self._is_worded(1))
 
     def is_worded(self, group: str) -> bool:
         """Whether a group of digits is there in words."""
@@ -143,49 +146,52 @@ def _missing_numbers(source: str, translation: str, target: str | None) -> tuple
     if not wanted:
         return ()
     found = _with_ascii_digits(translation)
-    groups = {_bare(group) for group in _GROUP.findall(found)}
+    groups = Counter(map(_bare, _GROUP.findall(found)))
     written = _NUMBER.findall(found)
-    whole = {_joined(number) for number in written}
-    apart = {_joined(number) for number in written if len(_GROUP.findall(number)) > 1}
-    lost = [number for number in wanted if not _is_written(number[0], groups, whole, apart)] or _fewer(wanted, found)
+    whole = set(map(_joined, written))
+    decimals = {_joined(number) for number in written if _DECIMAL.fullmatch(number)}
+    lost = [number for number in wanted if not _is_written(number[0], groups, whole, decimals)]
+    fewer = [] if lost else _fewer(wanted, groups)
+    lost = lost or fewer
     if not lost:
         return ()
     if _SCALE.search(typed) or _SCALE.search(found):
-        rounded = {number.rstrip("0") for number in whole | groups}
+        rounded = {number.rstrip("0") for number in (*whole, *groups)}
         lost = [number for number in lost if _joined(number[0]).rstrip("0") not in rounded]
-    said = _said(found, groups, target)
+    said = _said(found, set(groups), target)
     half_days = bool(_HALF_DAY.search(typed))
 
     def is_said(number: re.Match[str]) -> bool:
         is_time = half_days or bool(_CLOCK.match(typed, number.start()))
         first, *others = _GROUP.findall(number[0])
+        if number in fewer:
+            return said.is_worded(first)
         if _DECIMAL.fullmatch(number[0]) and not is_time:
-            return all(_bare(group) in said.groups or said.is_worded(group) for group in (first, *others))
-        return said.has(_bare(first), is_time) and all(said.has_later(_bare(group), is_time) for group in others)
+            return others[0].rstrip("0") == "5" and said.has(_bare(first), False) and said.is_worded("50")
+        return said.has(_bare(first), is_time) and all(map(said.has_later, others))
 
     return tuple(source[number.start() : number.end()] for number in lost if not is_said(number))
 
 
-def _is_written(number: str, groups: set[str], whole: set[str], apart: set[str]) -> bool:
-    """Whether a number is there in digits: groups of dates and times in any place, others together."""
-    found = [_bare(group) for group in _GROUP.findall(number)]
+def _is_written(number: str, groups: Counter[str], whole: set[str], decimals: set[str]) -> bool:
+    """Whether a number is there in digits: the groups of dates and times in any place, those of others together."""
+    found = list(map(_bare, _GROUP.findall(number)))
     if len(found) == 1:
         return found[0] in groups or found[0] in whole
     if _is_thousands(number):
         return _joined(number) in whole
-    if _DECIMAL.fullmatch(number) and _joined(number) in apart:
+    if _DECIMAL.fullmatch(number) and _joined(number) in decimals:
         return True
-    return not _DECIMAL.fullmatch(number) and all(group in groups for group in found)
+    return not _DECIMAL.fullmatch(number) and Counter(found) <= groups
 
 
-def _fewer(wanted: Sequence[re.Match[str]], found: str) -> list[re.Match[str]]:
+def _fewer(wanted: Sequence[re.Match[str]], groups: Counter[str]) -> list[re.Match[str]]:
     """Numbers of one group that are there less often than in the source: of `4 to 4` one is lost."""
-    there = Counter(map(_bare, _GROUP.findall(found)))
-    lost = []
+    left, lost = groups.copy(), []
     for number in wanted:
         group = _bare(number[0])
-        there[group] -= 1
-        if number[0].isdigit() and there[group] < 0:
+        left[group] -= 1
+        if number[0].isdigit() and group in groups and left[group] == -1:
             lost.append(number)
     return lost
 
