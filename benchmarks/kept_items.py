@@ -281,6 +281,8 @@ def _number_pattern(text: str, target: str) -> str:
     whole, point, decimals = text.partition(".")
     if colon:
         form = rf"0?(?:{hours}|{int(hours) + 12})\s?(?::|\.|h|Uhr|heures?)\s?{minutes}"
+        if target == "de" and minutes == "30":  # half of the next hour
+            return rf"(?<!\d){form}(?!\d)|(?i:\bhalb (?:{WORDS[target][int(hours) % 12 + 1]})\b)"
     else:
         form = r"[,.'’\s]?".join(whole.split(",")) + (rf"[.,]{decimals}" if point else "")
     digits = rf"(?<!\d)(?<!\d[.,]){form}(?!\d)(?![.,]\d)"

@@ -54,6 +54,7 @@ _SCALE = re.compile(
     "|тыс|млн|млрд|[千万萬億亿兆만억천百]",
     re.IGNORECASE,
 )
+_ZERO = re.compile(r"\b(?:z[eé]ros?|null|nuls?|cero|nil|no|none|kein\w*|aucun\w*|ning[uú]n\w*)\b", re.IGNORECASE)
 _ROMAN = re.compile("[IVX]+")
 LARGEST_ROMAN = 39
 LONGEST_WORDED = 6  # digits of a number that people write as words
@@ -168,6 +169,12 @@ def _missing_numbers(source: str, translation: str, target: str | None) -> tuple
             return said.is_worded(first)
         if _DECIMAL.fullmatch(number[0]) and not is_time:
             return others[0].rstrip("0") == "5" and said.has(_bare(first), False) and said.is_worded("50")
+        if others and _is_thousands(number[0]):
+            return said.is_worded(_joined(number[0]))
+        if others and _bare(others[0]) == _bare(first) and groups[_bare(first)] < 2:  # 9:09
+            return False
+        if not others and not int(first):
+            return not said.is_known or bool(_ZERO.search(found))
         return said.has(_bare(first), is_time) and all(map(said.has_later, others))
 
     return tuple(source[number.start() : number.end()] for number in lost if not is_said(number))
