@@ -9,7 +9,7 @@ losses are found: `benchmarks/coverage.py`. All functions take any string, and t
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -92,7 +92,7 @@ class _Said:
     groups: set[str]  # of digits, without leading zeros
     years: set[str]  # last two digits of what may be one
     romans: set[str]
-    words: frozenset[int]  # of which a part is there, or any may be
+    words: Mapping[int, int]  # how often a part of each is there, or any may be
     is_known: bool  # how the language makes words of these
 
     def has(self, group: str, is_time: bool) -> bool:
@@ -152,21 +152,21 @@ def _missing_numbers(source: str, translation: str, target: str | None) -> tuple
     whole = set(map(_joined, written))
     decimals = {_joined(number) for number in written if _DECIMAL.fullmatch(number)}
     lost = [number for number in wanted if not _is_written(number[0], groups, whole, decimals)]
-    fewer = [] if lost else _fewer(wanted, groups)
-    lost = lost or fewer
+    lost = lost or _fewer(wanted, groups)
     if not lost:
         return ()
     if _SCALE.search(typed) or _SCALE.search(found):
         rounded = {number.rstrip("0") for number in (*whole, *groups)}
         lost = [number for number in lost if _joined(number[0]).rstrip("0") not in rounded]
     said = _said(found, set(groups), target)
+    repeats = Counter(number[0] for number in wanted)
     half_days = bool(_HALF_DAY.search(typed))
 
     def is_said(number: re.Match[str]) -> bool:
         is_time = half_days or bool(_CLOCK.match(typed, number.start()))
         first, *others = _GROUP.findall(number[0])
-        if number in fewer:
-            return said.is_worded(first)
+        if repeats[first] > 1 and not others:
+            return groups[_bare(first)] + said.words.get(int(first[:9]), 0) >= repeats[first]
         if _DECIMAL.fullmatch(number[0]) and not is_time:
             return others[0].rstrip("0") == "5" and said.has(_bare(first), False) and said.is_worded("50")
         if others and _is_thousands(number[0]):
@@ -206,9 +206,9 @@ def _fewer(wanted: Sequence[re.Match[str]], groups: Counter[str]) -> list[re.Mat
 def _said(text: str, groups: set[str], language: str | None) -> _Said:
     words = text.lower()
     named = _words_of_numbers(language or "")
-    worded = frozenset(value for value, part in named.items() if part.search(words))
+    worded = {value: times for value, part in named.items() if (times := len(part.findall(words)))}
     years = {group[-2:] for group in groups if len(group) == 4}
-    anything = frozenset(_words_of_numbers("en"))
+    anything = dict.fromkeys(_words_of_numbers("en"), len(text))
     return _Said(groups, years, set(_ROMAN.findall(text)), worded if named else anything, bool(named))
 
 
