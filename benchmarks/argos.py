@@ -106,7 +106,7 @@ def compare(args: argparse.Namespace) -> None:
                 if not quartet.exists():
                     convert_folder(args.package, quartet, precision=precision)
                 with Translator(quartet, threads=args.threads) as translator:
-                    found = translator.translate_batch(sources, beam_size=beam, split="none")
+                    found = translator.translate_batch(sources, beam_size=beam, split="none", raw=True)
                 rows.append(row(f"quartet {precision}", beam, [t.text for t in found], expected, references))
             print(*(" ".join(cells(r)) for r in rows if r["beam"] == beam), sep="; ", file=sys.stderr)
     columns = ("engine", "beam", "BLEU", "chrF", "lines as CTranslate2's")

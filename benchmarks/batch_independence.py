@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def translations(translator: Translator, texts: list[str], args: argparse.Namespace, size: int) -> list[str]:
-    found = translator.translate_batch(texts, args.target, args.source, max_batch_size=size)
+    found = translator.translate_batch(texts, args.target, args.source, raw=True, max_batch_size=size)
     return [translation.text for translation in found]
 
 

@@ -41,7 +41,7 @@ def main() -> None:
         seconds = alternating(models, sources[:TIMED], args)
         rows = []
         for precision, translator in models.items():
-            found = [t.text for t in translator.translate_batch(sources, args.target, args.source)]
+            found = [t.text for t in translator.translate_batch(sources, args.target, args.source, raw=True)]
             rows.append(
                 {
                     "precision": precision,
@@ -77,7 +77,7 @@ def alternating(models: dict[str, Translator], texts: list[str], args: argparse.
     for _ in range(5):
         for name, translator in models.items():
             start = time.perf_counter()
-            translator.translate_batch(texts, args.target, args.source, max_batch_size=1)
+            translator.translate_batch(texts, args.target, args.source, raw=True, max_batch_size=1)
             times[name].append(time.perf_counter() - start)
     return {name: statistics.median(values) for name, values in times.items()}
 

@@ -64,7 +64,7 @@ def main() -> None:
         for beam in args.beams:
             watch = Watch()
             generate.Search = partial(Search, read=watch)
-            translator.translate_batch(sources, args.target, args.source, beam_size=beam)
+            translator.translate_batch(sources, args.target, args.source, raw=True, beam_size=beam)
             rows.append(facts(beam, watch))
         translator.close()
     columns = "beam", "rows scored", "candidates", "best missed", "one of those wanted missed"

@@ -26,7 +26,7 @@ def main() -> None:
     args = parser.parse_args()
     sources, references = read_sentences(args)
     with Translator(args.model) as translator:
-        alone = [t.text for t in translator.translate_batch(sources, args.target, args.source, split="none")]
+        alone = [t.text for t in translator.translate_batch(sources, args.target, args.source, split="none", raw=True)]
         rows = [measure(translator, sources, references, alone, size, args) for size in args.sizes]
     columns = ("sentences", "tokens", "chrF whole", "chrF by sentence", "length whole ÷ by sentence")
     report(args.results, columns, map(cells, rows), {"rows": rows}, packages=("sacrebleu",))
@@ -46,7 +46,7 @@ def measure(
     args: argparse.Namespace,
 ) -> dict[str, float]:
     paragraphs, expected, apart = (joined(lines, size) for lines in (sources, references, alone))
-    found = translator.translate_batch(paragraphs, args.target, args.source, split="none", max_batch_size=8)
+    found = translator.translate_batch(paragraphs, args.target, args.source, split="none", raw=True, max_batch_size=8)
     whole = [t.text for t in found]
     return {
         "size": size,

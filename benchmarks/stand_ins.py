@@ -380,7 +380,7 @@ def measured(job: str, args: argparse.Namespace) -> dict[str, dict[str, float]]:
     with Translator(model, threads=args.threads) as translator:
 
         def translate(texts: list[str]) -> list[str]:
-            return [t.text for t in translator.translate_batch(texts, target, source, split="none")]
+            return [t.text for t in translator.translate_batch(texts, target, source, split="none", raw=True)]
 
         words = [
             without(found, case.words)

@@ -51,7 +51,7 @@ def row(
         out = Path(work) / "quartet"
         manifest = convert_folder(args.checkpoint, out, precision=args.precision, languages=languages, texts=texts)
         with Translator(out, threads=args.threads) as translator:
-            found = [t.text for t in translator.translate_batch(sources, args.target, args.source)]
+            found = [t.text for t in translator.translate_batch(sources, args.target, args.source, raw=True)]
     return {
         "vocabulary": name,
         "rows": manifest.shapes.vocab_size,

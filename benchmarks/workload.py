@@ -10,7 +10,7 @@ from quartet.bench.contest import Entry
 from quartet.bench.worker import Job
 from quartet.spec import Manifest
 from quartet.text.tokenizer import load_tokenizer
-from quartet.translation.plan import Planner
+from quartet.translation.plan import Planner, Reading
 
 ENGLISH, FRENCH = -159, -149  # ids of NLLB's language tokens, from the vocabulary's end
 FIRST_ID, LAST_ID = 10, -300  # of what is no special token
@@ -57,17 +57,18 @@ def planner_of(folder: Path) -> Planner:
     manifest = Manifest.load(folder)
     if manifest.tokenizer is None:
         raise SystemExit(f"{folder} has no tokeniser; a model that has one is needed")
-    return Planner(manifest, load_tokenizer(folder, manifest.tokenizer))
+    tokenizer = load_tokenizer(folder, manifest.tokenizer)
+    return Planner(manifest, tokenizer, tokenizer.encode)
 
 
 def text_job(
     planner: Planner, texts: list[str], source: str, target: str, beam_size: int, batch_size: int, max_new_tokens: int
 ) -> Job:
     """Each text whole, as one source."""
-    plans = [planner.plan(text, source, target, "none") for text in texts]
+    plans = planner.plans(texts, source, target, Reading(split="none", raw=True))
     return Job(
-        sources=[plan.source_ids[0] for plan in plans],
-        prefix=list(plans[0].prefix_ids),
+        sources=[planner.source_ids(plan, plan.text.strip()) for plan in plans],
+        prefix=planner.prefix_ids(plans[0]),
         max_new_tokens=max_new_tokens,
         beam_size=beam_size,
         batch_size=batch_size,

@@ -103,7 +103,9 @@ def test_what_ends_without_an_end_is_cut_and_then_reported():
 
 
 def test_a_limit_of_the_caller_is_not_got_around():
-    draft, sent = translated(sentence("One two three four five six seven eight nine ten."), echo, "length", limited=True)
+    draft, sent = translated(
+        sentence("One two three four five six seven eight nine ten."), echo, "length", limited=True
+    )
     assert len(sent) == 1
     assert draft.best.missing
 
@@ -136,7 +138,9 @@ def test_of_several_hypotheses_the_one_that_lacks_nothing_is_best():
 
 ITEMS = ("https://example.org/a", "{name}", "%1$s", "<b>", "</b>", "🙂", "`x y`", "v2.4.1", "anna@example.org", "#tag")
 TEXTS = st.lists(
-    st.one_of(st.sampled_from(ITEMS), st.sampled_from(("the", "word", "Two", "TEN", "and,", "is", "1789", "(so", "x)"))),
+    st.one_of(
+        st.sampled_from(ITEMS), st.sampled_from(("the", "word", "Two", "TEN", "and,", "is", "1789", "(so", "x)"))
+    ),
     min_size=1,
     max_size=12,
 ).map(" ".join)
