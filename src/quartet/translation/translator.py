@@ -210,9 +210,13 @@ class Translator:
         language already comes back unchanged.
         max_length: most tokens per piece, the end included. max_batch_size: most rows decoded together, or with the
         batch_type `tokens` their source tokens, padding included.
-        split: `auto` takes a text apart only where it is longer than the model translates safely, `sentences`
-        always, `none` never. loop_guard: stop a phrase from being repeated without end.
-        progress: told how many of how many pieces are done.
+        split: `auto` and `sentences` translate each sentence by itself, `none` the whole text. wrapped: a single
+        line break inside a paragraph is a space. raw: the model gets the text as it is, once; else what must not
+        change is kept, and what is missing is tried again (docs/translate.md). strict: a text in no language of the
+        model is an error; else it comes back as it is, incomplete. loop_guard: stop a phrase from being repeated
+        without end. progress: told how many of how many pieces are done.
+
+        The texts of a call are taken for parts of one document: short ones have the language of those around them.
 
         Raises `LanguageError`, `OptionError`.
         """
