@@ -58,6 +58,7 @@ def test_nothing_is_kept_of_a_raw_text(planner):
 def test_a_typed_language_is_the_target(planner, tag):
     plan = one(planner, f"{tag} Good morning.", target=None)
     assert (plan.target_code, [piece.text for piece in plan.pieces]) == ("fra_Latn", ["Good morning."])
+    assert one(planner, f"\n {tag} Good morning.", target=None).join(["Bonjour."]) == "\n Bonjour."
     assert one(planner, f"{tag} Good morning.", source=None, target="en").target_code == "fra_Latn"
 
 

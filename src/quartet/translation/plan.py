@@ -150,7 +150,7 @@ class Planner:
         if tag is None:
             return "", text, self._target(target_name)
         if (code := find(tag[0], codes)) is not None:
-            return "", tag[1], self._language(code)
+            return text[: len(text) - len(text.lstrip())], tag[1], self._language(code)
         lead = text.removesuffix(tag[1])
         log.warning("%s is no target language of the model, and is left as it is: %s", lead.strip(), _shortened(text))
         return lead, tag[1], self._target(target_name)
