@@ -209,6 +209,17 @@ def fill(builder: Builder, weight: Weight, parts: Iterable[Blocks], scales: Floa
             out.write(scales.data)
 
 
+def copy(weight: Weight, source: tuple[Builder, Path], target: tuple[Builder, Path]) -> None:
+    """Copy what is stored of a weight from one written file to another; each is its graph and the folder it is in."""
+    places = [written_places(builder) for builder, _ in (source, target)]
+    paths = [folder / data_name(builder.name) for builder, folder in (source, target)]
+    with paths[0].open("rb") as read_from, paths[1].open("r+b") as out:
+        for initializer in weight.initializers:
+            read_from.seek(places[0][initializer.name])
+            out.seek(places[1][initializer.name])
+            out.write(read_from.read(int(initializer.nbytes)))
+
+
 def written_places(builder: Builder) -> dict[str, int]:
     """Where each written initializer begins in its data file, in bytes."""
     tensors = {name: value.const_value for name, value in builder.initializers.items()}

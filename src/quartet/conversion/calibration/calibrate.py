@@ -12,7 +12,8 @@ from quartet.conversion.calibration import examples
 from quartet.conversion.calibration.examples import Examples, Sentences
 from quartet.conversion.calibration.report import report as differences
 from quartet.conversion.calibration.requantize import calibrated_weights, requantize
-from quartet.conversion.calibration.walk import Model
+from quartet.conversion.calibration.search import Texts, is_affordable, search
+from quartet.conversion.calibration.walk import Batch, Model
 from quartet.conversion.describe import Blueprint
 from quartet.progress import Progress
 from quartet.spec import MANIFEST_NAME, Manifest
@@ -27,6 +28,8 @@ def sentences_for(blueprint: Blueprint, folder: Path, lines: Sequence[str] | Non
     """
     if not blueprint.recipe.calibrated:
         return None
+    if lines is not None and blueprint.recipe.choices:
+        lines, _ = examples.without_held_out(lines)
     found = examples.sentences_for(folder, blueprint.manifest, lines)
     if found.origin != "text":
         lacking = (
@@ -53,20 +56,45 @@ def calibrate(
     lines: Sequence[str] | None,
     report: bool,
     progress: Progress,
-) -> Manifest:
-    """Quantise with `sentences`, and measure what came out where a report is wanted; returns the manifest with it.
+) -> tuple[Blueprint, Manifest]:
+    """Quantise with `sentences`, choose where bits go, and measure what came out where a report is wanted.
 
-    manifest: of the files that were written to `folder`.
+    manifest: of the files that were written to `folder`. Returns what is in the folder then.
     """
-    model = Model(blueprint.spec, blueprint.tensors, folder, blueprint.graphs)
     if sentences is not None:
-        requantize(model, _examples(folder, manifest, sentences).batches, progress)
+        batches = _examples(folder, manifest, sentences).batches
+        requantize(Model(blueprint.spec, blueprint.tensors, folder, blueprint.graphs), batches, progress)
+        if blueprint.recipe.choices and sentences.origin == "text":
+            blueprint, manifest = _searched(blueprint, folder, manifest, batches, lines, progress)
     if not report:
-        return manifest
+        return blueprint, manifest
+    model = Model(blueprint.spec, blueprint.tensors, folder, blueprint.graphs)
     # on sentences that were not calibrated with, where there are others
     found = examples.sentences_for(folder, manifest, lines if sentences is None else None)
     measured = differences(model, blueprint.recipe, _examples(folder, manifest, found), progress)
-    return replace(manifest, report=measured)
+    return blueprint, replace(manifest, report=measured)
+
+
+def _searched(
+    blueprint: Blueprint,
+    folder: Path,
+    manifest: Manifest,
+    calibration: list[Batch],
+    lines: Sequence[str] | None,
+    progress: Progress,
+) -> tuple[Blueprint, Manifest]:
+    """The better of what the recipe says and what held-out sentences say; `folder` has the first, calibrated."""
+    of_text = [] if lines is None else examples.without_held_out(lines)[1]
+    choice, check = examples.held_out(folder, manifest, of_text)
+    if not (choice.pairs and check.pairs):
+        log.info("bits are where the recipe puts them: the model has none of the languages that come with quartet")
+        return blueprint, manifest
+    if not is_affordable(blueprint.spec, sum(len(pair.source) for pair in choice.pairs)):
+        log.info("bits are where the recipe puts them: to choose for a model of this size would take too long")
+        return blueprint, manifest
+    with _runnable(folder, manifest):
+        made = [examples.translated(folder, found, manifest.tokens.pad).batches for found in (choice, check)]
+    return search(blueprint, folder, manifest, Texts(calibration, *made), progress)
 
 
 def _examples(folder: Path, manifest: Manifest, sentences: Sentences) -> Examples:

@@ -31,6 +31,9 @@ GENERATED_TOGETHER = 32
 DIRECTIONS = 4  # at most, for each sentence of a model of many languages
 RANDOM_ROWS, RANDOM_LENGTH = 32, 24
 LONGEST = 128  # tokens of a translation
+HELD_OUT = 40  # sentences at most that are kept from calibration, for the search of where bits go
+HELD_OUT_OF = 4  # one of so many lines of a user's text, where it is long enough
+CHOICE_OF = 3  # one of so many of them is to choose by, the others are to compare on
 Ids = list[int]
 Origin = Literal["text", "random ids"]
 
@@ -103,9 +106,34 @@ def generated(folder: Path, sources: Sequence[Ids], prefixes: Sequence[Ids]) -> 
     return [list(best.tokens) for best, *_ in found]
 
 
-def bundled_sentences() -> dict[str, list[str]]:
+def without_held_out(lines: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Lines of a user's text to calibrate with, and lines that are kept from that; a short text is not divided."""
+    held_out = set(range(0, len(lines), HELD_OUT_OF)[:HELD_OUT]) if len(lines) >= HELD_OUT_OF * HELD_OUT else set()
+    return [line for i, line in enumerate(lines) if i not in held_out], [lines[i] for i in sorted(held_out)]
+
+
+def held_out(folder: Path, manifest: Manifest, lines: Sequence[str]) -> tuple[Sentences, Sentences]:
+    """Pairs to choose by and pairs to compare on, of `lines`, or else of bundled sentences that are in no calibration.
+
+    Both are empty for a model that translates from none of the bundled languages. `folder` has the tokeniser's files.
+    """
+    assert manifest.tokenizer is not None
+    texts = _Texts(manifest, load_tokenizer(folder, manifest.tokenizer))
+    pairs = list(_of_lines(texts, lines or _one_of_each(texts)))
+    choice = tuple(pairs[::CHOICE_OF])
+    return Sentences("text", choice), Sentences("text", tuple(pair for pair in pairs if pair not in choice))
+
+
+def _one_of_each(texts: "_Texts") -> list[str]:
+    """Each held-out sentence in one of the model's languages, in turn."""
+    sentences = bundled_sentences("held_out.tsv")
+    names = list(_sources(sentences, texts))
+    return [sentences[names[i % len(names)]][i] for i in range(len(sentences["en"]))] if names else []
+
+
+def bundled_sentences(file: str = "sentences.tsv") -> dict[str, list[str]]:
     """The sentences that come with quartet, by language; those of the same place say the same."""
-    text = resources.files(__package__).joinpath("sentences.tsv").read_text(encoding="utf-8")
+    text = resources.files(__package__).joinpath(file).read_text(encoding="utf-8")
     languages, *rows = (line.split("\t") for line in text.splitlines())
     return {language: list(column) for language, column in zip(languages, zip(*rows, strict=True), strict=True)}
 
@@ -144,10 +172,7 @@ class _Texts:
 def _bundled(folder: Path, texts: _Texts) -> Iterator[Pair]:
     """Each sentence in a few directions; with translations where the model's target language is among the bundled."""
     sentences = bundled_sentences()
-    sources = _spoken(sentences, texts.sources)
-    only = texts.sources[0] if len(texts.sources) == 1 else None
-    if only and not is_language(only.code):  # a group such as `roa`: each of the bundled languages may be in it
-        sources = dict.fromkeys(sentences, only)
+    sources = _sources(sentences, texts)
     targets = _spoken(sentences, texts.targets)
     directions = [
         (s, t) for s, t in permutations(sentences, 2) if s in sources and t in targets and sources[s] != targets[t]
@@ -162,6 +187,14 @@ def _bundled(folder: Path, texts: _Texts) -> Iterator[Pair]:
             pair = texts.pair(sentences[s][i], sources[s], targets[t])
             if pair is not None:
                 yield replace(pair, target=encode(sentences[t][i]))
+
+
+def _sources(names: Mapping[str, object], texts: _Texts) -> dict[str, Language]:
+    """Those of the bundled languages that the model translates from, as it spells them."""
+    only = texts.sources[0] if len(texts.sources) == 1 else None
+    if only and not is_language(only.code):  # a group such as `roa`: each of the bundled languages may be in it
+        return dict.fromkeys(names, only)
+    return _spoken(names, texts.sources)
 
 
 def _target_tokenizer(folder: Path, manifest: Manifest) -> Tokenizer:

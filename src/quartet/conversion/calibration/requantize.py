@@ -39,12 +39,14 @@ def calibrated_weights(spec: ModelSpec, graphs: Mapping[str, Builder]) -> dict[s
     }
 
 
-def requantize(model: Model, batches: list[Batch], progress: Progress) -> None:
-    """Put the GPTQ codes of all `calibrated_weights` in the data files.
+def requantize(
+    model: Model, batches: list[Batch], progress: Progress, names: Mapping[str, frozenset[str]] | None = None
+) -> None:
+    """Put the GPTQ codes of all `calibrated_weights`, or of the `names` by file, in the data files.
 
     Raises `CheckpointError` for weights that are not finite.
     """
-    names = calibrated_weights(model.spec, model.graphs)
+    names = calibrated_weights(model.spec, model.graphs) if names is None else names
     missing = {(file, name): model.graphs[file].weights[name].nbytes for file in names for name in names[file]}
     total = sum(missing.values())
     for file, weight, moments in _moments(model, batches):

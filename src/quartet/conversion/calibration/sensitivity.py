@@ -1,0 +1,171 @@
+"""How much does each matrix of the layers harm where it alone is rounded, all others being in float32?
+
+One walk through the layers carries all these models side by side: a model is float32's own up to the layer of its
+matrix, and goes its own way from there. So a layer's weights are read once, and what waits between the layers are
+the states of a few sentences for each matrix.
+"""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnxruntime as ort
+
+from quartet.arrays import Floats
+from quartet.checkpoint.tensors import read
+from quartet.conversion.calibration.divergence import Reference, divergences, reference
+from quartet.conversion.calibration.walk import (
+    FLOAT32,
+    Arrays,
+    Batch,
+    Model,
+    Step,
+    carried,
+    float_session,
+    past,
+    run,
+    walk,
+)
+from quartet.graph import pieces
+from quartet.graph.builder import Weight
+from quartet.progress import Progress
+from quartet.quantize.numerics import Scheme, dequantize, quantize
+from quartet.quantize.recipes import fitting
+from quartet.spec import CACHE_INITIALIZER, DECODER, ENCODER, ModelSpec
+
+MATRICES = {ENCODER: 4, DECODER: 8}  # of a layer, those of its cache included; for `passes`
+
+
+@dataclass
+class _Variant:
+    """The model with one matrix rounded, so far; lists have an entry for each batch, None: as in float32."""
+
+    states: list[Arrays] | None = None
+    encoded: list[Arrays] | None = None  # what the cache initializer gets
+
+    def turn_to_the_decoder(self) -> None:
+        """Keep the encoder's states as what the decoder looks at."""
+        assert self.states is not None
+        self.encoded = [{"encoder_hidden_states": state["hidden"]} for state in self.states]
+        self.states = None
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """A layer whose matrices are fed."""
+
+    session: ort.InferenceSession
+    matrices: dict[str, Weight]
+    weights: dict[str, Floats]  # [in, out]
+    step: Step
+
+    def outputs(self, own: Sequence[Arrays] | None, rounded: Arrays) -> list[Arrays]:
+        """What comes out for each batch, with feeds of a variant's `own` and some matrices `rounded`."""
+        added: Sequence[Arrays] = own or [{}] * len(self.step.feeds)
+        return [
+            run(self.session, feeds | self.weights | more | rounded)
+            for feeds, more in zip(self.step.feeds, added, strict=True)
+        ]
+
+
+def products(spec: ModelSpec) -> int:
+    """Multiplications that `harms` takes for each token, biases and attention left out."""
+    d, encoder, decoder = spec.d_model, spec.encoder, spec.decoder
+    gates = 3 if spec.gated else 2
+    of_encoder = 4 * d * encoder.heads * spec.size_of_head(encoder) + gates * d * encoder.ffn_dim
+    of_decoder = 8 * d * decoder.heads * spec.size_of_head(decoder) + gates * d * decoder.ffn_dim
+    in_encoder = MATRICES[ENCODER] * encoder.layers * (encoder.layers + 1) // 2
+    in_decoder = MATRICES[DECODER] * decoder.layers * (decoder.layers + 1) // 2
+    return of_encoder * in_encoder + of_decoder * (in_decoder + MATRICES[ENCODER] * encoder.layers * decoder.layers)
+
+
+def harms(model: Model, batches: list[Batch], scheme: Scheme, progress: Progress) -> dict[str, float]:
+    """Divergence from float32 per token, in nats, by the name of the matrix that is rounded plainly as `scheme` says.
+
+    Raises `CheckpointError` for weights that are not finite.
+    """
+    variants: dict[str, _Variant] = {}
+    cache: Step | None = None
+    step: Step | None = None
+    layers, done = model.spec.encoder.layers + model.spec.decoder.layers, 0
+    for step in walk(model, batches):
+        if step.layer is None:
+            for variant in variants.values():
+                variant.turn_to_the_decoder()
+            continue
+        if step.file == CACHE_INITIALIZER:
+            cache = step
+            continue
+        if step.file == ENCODER:
+            _through_encoder(model, step, variants, scheme)
+        else:
+            assert cache is not None
+            _through_decoder(model, cache, step, variants, scheme)
+        done += 1
+        progress(done, layers)
+    assert step is not None
+    expected = reference(model.spec, model.tensors, step.hidden())
+    return {name: _harm(expected, variant, step) for name, variant in variants.items()}
+
+
+def _harm(expected: Reference, variant: _Variant, step: Step) -> float:
+    assert variant.states is not None
+    pairs = zip(variant.states, step.masks, strict=True)
+    states = np.concatenate([state["hidden"][mask > 0] for state, mask in pairs])
+    return float(divergences(expected, states).mean(dtype=np.float64))
+
+
+def _through_encoder(model: Model, step: Step, variants: dict[str, _Variant], scheme: Scheme) -> None:
+    with _opened(step, model) as piece:
+        for variant in variants.values():
+            variant.states = _carried(piece.outputs(variant.states, {}))
+        for name, rounded in _rounded(piece, model, scheme):
+            variants[name] = _Variant(_carried(piece.outputs(None, rounded)))
+
+
+def _through_decoder(model: Model, cache: Step, step: Step, variants: dict[str, _Variant], scheme: Scheme) -> None:
+    with _opened(cache, model) as cache_piece, _opened(step, model) as piece:
+        layer = step.layer
+        assert layer is not None
+
+        def with_cache(found: list[Arrays], states: list[Arrays] | None) -> list[Arrays]:
+            own = [past(layer, present) for present in found]
+            return own if states is None else [a | b for a, b in zip(own, states, strict=True)]
+
+        for variant in variants.values():
+            own = variant.states
+            if variant.encoded is not None:
+                own = with_cache(cache_piece.outputs(variant.encoded, {}), own)
+            variant.states = _carried(piece.outputs(own, {}))
+        for name, rounded in _rounded(cache_piece, model, scheme):
+            own = with_cache(cache_piece.outputs(None, rounded), None)
+            variants[name] = _Variant(_carried(piece.outputs(own, {})))
+        for name, rounded in _rounded(piece, model, scheme):
+            variants[name] = _Variant(_carried(piece.outputs(None, rounded)))
+
+
+def _carried(outputs: list[Arrays]) -> list[Arrays]:
+    return [carried(output) for output in outputs]
+
+
+def _rounded(piece: _Piece, model: Model, scheme: Scheme) -> Iterator[tuple[str, Arrays]]:
+    """Each matrix of a layer, rounded, to be fed instead of the one in float32."""
+    for name, weight in piece.matrices.items():
+        rows = piece.weights[name].T
+        fitted = fitting(scheme, rows.shape[1])
+        if fitted is not None:
+            found = dequantize(quantize(rows, fitted), fitted, rows.shape[1])
+            yield name, {name: np.ascontiguousarray(found.T)}
+
+
+@contextlib.contextmanager
+def _opened(step: Step, model: Model) -> Iterator[_Piece]:
+    builder = step.build(FLOAT32)
+    matrices = pieces.feed_matrices(builder)
+    weights = {
+        name: np.ascontiguousarray(np.concatenate([read(model.tensors[s]) for s in weight.sources]).T)
+        for name, weight in matrices.items()
+    }
+    with float_session(builder, model) as session:
+        yield _Piece(session, matrices, weights, step)
