@@ -12,8 +12,8 @@ from quartet.conversion.calibration import examples
 from quartet.conversion.calibration.examples import Examples, Sentences
 from quartet.conversion.calibration.report import report as differences
 from quartet.conversion.calibration.requantize import calibrated_weights, requantize
-from quartet.conversion.calibration.search import Texts, is_affordable, search
-from quartet.conversion.calibration.walk import Batch, Model
+from quartet.conversion.calibration.search import better, is_affordable, trial
+from quartet.conversion.calibration.walk import Model
 from quartet.conversion.describe import Blueprint
 from quartet.progress import Progress
 from quartet.spec import MANIFEST_NAME, Manifest
@@ -62,39 +62,49 @@ def calibrate(
     manifest: of the files that were written to `folder`. Returns what is in the folder then.
     """
     if sentences is not None:
-        batches = _examples(folder, manifest, sentences).batches
-        requantize(Model(blueprint.spec, blueprint.tensors, folder, blueprint.graphs), batches, progress)
-        if blueprint.recipe.choices and sentences.origin == "text":
-            blueprint, manifest = _searched(blueprint, folder, manifest, batches, lines, progress)
+        blueprint, manifest = _calibrated(blueprint, folder, manifest, sentences, lines, progress)
     if not report:
         return blueprint, manifest
-    model = Model(blueprint.spec, blueprint.tensors, folder, blueprint.graphs)
     # on sentences that were not calibrated with, where there are others
     found = examples.sentences_for(folder, manifest, lines if sentences is None else None)
+    model = Model(blueprint.spec, blueprint.tensors, folder, blueprint.graphs)
     measured = differences(model, blueprint.recipe, _examples(folder, manifest, found), progress)
     return blueprint, replace(manifest, report=measured)
 
 
-def _searched(
+def _calibrated(
     blueprint: Blueprint,
     folder: Path,
     manifest: Manifest,
-    calibration: list[Batch],
+    sentences: Sentences,
     lines: Sequence[str] | None,
     progress: Progress,
 ) -> tuple[Blueprint, Manifest]:
-    """The better of what the recipe says and what held-out sentences say; `folder` has the first, calibrated."""
-    of_text = [] if lines is None else examples.without_held_out(lines)[1]
-    choice, check = examples.held_out(folder, manifest, of_text)
-    if not (choice.pairs and check.pairs):
-        log.info("bits are where the recipe puts them: the model has none of the languages that come with quartet")
+    """By the recipe or, where that is better, by a choice of held-out sentences."""
+    model = Model(blueprint.spec, blueprint.tensors, folder, blueprint.graphs)
+    batches = _examples(folder, manifest, sentences).batches
+    choice, check = _held_out(blueprint, folder, manifest, sentences, lines)
+    found = choice and trial(blueprint, folder, _examples(folder, manifest, choice).batches, progress)
+    requantize(model, batches, progress, found[0] if found else None)
+    if not found or check is None:
         return blueprint, manifest
+    return better(blueprint, folder, manifest, found, _examples(folder, manifest, check).batches)
+
+
+def _held_out(
+    blueprint: Blueprint, folder: Path, manifest: Manifest, sentences: Sentences, lines: Sequence[str] | None
+) -> tuple[Sentences, Sentences] | tuple[None, None]:
+    """Sentences to choose by, and to compare on; None where bits stay where the recipe puts them."""
+    if not blueprint.recipe.choices or sentences.origin != "text":
+        return None, None
+    choice, check = examples.held_out(folder, manifest, lines)
+    if not (choice.pairs and check.pairs and choice.are_translated >= sentences.are_translated):
+        log.info("bits are where the recipe puts them: no sentences in the model's languages are left to choose by")
+        return None, None
     if not is_affordable(blueprint.spec, sum(len(pair.source) for pair in choice.pairs)):
         log.info("bits are where the recipe puts them: to choose for a model of this size would take too long")
-        return blueprint, manifest
-    with _runnable(folder, manifest):
-        made = [examples.translated(folder, found, manifest.tokens.pad).batches for found in (choice, check)]
-    return search(blueprint, folder, manifest, Texts(calibration, *made), progress)
+        return None, None
+    return choice, check
 
 
 def _examples(folder: Path, manifest: Manifest, sentences: Sentences) -> Examples:

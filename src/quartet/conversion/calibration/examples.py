@@ -112,23 +112,20 @@ def without_held_out(lines: Sequence[str]) -> tuple[list[str], list[str]]:
     return [line for i, line in enumerate(lines) if i not in held_out], [lines[i] for i in sorted(held_out)]
 
 
-def held_out(folder: Path, manifest: Manifest, lines: Sequence[str]) -> tuple[Sentences, Sentences]:
-    """Pairs to choose by and pairs to compare on, of `lines`, or else of bundled sentences that are in no calibration.
+def held_out(folder: Path, manifest: Manifest, lines: Sequence[str] | None) -> tuple[Sentences, Sentences]:
+    """Pairs to choose by, and pairs to compare on, which are still to be translated; none are in the calibration.
 
-    Both are empty for a model that translates from none of the bundled languages. `folder` has the tokeniser's files.
+    Of a user's long text, or of bundled sentences. Both are empty for a model that reads none of these languages.
     """
     assert manifest.tokenizer is not None
     texts = _Texts(manifest, load_tokenizer(folder, manifest.tokenizer))
-    pairs = list(_of_lines(texts, lines or _one_of_each(texts)))
-    choice = tuple(pairs[::CHOICE_OF])
-    return Sentences("text", choice), Sentences("text", tuple(pair for pair in pairs if pair not in choice))
-
-
-def _one_of_each(texts: "_Texts") -> list[str]:
-    """Each held-out sentence in one of the model's languages, in turn."""
-    sentences = bundled_sentences("held_out.tsv")
-    names = list(_sources(sentences, texts))
-    return [sentences[names[i % len(names)]][i] for i in range(len(sentences["en"]))] if names else []
+    kept = without_held_out(lines or ())[1]
+    if kept:
+        pairs = list(_of_lines(texts, kept))
+    else:
+        pairs = list(_bundled(folder, texts, "held_out.tsv", directions_of_each=1))
+    choice, check = pairs[::CHOICE_OF], [replace(p, target=None) for i, p in enumerate(pairs) if i % CHOICE_OF]
+    return Sentences("text", tuple(choice)), Sentences("text", tuple(check))
 
 
 def bundled_sentences(file: str = "sentences.tsv") -> dict[str, list[str]]:
@@ -169,9 +166,11 @@ class _Texts:
         )
 
 
-def _bundled(folder: Path, texts: _Texts) -> Iterator[Pair]:
+def _bundled(
+    folder: Path, texts: _Texts, file: str = "sentences.tsv", directions_of_each: int = DIRECTIONS
+) -> Iterator[Pair]:
     """Each sentence in a few directions; with translations where the model's target language is among the bundled."""
-    sentences = bundled_sentences()
+    sentences = bundled_sentences(file)
     sources = _sources(sentences, texts)
     targets = _spoken(sentences, texts.targets)
     directions = [
@@ -182,8 +181,8 @@ def _bundled(folder: Path, texts: _Texts) -> Iterator[Pair]:
         return
     encode = _target_tokenizer(folder, texts.manifest).encode
     for i in range(len(next(iter(sentences.values())))):
-        for k in range(min(DIRECTIONS, len(directions))):
-            s, t = directions[(DIRECTIONS * i + k) % len(directions)]
+        for k in range(min(directions_of_each, len(directions))):
+            s, t = directions[(directions_of_each * i + k) % len(directions)]
             pair = texts.pair(sentences[s][i], sources[s], targets[t])
             if pair is not None:
                 yield replace(pair, target=encode(sentences[t][i]))

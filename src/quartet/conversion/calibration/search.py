@@ -1,21 +1,20 @@
-"""Choose where bits go, for a quartet that was written by its recipe: the same bytes, spread by what matrices harm.
+"""Choose where bits go: the same bytes as by the recipe, spread by what each matrix harms.
 
-The harm of each matrix is measured on sentences that GPTQ has not seen, the choice made (`quantize.choice`), and the
-layers written once more, beside those that are there. Both are compared on other sentences again, as they would run;
-the recipe stays where the choice is not clearly better.
+The harm of each matrix is measured on sentences that GPTQ will not see, and the choice is made (`quantize.choice`). Its
+layers are written beside those of the recipe and calibrated in the same walk. Both are compared on further sentences,
+as they would run; the recipe stays where the choice is not clearly better.
 """
 
-import logging
 import shutil
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from quartet.arrays import Floats
 from quartet.conversion.calibration.divergence import Reference, divergences, reference
-from quartet.conversion.calibration.requantize import calibrated_weights, requantize
+from quartet.conversion.calibration.requantize import calibrated_weights
 from quartet.conversion.calibration.sensitivity import harms, products
 from quartet.conversion.calibration.walk import Batch, Model, Step, walk
 from quartet.conversion.describe import Blueprint
@@ -31,17 +30,7 @@ LAYERS = (ENCODER, CACHE_INITIALIZER, DECODER)  # the files that are searched
 MOST_PRODUCTS = 6_000_000_000_000  # a few minutes of one core
 BETTER = 0.95  # of the recipe's divergence, at most, on sentences that chose nothing
 TRIAL = "trial"
-
-log = logging.getLogger("quartet")
-
-
-@dataclass(frozen=True)
-class Texts:
-    """Sentences for the search: to calibrate with, to choose by, and to compare on; none is in two of them."""
-
-    calibration: list[Batch]
-    choice: list[Batch]
-    check: list[Batch]
+ATTEMPTS = 8  # at fitting the budget, which knows nothing of the room between weights
 
 
 def is_affordable(spec: ModelSpec, tokens: int) -> bool:
@@ -49,33 +38,51 @@ def is_affordable(spec: ModelSpec, tokens: int) -> bool:
     return products(spec) * tokens <= MOST_PRODUCTS
 
 
-def search(
-    blueprint: Blueprint, folder: Path, manifest: Manifest, texts: Texts, progress: Progress
-) -> tuple[Blueprint, Manifest]:
-    """The blueprint and the manifest with the better bits of both; `folder` has what was written by the recipe.
+def trial(blueprint: Blueprint, folder: Path, batches: list[Batch], progress: Progress) -> tuple[Model, Recipe] | None:
+    """The layers as the sentences in `batches` choose, still without codes, and their recipe; None: nothing fits.
 
-    Raises `CheckpointError` for weights that are not finite.
+    They lie in a folder below `folder`, of what is written by the blueprint. Raises `CheckpointError` for weights
+    that are not finite.
     """
     model = Model(blueprint.spec, blueprint.tensors, folder, blueprint.graphs)
     recipe = blueprint.recipe
-    measured = harms(model, texts.choice, recipe.choices[0], progress)
+    measured = harms(model, batches, recipe.choices[0], progress)
     matrices = [_matrix(recipe, *place, measured) for place in _places(model)]
-    found = choose(matrices, _budget(matrices, model))
-    if found is None:
-        return blueprint, manifest
-    chosen = replace(recipe, chosen=found)
-    trial = _written(model, chosen, folder / TRIAL)
-    requantize(trial, texts.calibration, progress, _changed(model, trial))
-    expected = _expected(model, texts.check)
-    before, after = (_divergence(m, r, texts.check, expected) for m, r in ((model, recipe), (trial, chosen)))
+    budget, most = _budget(matrices, model), _data_bytes(model.graphs)
+    for _ in range(ATTEMPTS):
+        found = choose(matrices, budget)
+        if found is None:
+            return None
+        chosen = replace(recipe, chosen=found)
+        built = files.build(model.spec, chosen)
+        graphs = {file: built[file] for file in LAYERS}
+        excess = _data_bytes(graphs) - most
+        if excess <= 0:
+            return _written(replace(model, folder=folder / TRIAL, graphs=graphs)), chosen
+        budget = replace(budget, bytes=budget.bytes - excess)
+    return None
+
+
+def better(
+    blueprint: Blueprint, folder: Path, manifest: Manifest, found: tuple[Model, Recipe], batches: list[Batch]
+) -> tuple[Blueprint, Manifest]:
+    """The better of what is in `folder` and of the trial, by sentences that neither has seen; its files are there then.
+
+    Both are calibrated.
+    """
+    model = Model(blueprint.spec, blueprint.tensors, folder, blueprint.graphs)
+    layers, chosen = found
+    expected = reference(model.spec, model.tensors, _last(walk(model, batches)).hidden())
+    before, after = (
+        _divergence(made, recipe, batches, expected) for made, recipe in ((model, blueprint.recipe), found)
+    )
     is_better = after < before * BETTER
     if is_better:
-        blueprint = replace(blueprint, recipe=chosen, graphs=trial.graphs)
-        manifest = _moved(trial, folder, manifest)
-    shutil.rmtree(trial.folder)
-    bits = tuple(MatrixBits(name, scheme.bits, scheme.block_size) for name, scheme in found.items() if is_better)
-    choice = Choice(len(expected.states), before, after, bits)
-    return blueprint, replace(manifest, choice=choice)
+        blueprint = replace(blueprint, recipe=chosen, graphs=dict(model.graphs) | dict(layers.graphs))
+        manifest = _moved(layers, folder, manifest)
+    shutil.rmtree(layers.folder)
+    bits = tuple(MatrixBits(name, s.bits, s.block_size) for name, s in chosen.chosen.items() if is_better)
+    return blueprint, replace(manifest, choice=Choice(len(expected.states), before, after, bits))
 
 
 def _places(model: Model) -> list[tuple[str, Weight]]:
@@ -104,36 +111,17 @@ def _scheme(weight: Weight) -> Scheme:
     return weight.scheme
 
 
-def _written(model: Model, recipe: Recipe, folder: Path) -> Model:
-    """The layers by another recipe, in a folder of their own; what both recipes store alike is copied."""
-    folder.mkdir()
-    built = files.build(model.spec, recipe)
-    graphs: dict[str, Builder] = dict(model.graphs) | {file: built[file] for file in LAYERS}
-    trial = replace(model, folder=folder, graphs=graphs)
-    maps = calibrated_weights(model.spec, graphs)
-    for file in LAYERS:
-        writer.write(graphs[file], model.tensors, folder, _ignore, maps[file])
-        for name in maps[file] - _changed(model, trial)[file]:
-            weight = graphs[file].weights[name]
-            writer.copy(weight, (model.graphs[file], model.folder), (graphs[file], folder))
+def _written(trial: Model) -> Model:
+    """The files of the layers, with room for codes."""
+    trial.folder.mkdir()
+    maps = calibrated_weights(trial.spec, trial.graphs)
+    for file, graph in trial.graphs.items():
+        writer.write(graph, trial.tensors, trial.folder, _ignore, maps[file])
     return trial
 
 
-def _changed(before: Model, after: Model) -> dict[str, frozenset[str]]:
-    """Names of the matrices that two models store differently, by file."""
-    maps = calibrated_weights(before.spec, before.graphs)
-    return {
-        file: frozenset(
-            name
-            for name in maps[file]
-            if before.graphs[file].weights[name].scheme != after.graphs[file].weights[name].scheme
-        )
-        for file in LAYERS
-    }
-
-
-def _expected(model: Model, batches: list[Batch]) -> Reference:
-    return reference(model.spec, model.tensors, _last(walk(model, batches)).hidden())
+def _data_bytes(graphs: Mapping[str, Builder]) -> int:
+    return sum(writer.data_bytes(graphs[file]) for file in LAYERS)
 
 
 def _divergence(model: Model, recipe: Recipe, batches: list[Batch], expected: Reference) -> float:

@@ -28,7 +28,6 @@ from quartet.conversion.calibration.walk import (
     walk,
 )
 from quartet.graph import pieces
-from quartet.graph.builder import Weight
 from quartet.progress import Progress
 from quartet.quantize.numerics import Scheme, dequantize, quantize
 from quartet.quantize.recipes import fitting
@@ -56,8 +55,7 @@ class _Piece:
     """A layer whose matrices are fed."""
 
     session: ort.InferenceSession
-    matrices: dict[str, Weight]
-    weights: dict[str, Floats]  # [in, out]
+    weights: dict[str, Floats]  # its matrices [in, out], by name
     step: Step
 
     def outputs(self, own: Sequence[Arrays] | None, rounded: Arrays) -> list[Arrays]:
@@ -120,7 +118,7 @@ def _through_encoder(model: Model, step: Step, variants: dict[str, _Variant], sc
     with _opened(step, model) as piece:
         for variant in variants.values():
             variant.states = _carried(piece.outputs(variant.states, {}))
-        for name, rounded in _rounded(piece, model, scheme):
+        for name, rounded in _rounded(piece, scheme):
             variants[name] = _Variant(_carried(piece.outputs(None, rounded)))
 
 
@@ -138,10 +136,10 @@ def _through_decoder(model: Model, cache: Step, step: Step, variants: dict[str, 
             if variant.encoded is not None:
                 own = with_cache(cache_piece.outputs(variant.encoded, {}), own)
             variant.states = _carried(piece.outputs(own, {}))
-        for name, rounded in _rounded(cache_piece, model, scheme):
+        for name, rounded in _rounded(cache_piece, scheme):
             own = with_cache(cache_piece.outputs(None, rounded), None)
             variants[name] = _Variant(_carried(piece.outputs(own, {})))
-        for name, rounded in _rounded(piece, model, scheme):
+        for name, rounded in _rounded(piece, scheme):
             variants[name] = _Variant(_carried(piece.outputs(None, rounded)))
 
 
@@ -149,10 +147,10 @@ def _carried(outputs: list[Arrays]) -> list[Arrays]:
     return [carried(output) for output in outputs]
 
 
-def _rounded(piece: _Piece, model: Model, scheme: Scheme) -> Iterator[tuple[str, Arrays]]:
+def _rounded(piece: _Piece, scheme: Scheme) -> Iterator[tuple[str, Arrays]]:
     """Each matrix of a layer, rounded, to be fed instead of the one in float32."""
-    for name, weight in piece.matrices.items():
-        rows = piece.weights[name].T
+    for name, weights in piece.weights.items():
+        rows = weights.T
         fitted = fitting(scheme, rows.shape[1])
         if fitted is not None:
             found = dequantize(quantize(rows, fitted), fitted, rows.shape[1])
@@ -168,4 +166,4 @@ def _opened(step: Step, model: Model) -> Iterator[_Piece]:
         for name, weight in matrices.items()
     }
     with float_session(builder, model) as session:
-        yield _Piece(session, matrices, weights, step)
+        yield _Piece(session, weights, step)
