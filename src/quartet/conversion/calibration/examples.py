@@ -33,7 +33,7 @@ RANDOM_ROWS, RANDOM_LENGTH = 32, 24
 LONGEST = 128  # tokens of a translation
 HELD_OUT = 40  # sentences at most that are kept from calibration, for the search of where bits go
 HELD_OUT_OF = 4  # one of so many lines of a user's text, where it is long enough
-CHOICE_OF = 3  # one of so many of them is to choose by, the others are to compare on
+CHOICE_OF = 5  # one of so many of them is to choose by, the others are to compare on
 Ids = list[int]
 Origin = Literal["text", "random ids"]
 

@@ -2,10 +2,12 @@
 
 One walk through the layers carries all these models side by side: a model is float32's own up to the layer of its
 matrix, and goes its own way from there. So a layer's weights are read once, and what waits between the layers are
-the states of a few sentences for each matrix.
+the states of a few sentences for each matrix. In the encoder, whose models go through all of the decoder, the matrices
+of a block are rounded together and share what they harm by their sizes.
 """
 
 import contextlib
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -33,7 +35,8 @@ from quartet.quantize.numerics import Scheme, dequantize, quantize
 from quartet.quantize.recipes import fitting
 from quartet.spec import CACHE_INITIALIZER, DECODER, ENCODER, ModelSpec
 
-MATRICES = {ENCODER: 4, DECODER: 8}  # of a layer, those of its cache included; for `passes`
+GROUPS = {ENCODER: 2, DECODER: 8}  # of matrices in a layer, those of its cache included
+Names = tuple[str, ...]
 
 
 @dataclass
@@ -73,9 +76,9 @@ def products(spec: ModelSpec) -> int:
     gates = 3 if spec.gated else 2
     of_encoder = 4 * d * encoder.heads * spec.size_of_head(encoder) + gates * d * encoder.ffn_dim
     of_decoder = 8 * d * decoder.heads * spec.size_of_head(decoder) + gates * d * decoder.ffn_dim
-    in_encoder = MATRICES[ENCODER] * encoder.layers * (encoder.layers + 1) // 2
-    in_decoder = MATRICES[DECODER] * decoder.layers * (decoder.layers + 1) // 2
-    return of_encoder * in_encoder + of_decoder * (in_decoder + MATRICES[ENCODER] * encoder.layers * decoder.layers)
+    in_encoder = GROUPS[ENCODER] * encoder.layers * (encoder.layers + 1) // 2
+    in_decoder = GROUPS[DECODER] * decoder.layers * (decoder.layers + 1) // 2
+    return of_encoder * in_encoder + of_decoder * (in_decoder + GROUPS[ENCODER] * encoder.layers * decoder.layers)
 
 
 def harms(model: Model, batches: list[Batch], scheme: Scheme, progress: Progress) -> dict[str, float]:
@@ -83,7 +86,7 @@ def harms(model: Model, batches: list[Batch], scheme: Scheme, progress: Progress
 
     Raises `CheckpointError` for weights that are not finite.
     """
-    variants: dict[str, _Variant] = {}
+    variants: dict[Names, _Variant] = {}
     cache: Step | None = None
     step: Step | None = None
     layers, done = model.spec.encoder.layers + model.spec.decoder.layers, 0
@@ -104,7 +107,18 @@ def harms(model: Model, batches: list[Batch], scheme: Scheme, progress: Progress
         progress(done, layers)
     assert step is not None
     expected = reference(model.spec, model.tensors, step.hidden())
-    return {name: _harm(expected, variant, step) for name, variant in variants.items()}
+    found: dict[str, float] = {}
+    for names, variant in variants.items():
+        sizes = [_size(model, name) for name in names]
+        harm = _harm(expected, variant, step) / sum(sizes)
+        found |= {name: harm * size for name, size in zip(names, sizes, strict=True)}
+    return found
+
+
+def _size(model: Model, name: str) -> int:
+    """Elements of a matrix in the layers."""
+    weight = next(graph.weights[name] for graph in model.graphs.values() if name in graph.weights)
+    return len(weight.sources) * math.prod(weight.source_shape)
 
 
 def _harm(expected: Reference, variant: _Variant, step: Step) -> float:
@@ -114,15 +128,15 @@ def _harm(expected: Reference, variant: _Variant, step: Step) -> float:
     return float(divergences(expected, states).mean(dtype=np.float64))
 
 
-def _through_encoder(model: Model, step: Step, variants: dict[str, _Variant], scheme: Scheme) -> None:
+def _through_encoder(model: Model, step: Step, variants: dict[Names, _Variant], scheme: Scheme) -> None:
     with _opened(step, model) as piece:
         for variant in variants.values():
             variant.states = _carried(piece.outputs(variant.states, {}))
-        for name, rounded in _rounded(piece, scheme):
-            variants[name] = _Variant(_carried(piece.outputs(None, rounded)))
+        for names, rounded in _rounded(piece, scheme):
+            variants[names] = _Variant(_carried(piece.outputs(None, rounded)))
 
 
-def _through_decoder(model: Model, cache: Step, step: Step, variants: dict[str, _Variant], scheme: Scheme) -> None:
+def _through_decoder(model: Model, cache: Step, step: Step, variants: dict[Names, _Variant], scheme: Scheme) -> None:
     with _opened(cache, model) as cache_piece, _opened(step, model) as piece:
         layer = step.layer
         assert layer is not None
@@ -136,25 +150,29 @@ def _through_decoder(model: Model, cache: Step, step: Step, variants: dict[str, 
             if variant.encoded is not None:
                 own = with_cache(cache_piece.outputs(variant.encoded, {}), own)
             variant.states = _carried(piece.outputs(own, {}))
-        for name, rounded in _rounded(cache_piece, scheme):
+        for names, rounded in _rounded(cache_piece, scheme):
             own = with_cache(cache_piece.outputs(None, rounded), None)
-            variants[name] = _Variant(_carried(piece.outputs(own, {})))
-        for name, rounded in _rounded(piece, scheme):
-            variants[name] = _Variant(_carried(piece.outputs(None, rounded)))
+            variants[names] = _Variant(_carried(piece.outputs(own, {})))
+        for names, rounded in _rounded(piece, scheme):
+            variants[names] = _Variant(_carried(piece.outputs(None, rounded)))
 
 
 def _carried(outputs: list[Arrays]) -> list[Arrays]:
     return [carried(output) for output in outputs]
 
 
-def _rounded(piece: _Piece, scheme: Scheme) -> Iterator[tuple[str, Arrays]]:
-    """Each matrix of a layer, rounded, to be fed instead of the one in float32."""
+def _rounded(piece: _Piece, scheme: Scheme) -> Iterator[tuple[Names, Arrays]]:
+    """The matrices of a layer, rounded, to be fed instead of those in float32: those of a block at once, or each."""
+    groups: dict[str, Arrays] = {}
     for name, weights in piece.weights.items():
         rows = weights.T
         fitted = fitting(scheme, rows.shape[1])
         if fitted is not None:
             found = dequantize(quantize(rows, fitted), fitted, rows.shape[1])
-            yield name, {name: np.ascontiguousarray(found.T)}
+            block = name.rpartition("/")[0] if piece.step.file == ENCODER else name
+            groups.setdefault(block, {})[name] = np.ascontiguousarray(found.T)
+    for rounded in groups.values():
+        yield tuple(rounded), rounded
 
 
 @contextlib.contextmanager
