@@ -5,7 +5,8 @@
         --most 2000 --results benchmarks/results/recipes_opus.json
 
 The divergence is Kullback-Leibler of the next token's distribution, whole vocabulary, along float32's own translations,
-with all that the files do: rounded weights, embeddings and activations. Tatoeba's pairs are those that the demo model
+with all that the files do before the LM head: rounded embeddings, weights and activations. The head is float32's, since
+the likely tokens are scored again in all bits. Tatoeba's pairs are those that the demo model
 was not trained with (`training/demo.py`); pairs without English are joined by it. With `--seeds` both recipes are also
 calibrated on random lines of that text, and compared on the others.
 """
@@ -181,7 +182,7 @@ def divergence(fp32: Path, folder: Path, forced: list[tuple[list[int], list[int]
         batch = forced[start : start + BATCH]
         pads = files[0].manifest.tokens.pad
         arrays = (*padded([s for s, _ in batch], pads), *padded([t for _, t in batch], pads))
-        p, q = (model.log_probabilities(*arrays) for model in files)
+        p, q = (files[0].log_probabilities(model.states(*arrays)) for model in files)
         total += float((np.exp(p) * (p - q)).sum(dtype=np.float64))
         count += len(p)
     return total / count
@@ -197,8 +198,8 @@ class Files:
         names = ("embed_and_lm_head", "encoder", "cache_initializer", "decoder")
         self.sessions = [ort.InferenceSession(folder / f"{name}.onnx", options) for name in names]
 
-    def log_probabilities(self, source, source_mask, target, target_mask) -> np.ndarray:
-        """Of all tokens [n, v] after each of the target's tokens."""
+    def states(self, source, source_mask, target, target_mask) -> np.ndarray:
+        """What goes into the LM head after each of the target's tokens: [n, d]."""
         _, encoder, cache, decoder = self.sessions
         shapes = self.manifest.shapes
         feeds = {"input_ids": source, "attention_mask": source_mask, "embed_matrix": self._embedded(source)}
@@ -210,7 +211,10 @@ class Files:
         empty = np.zeros((len(source), shapes.decoder_heads, 0, shapes.head_size), np.float32)
         own = {i.name: empty for i in decoder.get_inputs() if ".decoder." in i.name}
         feeds = {"input_ids": target, "encoder_attention_mask": source_mask, "embed_matrix": self._embedded(target)}
-        hidden = decoder.run(["pre_logits"], feeds | past | own)[0][target_mask > 0]
+        return decoder.run(["pre_logits"], feeds | past | own)[0][target_mask > 0]
+
+    def log_probabilities(self, hidden: np.ndarray) -> np.ndarray:
+        """Of all tokens [n, v] after each of the states [n, d]."""
         logits = np.concatenate([self._logits(hidden[i : i + POSITIONS]) for i in range(0, len(hidden), POSITIONS)])
         logits -= logits.max(axis=1, keepdims=True)
         return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
