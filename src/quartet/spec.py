@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from quartet.errors import ManifestError
 
-FORMAT_VERSION = "2.0"
+FORMAT_VERSION = "2.1"
 MANIFEST_NAME = "quartet.json"
 
 EMBED_AND_LM_HEAD = "embed_and_lm_head"
@@ -322,6 +322,28 @@ class Report:
 
 
 @dataclass(frozen=True)
+class MatrixBits:
+    """How a matrix of the layers is stored."""
+
+    weight: str  # its name in the graph, without what follows the last dot there
+    bits: int
+    block_size: int
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Where conversion put bits by itself, and what it is worth: divergence from float32 in nats per token.
+
+    Both are of sentences that chose nothing.
+    """
+
+    tokens: int
+    divergence_of_recipe: float
+    divergence_of_choice: float
+    matrices: tuple[MatrixBits, ...]  # none: the recipe stayed, the choice being no better
+
+
+@dataclass(frozen=True)
 class Manifest:
     """`quartet.json`: everything the runtime knows about a model. The runtime has no `if family == ...`.
 
@@ -354,6 +376,7 @@ class Manifest:
     method: str | None = None  # of quantisation: rtn, mse or gptq; None: float32, or not known
     speech: Speech | None = None  # what the encoder hears; None: it reads text
     stand_ins: tuple[str, ...] | None = None  # that the model copies, the best first (`text.stand_ins`); None: untried
+    choice: Choice | None = None  # None: bits are where the recipe puts them
 
     def save(self, folder: Path) -> None:
         """Write `quartet.json` into the folder."""
@@ -405,6 +428,7 @@ def _manifest(data: dict[str, Any]) -> Manifest:
     pruning = data.get("pruning")
     parts["pruning"] = pruning and Pruning(**_known(Pruning, pruning))
     parts["report"] = data.get("report") and _report(data["report"])
+    parts["choice"] = data.get("choice") and _choice(data["choice"])
     parts["speech"] = data.get("speech") and Speech(**_known(Speech, data["speech"]))
     parts["files"] = {name: FileEntry(**_known(FileEntry, entry)) for name, entry in data["files"].items()}
     return Manifest(**parts)
@@ -415,3 +439,8 @@ def _report(data: dict[str, Any]) -> Report:
     for name in ("outputs", "layers"):
         parts[name] = tuple(Difference(**_known(Difference, entry)) for entry in data[name])
     return Report(**parts)
+
+
+def _choice(data: dict[str, Any]) -> Choice:
+    matrices = tuple(MatrixBits(**_known(MatrixBits, entry)) for entry in data["matrices"])
+    return Choice(**(_known(Choice, data) | {"matrices": matrices}))

@@ -81,19 +81,20 @@ def convert_checkpoint(
         blueprint = describe(checkpoint, request, origin)
         with staged_output(out_dir, request.force) as staging:
             tokenizer = write_tokenizer(blueprint, staging)
-            manifest = _write_and_calibrate(blueprint, request, staging, progress)
+            blueprint, manifest = _write_and_calibrate(blueprint, request, staging, progress)
             return publish(blueprint, replace(manifest, files=manifest.files | tokenizer), staging)
 
 
 def _write_and_calibrate(
     blueprint: Blueprint, request: ConversionRequest, staging: Path, progress: Progress
-) -> Manifest:
-    """Write the graphs, with the help of sentences where the recipe or a report needs them."""
+) -> tuple[Blueprint, Manifest]:
+    """Write the graphs, with the help of sentences where the recipe or a report needs them; returns what is written."""
     if not (blueprint.recipe.calibrated or request.report):
-        return write_graphs(blueprint, staging, {}, progress)
+        return blueprint, write_graphs(blueprint, staging, {}, progress)
     from quartet.conversion.calibration import calibrate  # noqa: PLC0415  plain conversion runs nothing
 
     lines = request.calibration.lines if request.calibration else None
     sentences = calibrate.sentences_for(blueprint, staging, lines)
     manifest = write_graphs(blueprint, staging, calibrate.weights_to_come(blueprint, sentences), progress)
-    return calibrate.calibrate(blueprint, staging, manifest, sentences, lines, request.report, progress)
+    blueprint, manifest = calibrate.calibrate(blueprint, staging, manifest, sentences, lines, request.report, progress)
+    return blueprint, calibrate.with_stand_ins(blueprint, staging, manifest)

@@ -16,7 +16,7 @@ from quartet.spec import Activation, Learned, ModelSpec, RelativeBias, Sinusoida
 def linear(b: Builder, x: ir.Value, parts: tuple[str, ...], rows: int, columns: int, name: str) -> ir.Value:
     """`x` [.., columns] times the transposed matrices `parts` (each [rows, columns]), side by side; no bias."""
     sources = tuple(f"{part}.weight" for part in parts)
-    scheme = b.recipe.scheme(b.name, columns)
+    scheme = b.recipe.scheme(b.name, columns, f"{name}.weight")
     if scheme is None:
         weight = b.weight(Weight(f"{name}.weight", sources, (rows, columns), transposed=True))
         return b.op("MatMul", [x, weight], name)

@@ -7,10 +7,12 @@ where norms come first (`ModelSpec.norm_first`) there is also `residual`.
 Shapes: b batch, s source length, t target length, d width, h heads, k head size.
 """
 
+from collections.abc import Iterator
+
 import onnx_ir as ir
 
 from quartet.graph.attention import causal_self_attention, heads_of
-from quartet.graph.builder import Builder
+from quartet.graph.builder import Builder, Weight
 from quartet.graph.files import (
     FLOAT,
     INT64,
@@ -85,14 +87,29 @@ def tap(b: Builder) -> dict[str, str]:
     """Make the inputs of all linear maps in float32 outputs too; returns the name of each one by its weight's name."""
     taps: dict[str, str] = {}
     outside = {value.name for value in b.inputs}
+    for x, weight in _linear_maps(b):
+        assert x.name is not None
+        if x.name not in outside | set(taps.values()):
+            b.output(x, x.name, FLOAT, ["b", "n", weight.source_shape[1]])
+        taps[weight.name] = x.name
+    return taps
+
+
+def feed_matrices(b: Builder) -> dict[str, Weight]:
+    """Make the matrices [in, out] of all linear maps in float32 inputs, no weights any more; returns them by name."""
+    matrices = {weight.name: weight for _, weight in _linear_maps(b)}
+    for name in matrices:
+        del b.weights[name]
+        b.inputs.append(b.initializers.pop(name))
+    return matrices
+
+
+def _linear_maps(b: Builder) -> Iterator[tuple[ir.Value, Weight]]:
+    """The input and the weight of each linear map in float32."""
     for node in b.nodes:
         x, weight = (*node.inputs, None, None)[:2]
         if node.op_type == "MatMul" and x is not None and weight is not None and weight.name in b.weights:
-            assert x.name is not None
-            if x.name not in outside | set(taps.values()):
-                b.output(x, x.name, FLOAT, ["b", "n", b.weights[weight.name].source_shape[1]])
-            taps[weight.name] = x.name
-    return taps
+            yield x, b.weights[weight.name]
 
 
 def _mask(b: Builder, name: str) -> ir.Value:

@@ -8,10 +8,8 @@ A matrix whose codes come from elsewhere (GPTQ) can be left out at first, with i
 
 import contextlib
 import math
-import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import onnx_ir as ir
@@ -19,7 +17,7 @@ import onnx_ir as ir
 from quartet.arrays import Floats
 from quartet.checkpoint.tensors import TensorEntry, read, row_slices
 from quartet.errors import CheckpointError
-from quartet.graph.builder import Builder, Weight
+from quartet.graph.builder import Builder, Initializer, Weight
 from quartet.quantize.numerics import Blocks, Method, Scheme, quantize, scales_of_columns
 from quartet.quantize.recipes import Recipe
 from quartet.spec import StoredMatrix
@@ -54,7 +52,7 @@ def write(
             if weight.name not in left_out:
                 contents = _stored(weight, [tensors[source] for source in weight.sources], builder.recipe)
             for initializer, blocks in zip(weight.initializers, contents, strict=True):
-                place = _align(out, ALIGNMENT if initializer.nbytes >= SMALL else SMALL_ALIGNMENT)
+                place = out.seek(_aligned(out.tell(), initializer))
                 places[initializer.name] = place
                 for block in blocks:
                     out.write(block.reshape(-1).view(np.uint8).data)
@@ -66,9 +64,18 @@ def write(
     ir.save(model, folder / f"{builder.name}.onnx")
 
 
-def _align(out: BinaryIO, alignment: int) -> int:
-    """Go on to a multiple of `alignment`, with zeros in between; returns the offset reached."""
-    return out.seek(-out.tell() % alignment, os.SEEK_CUR)
+def data_bytes(builder: Builder) -> int:
+    """Bytes of the data file that `write` makes."""
+    end = 0
+    for weight in builder.weights.values():
+        for initializer in weight.initializers:
+            end = _aligned(end, initializer) + int(initializer.nbytes)
+    return end
+
+
+def _aligned(end: int, initializer: Initializer) -> int:
+    """Where an initializer begins in a file that has `end` bytes; zeros are in between."""
+    return end + -end % (ALIGNMENT if initializer.nbytes >= SMALL else SMALL_ALIGNMENT)
 
 
 def write_borrowing(builder: Builder, location: str, places: Mapping[str, int], folder: Path) -> None:
@@ -207,6 +214,17 @@ def fill(builder: Builder, weight: Weight, parts: Iterable[Blocks], scales: Floa
         if scales is not None:
             out.seek(places["column_scales"])
             out.write(scales.data)
+
+
+def copy(weight: Weight, source: tuple[Builder, Path], target: tuple[Builder, Path]) -> None:
+    """Copy what is stored of a weight from one written file to another; each is its graph and the folder it is in."""
+    places = [written_places(builder) for builder, _ in (source, target)]
+    paths = [folder / data_name(builder.name) for builder, folder in (source, target)]
+    with paths[0].open("rb") as read_from, paths[1].open("r+b") as out:
+        for initializer in weight.initializers:
+            read_from.seek(places[0][initializer.name])
+            out.seek(places[1][initializer.name])
+            out.write(read_from.read(int(initializer.nbytes)))
 
 
 def written_places(builder: Builder) -> dict[str, int]:

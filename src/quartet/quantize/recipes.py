@@ -23,6 +23,8 @@ class Recipe:
     calibrated: bool = False  # quantised once more with sentences (GPTQ)
     without_text: bool = False  # calibrated all the same where there is no tokeniser, with random ids
     last_layer: dict[str, Scheme] = field(default_factory=dict)  # by file; where its last layer is stored otherwise
+    choices: tuple[Scheme, ...] = ()  # what each linear map may have instead, by what sentences say; none: it is fixed
+    chosen: dict[str, Scheme] = field(default_factory=dict)  # by a linear map's weight; where it has something else
 
     @property
     def final_method(self) -> str | None:
@@ -35,20 +37,22 @@ class Recipe:
 
     def for_ids(self) -> "Recipe":
         """The recipe for a model without a tokeniser, which has no sentences to be calibrated with."""
-        return replace(self, method="mse", calibrated=False) if self.calibrated and not self.without_text else self
+        if not self.calibrated or self.without_text:
+            return self
+        return replace(self, method="mse", calibrated=False, choices=())
 
-    def scheme(self, file: str, columns: int) -> Scheme | None:
-        """How a matrix [rows, columns] of the file is stored; None: in float32."""
-        return _fitting(self.schemes.get(file), columns)
+    def scheme(self, file: str, columns: int, weight: str = "") -> Scheme | None:
+        """How a matrix [rows, columns] of the file is stored; None: in float32. weight: a linear map's, by its name."""
+        return fitting(self.chosen.get(weight, self.schemes.get(file)), columns)
 
     def embedding_scheme(self, columns: int, tied: bool) -> Scheme | None:
         """Likewise of the embedding, which may be the LM head too."""
         if tied or self.untied_embedding is None:
             return self.scheme(EMBED_AND_LM_HEAD, columns)
-        return _fitting(self.untied_embedding, columns)
+        return fitting(self.untied_embedding, columns)
 
 
-def _fitting(scheme: Scheme | None, columns: int) -> Scheme | None:
+def fitting(scheme: Scheme | None, columns: int) -> Scheme | None:
     """The scheme with blocks that divide the columns, so that rows need no padding; None where none does."""
     while scheme and columns % scheme.block_size:
         half = scheme.block_size // 2
@@ -69,6 +73,10 @@ def stored_scheme(matrix: StoredMatrix) -> Scheme | None:
 _INT8 = Scheme(bits=8, block_size=128, symmetric=True)
 _INT4 = Scheme(bits=4, block_size=64, symmetric=False)
 _INT4_STEPS = Scheme(bits=4, block_size=128, symmetric=False)  # a step multiplies by these 12 % faster
+_CHOICES = (
+    *(Scheme(bits=4, block_size=size, symmetric=False) for size in (128, 64, 32)),
+    Scheme(bits=8, block_size=128, symmetric=True),
+)
 _TABLE = Scheme(bits=4, block_size=64, symmetric=False, scaled_columns=True)
 _TWO_PLANES = Scheme(bits=8, block_size=128, symmetric=False, planes=True, scaled_columns=True)
 
@@ -83,6 +91,7 @@ RECIPES = {
             calibrated=True,
             last_layer={DECODER: _INT8},  # no later layer evens its errors out
             untied_embedding=_TABLE,
+            choices=_CHOICES,
         ),
     )
 }
@@ -111,7 +120,7 @@ def recipe_of(precision: str, options: QuantizationOptions = QuantizationOptions
 
 
 def _with_schemes(recipe: Recipe, options: QuantizationOptions) -> Recipe:
-    schemes, last_layer = dict(recipe.schemes), recipe.last_layer
+    schemes, last_layer, choices = dict(recipe.schemes), recipe.last_layer, recipe.choices
     if options.embedding_bits not in (None, 4, 8):
         raise OptionError(f"{options.embedding_bits} bits for the embedding; it has 4 or 8")
     untied = recipe.untied_embedding
@@ -125,9 +134,12 @@ def _with_schemes(recipe: Recipe, options: QuantizationOptions) -> Recipe:
             raise OptionError(f"block size {options.block_size}; it is one of {known}")
         schemes, last_layer = (_in_blocks(found, options.block_size) for found in (schemes, last_layer))
         untied = untied and replace(untied, block_size=options.block_size)
+        choices = tuple(dict.fromkeys(replace(scheme, block_size=options.block_size) for scheme in choices))
     # GPTQ leaves a table of embeddings that is no linear map as it is
     method = "mse" if recipe.calibrated and options.embedding_bits == 4 else recipe.method
-    return replace(recipe, schemes=schemes, last_layer=last_layer, untied_embedding=untied, method=method)
+    return replace(
+        recipe, schemes=schemes, last_layer=last_layer, untied_embedding=untied, method=method, choices=choices
+    )
 
 
 def _in_blocks(schemes: dict[str, Scheme], size: int) -> dict[str, Scheme]:
@@ -142,4 +154,4 @@ def _with_method(recipe: Recipe, method: str | None) -> Recipe:
     found = next((known for known in METHODS if known == method), None)
     if found is None:
         raise OptionError(f"unknown method {method!r} of quantisation; it is one of {', '.join((*METHODS, GPTQ))}")
-    return replace(recipe, method=found, calibrated=False)
+    return replace(recipe, method=found, calibrated=False, choices=())

@@ -31,6 +31,9 @@ GENERATED_TOGETHER = 32
 DIRECTIONS = 4  # at most, for each sentence of a model of many languages
 RANDOM_ROWS, RANDOM_LENGTH = 32, 24
 LONGEST = 128  # tokens of a translation
+HELD_OUT = 40  # sentences at most that are kept from calibration, for the search of where bits go
+HELD_OUT_OF = 4  # one of so many lines of a user's text, where it is long enough
+CHOICE_OF = 5  # one of so many of them is to choose by, the others are to compare on
 Ids = list[int]
 Origin = Literal["text", "random ids"]
 
@@ -103,9 +106,31 @@ def generated(folder: Path, sources: Sequence[Ids], prefixes: Sequence[Ids]) -> 
     return [list(best.tokens) for best, *_ in found]
 
 
-def bundled_sentences() -> dict[str, list[str]]:
+def without_held_out(lines: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Lines of a user's text to calibrate with, and lines that are kept from that; a short text is not divided."""
+    held_out = set(range(0, len(lines), HELD_OUT_OF)[:HELD_OUT]) if len(lines) >= HELD_OUT_OF * HELD_OUT else set()
+    return [line for i, line in enumerate(lines) if i not in held_out], [lines[i] for i in sorted(held_out)]
+
+
+def held_out(folder: Path, manifest: Manifest, lines: Sequence[str] | None) -> tuple[Sentences, Sentences]:
+    """Pairs to choose by, and pairs to compare on, which are still to be translated; none are in the calibration.
+
+    Of a user's long text, or of bundled sentences. Both are empty for a model that reads none of these languages.
+    """
+    assert manifest.tokenizer is not None
+    texts = _Texts(manifest, load_tokenizer(folder, manifest.tokenizer))
+    kept = without_held_out(lines or ())[1]
+    if kept:
+        pairs = list(_of_lines(texts, kept))
+    else:
+        pairs = list(_bundled(folder, texts, "held_out.tsv", directions_of_each=1))
+    choice, check = pairs[::CHOICE_OF], [replace(p, target=None) for i, p in enumerate(pairs) if i % CHOICE_OF]
+    return Sentences("text", tuple(choice)), Sentences("text", tuple(check))
+
+
+def bundled_sentences(file: str = "sentences.tsv") -> dict[str, list[str]]:
     """The sentences that come with quartet, by language; those of the same place say the same."""
-    text = resources.files(__package__).joinpath("sentences.tsv").read_text(encoding="utf-8")
+    text = resources.files(__package__).joinpath(file).read_text(encoding="utf-8")
     languages, *rows = (line.split("\t") for line in text.splitlines())
     return {language: list(column) for language, column in zip(languages, zip(*rows, strict=True), strict=True)}
 
@@ -141,13 +166,12 @@ class _Texts:
         )
 
 
-def _bundled(folder: Path, texts: _Texts) -> Iterator[Pair]:
+def _bundled(
+    folder: Path, texts: _Texts, file: str = "sentences.tsv", directions_of_each: int = DIRECTIONS
+) -> Iterator[Pair]:
     """Each sentence in a few directions; with translations where the model's target language is among the bundled."""
-    sentences = bundled_sentences()
-    sources = _spoken(sentences, texts.sources)
-    only = texts.sources[0] if len(texts.sources) == 1 else None
-    if only and not is_language(only.code):  # a group such as `roa`: each of the bundled languages may be in it
-        sources = dict.fromkeys(sentences, only)
+    sentences = bundled_sentences(file)
+    sources = _sources(sentences, texts)
     targets = _spoken(sentences, texts.targets)
     directions = [
         (s, t) for s, t in permutations(sentences, 2) if s in sources and t in targets and sources[s] != targets[t]
@@ -157,11 +181,19 @@ def _bundled(folder: Path, texts: _Texts) -> Iterator[Pair]:
         return
     encode = _target_tokenizer(folder, texts.manifest).encode
     for i in range(len(next(iter(sentences.values())))):
-        for k in range(min(DIRECTIONS, len(directions))):
-            s, t = directions[(DIRECTIONS * i + k) % len(directions)]
+        for k in range(min(directions_of_each, len(directions))):
+            s, t = directions[(directions_of_each * i + k) % len(directions)]
             pair = texts.pair(sentences[s][i], sources[s], targets[t])
             if pair is not None:
                 yield replace(pair, target=encode(sentences[t][i]))
+
+
+def _sources(names: Mapping[str, object], texts: _Texts) -> dict[str, Language]:
+    """Those of the bundled languages that the model translates from, as it spells them."""
+    only = texts.sources[0] if len(texts.sources) == 1 else None
+    if only and not is_language(only.code):  # a group such as `roa`: each of the bundled languages may be in it
+        return dict.fromkeys(names, only)
+    return _spoken(names, texts.sources)
 
 
 def _target_tokenizer(folder: Path, manifest: Manifest) -> Tokenizer:

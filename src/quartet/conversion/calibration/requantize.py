@@ -12,10 +12,10 @@ from quartet.arrays import Floats
 from quartet.conversion.calibration.walk import Batch, Model, Step, walk
 from quartet.errors import CheckpointError
 from quartet.graph.builder import Builder, Weight
-from quartet.graph.writer import column_scales, fill, refusing, slices
+from quartet.graph.writer import column_scales, copy, fill, refusing, slices
 from quartet.progress import Progress
 from quartet.quantize import gptq
-from quartet.quantize.numerics import Blocks
+from quartet.quantize.numerics import Blocks, Scheme
 from quartet.spec import DECODER, EMBED_AND_LM_HEAD, ModelSpec
 
 HEAD_DAMPING = 0.5  # its rows are embeddings too, where an error counts whatever the head's inputs are
@@ -39,8 +39,10 @@ def calibrated_weights(spec: ModelSpec, graphs: Mapping[str, Builder]) -> dict[s
     }
 
 
-def requantize(model: Model, batches: list[Batch], progress: Progress) -> None:
+def requantize(model: Model, batches: list[Batch], progress: Progress, trial: Model | None = None) -> None:
     """Put the GPTQ codes of all `calibrated_weights` in the data files.
+
+    trial: some of the same files by another recipe, in a folder of their own, which get theirs on the same way.
 
     Raises `CheckpointError` for weights that are not finite.
     """
@@ -49,7 +51,7 @@ def requantize(model: Model, batches: list[Batch], progress: Progress) -> None:
     total = sum(missing.values())
     for file, weight, moments in _moments(model, batches):
         if (file, weight.name) in missing:
-            _fill(model, file, weight, moments)
+            _fill(model, file, weight, moments, trial)
             del missing[file, weight.name]
             progress(total - sum(missing.values()), total)
     assert not missing, f"no sentence came by {sorted(missing)}"  # zeros may be in their places
@@ -70,7 +72,7 @@ def _moments(model: Model, batches: list[Batch]) -> Iterator[tuple[str, Weight, 
     yield EMBED_AND_LM_HEAD, head, states.T @ states / np.float32(len(states))
 
 
-def _fill(model: Model, file: str, weight: Weight, moments: Floats) -> None:
+def _fill(model: Model, file: str, weight: Weight, moments: Floats, trial: Model | None) -> None:
     scheme = weight.scheme
     assert scheme is not None
     entries = [model.tensors[source] for source in weight.sources]
@@ -82,10 +84,18 @@ def _fill(model: Model, file: str, weight: Weight, moments: Floats) -> None:
             raise CheckpointError("some of it, or of what comes before it, is not finite")
         factor = gptq.factor(moments, HEAD_DAMPING if file == EMBED_AND_LM_HEAD else gptq.DAMPING)
 
-    def blocks() -> Iterator[Blocks]:
+    def blocks(scheme: Scheme) -> Iterator[Blocks]:
         for rows in slices(entries, scales):
             with refusing(weight.name):
                 found = gptq.quantize(rows, scheme, factor)
             yield found
 
-    fill(model.graphs[file], weight, blocks(), scales, model.folder)
+    fill(model.graphs[file], weight, blocks(scheme), scales, model.folder)
+    if trial is None or file not in trial.graphs:
+        return
+    other = trial.graphs[file].weights[weight.name]
+    assert other.scheme is not None
+    if other.scheme == scheme:
+        copy(weight, (model.graphs[file], model.folder), (trial.graphs[file], trial.folder))
+    else:
+        fill(trial.graphs[file], other, blocks(other.scheme), scales, trial.folder)

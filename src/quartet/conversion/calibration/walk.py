@@ -66,32 +66,35 @@ class Step:
         return np.concatenate([out["next_hidden"][mask > 0] for out, mask in pairs])
 
 
-def walk(model: Model, batches: list[Batch], moments: bool = False) -> Iterator[Step]:
-    """Run encoder, cache initializer and decoder, piece by piece, and hand out each; `moments` are made if wanted."""
+def walk(model: Model, batches: list[Batch], moments: bool = False, stored: Recipe | None = None) -> Iterator[Step]:
+    """Run encoder, cache initializer and decoder, piece by piece, and hand out each; `moments` are made if wanted.
+
+    stored: the recipe of the quartet, to run it as it lies in its files; None: in float32, as the checkpoint is.
+    """
     spec = model.spec
     sources, targets = [b.source_mask for b in batches], [b.target_mask for b in batches]
     feeds = [_source(model, batch) for batch in batches]
-    step = _step(model, ENCODER, None, partial(pieces.encoder_start, spec), feeds, sources, moments)
+    step = _step(model, ENCODER, None, partial(pieces.encoder_start, spec), feeds, sources, moments, stored)
     yield step
     for layer in range(spec.encoder.layers):
         feeds = [carried(out) | {"attention_mask": mask} for out, mask in zip(step.outputs, sources, strict=True)]
         build = partial(pieces.encoder_piece, spec, layer=layer)
-        step = _step(model, ENCODER, layer, build, feeds, sources, moments)
+        step = _step(model, ENCODER, layer, build, feeds, sources, moments, stored)
         yield step
     encoded = [{"encoder_hidden_states": out["next_hidden"]} for out in step.outputs]
     feeds = [_target(model, batch) for batch in batches]
-    step = _step(model, DECODER, None, partial(pieces.decoder_start, spec), feeds, targets, moments)
+    step = _step(model, DECODER, None, partial(pieces.decoder_start, spec), feeds, targets, moments, stored)
     yield step
     for layer in range(spec.decoder.layers):
         build = partial(pieces.cache_piece, spec, layer=layer)
-        cache = _step(model, CACHE_INITIALIZER, layer, build, encoded, sources, moments)
+        cache = _step(model, CACHE_INITIALIZER, layer, build, encoded, sources, moments, stored)
         yield cache
         feeds = [
             carried(out) | past(layer, present) | {"encoder_attention_mask": mask}
             for out, present, mask in zip(step.outputs, cache.outputs, sources, strict=True)
         ]
         build = partial(pieces.decoder_piece, spec, layer=layer)
-        step = _step(model, DECODER, layer, build, feeds, targets, moments)
+        step = _step(model, DECODER, layer, build, feeds, targets, moments, stored)
         yield step
 
 
@@ -139,13 +142,14 @@ def _step(
     feeds: list[Arrays],
     masks: list[np.ndarray],
     moments: bool,
+    stored: Recipe | None,
 ) -> Step:
-    builder = build(FLOAT32)
+    builder = build(stored or FLOAT32)
     wanted = [value.name for value in builder.outputs]
     taps = pieces.tap(builder) if moments else {}
     sums: dict[str, Floats] = {}
     outputs: list[Arrays] = []
-    with float_session(builder, model) as session:
+    with stored_session(builder, model) if stored else float_session(builder, model) as session:
         for feed, mask in zip(feeds, masks, strict=True):
             found = run(session, feed)
             outputs.append({name: found[name] for name in wanted if name is not None})
