@@ -49,7 +49,7 @@ DEFAULTS = ("quartet", "demo")  # to these the limits hold
 MOST_LOST, MOST_CHANGED = 0.002, 0.001  # of sentences, of items
 OPUS = "en-fr"  # the direction of the checkpoint
 LINE_COLUMNS = ("engine", "direction", "sentences", "lost", "lost, %", "lines with loss", "ends of sentences missing")
-PACKAGES = ("ctranslate2", "transformers", "torch", "sentencex", "minisbd")
+PACKAGES = ("ctranslate2", "transformers", "torch", "minisbd")
 TIME_COLUMNS = ("model", "direction", "kept by defaults", "kept by the model", "CPU s per kept sentence ÷ the model's")
 NAMES = {
     "quartet": "quartet int4",

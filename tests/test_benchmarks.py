@@ -116,6 +116,8 @@ FRENCH = [
         ("C'est ouvert, quand, où dois-je payer, et vous acceptez les cartes ?", []),
         ("Est-ce ouvert ? Quand ? Où est-ce que je paie ? Où est-ce que je paie ?", [3]),
         ("Quand ? Où est-ce que je paie ? Acceptez-vous les cartes ?", [0]),
+        ("Est-ce ouvert ? Quand ? Où est la caisse ? Prenez-vous la carte ?", []),  # in other words
+        ("Est-ce ouvert ? Quand ? Oh ! Acceptez-vous les cartes ?", [2]),
         ("", [0, 1, 2, 3]),
         ("\ud800 12", [0, 1, 2, 3]),
     ],
