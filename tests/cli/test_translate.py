@@ -15,6 +15,7 @@ import pytest
 
 from quartet import Translation, Translator
 from quartet.cli.translate import _batches_as_they_come
+from tiny_text import errors
 
 LINES = ["Hello.", "Where is the train station?", "", "Thank you very much.", "  ", "I am hungry."]
 
@@ -35,12 +36,6 @@ def lines_file(tmp_path) -> Path:
     path = tmp_path / "lines.txt"
     path.write_text("".join(f"{line}\n" for line in LINES))
     return path
-
-
-def errors(err: str | bytes) -> list[str]:
-    """What was said on stderr, but that translations are not complete: those of a tiny model, which talks nonsense."""
-    lines = (err.decode() if isinstance(err, bytes) else err).splitlines()
-    return [line for line in lines if "missing in the translation" not in line and "are not complete" not in line]
 
 
 def read_line(child: subprocess.Popen[bytes], seconds: float = 30) -> str:
@@ -151,7 +146,7 @@ def test_a_whole_pipe(options, expected, start):
 
 
 def test_an_error_ends_it_while_more_could_come(model, start):
-    child = start("translate", "--model", model, "--to", "fr")
+    child = start("translate", "--model", model, "--to", "fr", "--strict")
     child.stdin.write("Добрый день, как у вас дела сегодня?\n".encode())
     child.stdin.flush()
     assert child.wait(timeout=30) == 2

@@ -20,7 +20,7 @@ from quartet.runtime.decode import encode
 from quartet.runtime.engine import open_engine
 from quartet.spec import ModelSpec, RelativeBias
 from quartet.text.tokenizer import load_tokenizer
-from quartet.translation.plan import Planner
+from quartet.translation.plan import Planner, Reading
 
 TOKENS = Path(__file__).parents[1] / "golden" / "tokens" / "t5"
 
@@ -118,10 +118,10 @@ def test_text_goes_in_behind_the_target_language(madlad: Path, tmp_path: Path) -
     with Translator(tmp_path / "out", threads=1) as translator:
         ids = {language.code: language.token_id for language in translator.manifest.languages}
         text = [manifest.tokens.space, ids["fr"], *translator.tokenizer.encode("Good morning."), manifest.tokens.eos]
-        planner = Planner(manifest, translator.tokenizer)
-        plan = planner.plan("Good morning.", "English", "French", "auto")
-        assert plan.source_ids[0] == text
-        assert list(plan.prefix_ids) == [manifest.tokens.decoder_start]
+        planner = Planner(manifest, translator.tokenizer, translator.tokenizer.encode)
+        (plan,) = planner.plans(["Good morning."], "English", "French", Reading())
+        assert planner.source_ids(plan, plan.pieces[0].text) == text
+        assert planner.prefix_ids(plan) == [manifest.tokens.decoder_start]
         assert translator.translate("Good morning.", "French", "English").target == "fr"
 
 
@@ -140,9 +140,9 @@ def test_a_vocabulary_cut_down_to_some_languages(madlad: Path, tmp_path: Path) -
         sessions = open_engine(folder, 1).model()
         assert sessions.manifest.tokenizer is not None
         tokenizer = load_tokenizer(folder, sessions.manifest.tokenizer)
-        planner = Planner(sessions.manifest, tokenizer)
-        plan = planner.plan(texts[1], "fr", "en", "auto")
-        ids = plan.source_ids[0]
+        planner = Planner(sessions.manifest, tokenizer, tokenizer.encode)
+        (plan,) = planner.plans([texts[1]], "fr", "en", Reading())
+        ids = planner.source_ids(plan, texts[1])
         assert tokenizer.decode(ids) == texts[1]
         caches.append(encode(sessions, [ids]).encoder_cache)
     assert all(np.array_equal(cache.numpy(), caches[1][name].numpy()) for name, cache in caches[0].items())

@@ -1,5 +1,3 @@
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -197,18 +195,3 @@ def test_every_item_of_the_probes_is_kept(language):
     for probe, items in zip(PROBES[language], PROBE_ITEMS, strict=True):
         text = probe.format(*items)
         assert items_of(text, kept_spans(text)) == list(items)
-
-
-@pytest.mark.parametrize("style", STYLES)
-@pytest.mark.parametrize("unit", ["{a} x1 x2 1 2 Tom ", "{a}", "x 1 {a}"])
-def test_time_is_linear_in_the_number_of_items(style, unit):
-    def cost(times: int) -> float:
-        text = unit * times
-        spans = kept_spans(text)
-        start = time.process_time()
-        sent, stand_ins = replaced(text, spans, style)
-        restored(sent, stand_ins, items_of(text, spans))
-        put_back(left_out(text, spans), text, spans)
-        return time.process_time() - start
-
-    assert cost(4000) < 8 * 4 * max(cost(500), 1e-3)  # 64 times as long, if it were by the square

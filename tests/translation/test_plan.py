@@ -42,6 +42,7 @@ def test_sentences_and_what_is_kept_of_each(planner):
         ("He said שלום to me.", ["שלום"]),
         ("The flat has 40 m² and H₂O.", ["m²", "H₂O"]),
         ("Nothing of the kind, señor.", []),
+        ("She said “多谢” and left.", ["多谢"]),
     ],
 )
 def test_what_the_model_cannot_spell_is_kept(planner, text, found):

@@ -17,6 +17,7 @@ from quartet.runtime.engine import open_engine
 from quartet.runtime.generate import SearchOptions, generate_batch
 from quartet.runtime.model import Model
 from quartet.spec import CACHE_INITIALIZER, DECODER, EMBED_AND_LM_HEAD, ENCODER
+from quartet.translation.plan import Planner, Reading
 
 TOKENIZER, HEAD, SEARCH = "tokeniser", "head", "search"
 ROWS = "rows of the matrix"  # read for tokens that are fed, and to score the best ones once more
@@ -98,16 +99,20 @@ def _part(name: str, clock: _Clock, total: float, folder: Path, bandwidth: float
 
 
 def _translate(
-    planner: Any, model: Model, test_set: TestSet, options: SearchOptions, batch_size: int, clock: _Clock
+    planner: Planner, model: Model, test_set: TestSet, options: SearchOptions, batch_size: int, clock: _Clock
 ) -> None:
-    cut = clock.timed(TOKENIZER, lambda text: planner.plan(text, test_set.source, test_set.target, "auto"))
     decode = clock.timed(TOKENIZER, planner.tokenizer.decode)
-    plans = [cut(text) for text in test_set.sources]
-    pieces = [(plan, ids) for plan in plans for ids in plan.source_ids]
-    for places in batches([len(ids) for _, ids in pieces], Batching(batch_size)):
-        prefixes = [pieces[i][0].prefix_ids for i in places]
-        for found in generate_batch(model, [pieces[i][1] for i in places], prefixes, options):
+    pieces = clock.timed(TOKENIZER, _pieces)(planner, test_set)
+    for places in batches([len(ids) for ids, _ in pieces], Batching(batch_size)):
+        sources, prefixes = zip(*(pieces[i] for i in places), strict=True)
+        for found in generate_batch(model, sources, prefixes, options):
             decode(found[0].tokens)
+
+
+def _pieces(planner: Planner, test_set: TestSet) -> list[tuple[list[int], list[int]]]:
+    """What is searched: the ids of each sentence, and those that the decoder begins with."""
+    plans = planner.plans(test_set.sources, test_set.source, test_set.target, Reading(raw=True))
+    return [(planner.source_ids(plan, piece.text), planner.prefix_ids(plan)) for plan in plans for piece in plan.pieces]
 
 
 def _with_clock(model: Model, clock: _Clock) -> Model:

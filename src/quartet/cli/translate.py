@@ -167,10 +167,10 @@ class _Job:
         """Say what is wrong with a translation; raises `LanguageError` with `--strict`."""
         if result.complete:
             return
-        missing = _shortened(", ".join(result.missing))
-        if result.source is not None or result.score is not None:
-            self.notify(f"{self._place(part)}: missing in the translation: {missing}")
-        elif self.args.strict:
+        missing = ", ".join(result.missing)
+        if result.score is not None:
+            self.notify(f"{self._place(part)}: missing in the translation: {_shortened(missing)}")
+        elif self.args.strict or len(self.args.text) == 1:  # of a single text there is nothing to go on with
             self.out.flush()
             raise LanguageError(f"{self._place(part)}: {missing}")
         else:

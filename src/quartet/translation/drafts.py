@@ -54,7 +54,8 @@ class Draft:
         amiss = Faults()
         for rank in range(min((len(hypotheses) for hypotheses in found), default=1)):
             chosen = [hypotheses[rank] for hypotheses in found]
-            text = reading(self.sentence, self.attempt or (), [decode(hypothesis.tokens) for hypothesis in chosen])
+            translations = [decode(hypothesis.tokens) for hypothesis in chosen]
+            text = reading(self.sentence, self.attempt or (), translations) if self._checked else translations[0]
             unfinished = any(hypothesis.ended != "eos" for hypothesis in chosen)
             faults = faults_of(self.sentence, text, unfinished) if self._checked else Faults(unfinished=unfinished)
             amiss = amiss if rank else faults

@@ -14,6 +14,7 @@ from quartet.text.prompts import prompt_ids
 from quartet.text.scripts import is_foreign
 from quartet.text.sentences import Piece, join_pieces, split_text
 from quartet.text.stand_ins import STYLES, UNTRIED
+from quartet.text.tidy import plain
 from quartet.text.tokenizer import Encode, Tokenizer, valid_unicode
 from quartet.text.unknown import is_replaced, unknown_stretches
 from quartet.translation.attempts import Sentence, Ways, counted_without
@@ -244,6 +245,7 @@ class Planner:
         language = [sentence.source] if sentence.source else []
 
         def is_unknown(part: str) -> bool:
+            part = plain(part, sentence.source)
             return is_replaced(part) or bool(language and is_foreign(part, language)) or unknown in self.encode(part)
 
         if not is_unknown(sentence.text):
