@@ -8,7 +8,7 @@ import pytest
 
 import tiny_text
 from quartet import Translator
-from quartet.conversion.calibration import search
+from quartet.conversion.calibration import recipe_search
 from quartet.conversion.calibration.examples import HELD_OUT, bundled_sentences, without_held_out
 from quartet.conversion.convert import convert_folder
 from quartet.quantize.recipes import RECIPES, QuantizationOptions
@@ -34,7 +34,7 @@ def size(manifest):
 
 
 def test_a_choice_takes_no_byte_more_and_is_the_same_every_time(checkpoint, fixed, tmp_path, monkeypatch):
-    monkeypatch.setattr(search, "BETTER", float("inf"))
+    monkeypatch.setattr(recipe_search, "BETTER", float("inf"))
     once, again = (convert_folder(checkpoint, tmp_path / name) for name in ("once", "again"))
     assert once == again
     assert once.choice is not None
@@ -49,7 +49,7 @@ def test_a_choice_takes_no_byte_more_and_is_the_same_every_time(checkpoint, fixe
 
 
 def test_the_recipe_stays_where_a_choice_is_not_better(checkpoint, fixed, tmp_path, monkeypatch):
-    monkeypatch.setattr(search, "BETTER", 0.0)
+    monkeypatch.setattr(recipe_search, "BETTER", 0.0)
     found = convert_folder(checkpoint, tmp_path / "quartet")
     assert found.files == fixed.files
     assert found.choice is not None
@@ -63,13 +63,13 @@ def test_other_methods_choose_nothing(options, checkpoint, tmp_path):
 
 
 def test_a_block_size_that_was_asked_for_is_kept(checkpoint, tmp_path, monkeypatch):
-    monkeypatch.setattr(search, "BETTER", float("inf"))
+    monkeypatch.setattr(recipe_search, "BETTER", float("inf"))
     found = convert_folder(checkpoint, tmp_path / "quartet", options=QuantizationOptions(block_size=16))
     assert {matrix.block_size for matrix in found.choice.matrices} == {16}
 
 
 def test_what_would_take_too_long_is_not_tried_and_said(checkpoint, fixed, tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(search, "MOST_PRODUCTS", 1)
+    monkeypatch.setattr(recipe_search, "MOST_PRODUCTS", 1)
     with caplog.at_level(logging.INFO, "quartet"):
         found = convert_folder(checkpoint, tmp_path / "quartet")
     assert found == fixed

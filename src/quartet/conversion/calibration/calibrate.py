@@ -10,9 +10,9 @@ from pathlib import Path
 from quartet import store
 from quartet.conversion.calibration import examples
 from quartet.conversion.calibration.examples import Examples, Sentences
+from quartet.conversion.calibration.recipe_search import better, is_affordable, trial
 from quartet.conversion.calibration.report import report as differences
 from quartet.conversion.calibration.requantize import calibrated_weights, requantize
-from quartet.conversion.calibration.recipe_search import better, is_affordable, trial
 from quartet.conversion.calibration.walk import Model
 from quartet.conversion.describe import Blueprint
 from quartet.conversion.stand_ins import copied_stand_ins
