@@ -10,6 +10,7 @@ from quartet.text.stand_ins import PROBES, Style, best_styles, survival
 from quartet.text.tokenizer import Tokenizer, load_tokenizer
 
 MOST_DIRECTIONS = 2
+LONGEST = 40  # tokens of a translation: the probes are short
 
 
 def copied_stand_ins(folder: Path, manifest: Manifest) -> tuple[Style, ...] | None:
@@ -39,6 +40,6 @@ def _survival(
 
     def translate(texts: list[str]) -> list[str]:
         sources = [prompt_ids(manifest.source_prompt, tokens, source, target, tokenizer.encode(text)) for text in texts]
-        return [tokenizer.decode(ids) for ids in generated(folder, sources, [prefix] * len(sources))]
+        return [tokenizer.decode(ids) for ids in generated(folder, sources, [prefix] * len(sources), LONGEST)]
 
     return survival(translate, source.code)

@@ -16,6 +16,13 @@ from quartet.runtime.engine import check_files
 from quartet.spec import MANIFEST_NAME, Manifest
 
 
+@pytest.fixture(autouse=True, scope="module")
+def no_model_is_too_small():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recipe_search, "FEWEST_WEIGHTS", 0)
+        yield
+
+
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
     return tiny_text.make(tmp_path_factory.mktemp("tiny") / "checkpoint")

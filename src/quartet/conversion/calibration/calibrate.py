@@ -10,7 +10,7 @@ from pathlib import Path
 from quartet import store
 from quartet.conversion.calibration import examples
 from quartet.conversion.calibration.examples import Examples, Sentences
-from quartet.conversion.calibration.recipe_search import better, is_affordable, trial
+from quartet.conversion.calibration.recipe_search import better, is_affordable, is_tiny, trial
 from quartet.conversion.calibration.report import report as differences
 from quartet.conversion.calibration.requantize import calibrated_weights, requantize
 from quartet.conversion.calibration.walk import Model
@@ -96,7 +96,7 @@ def _held_out(
     blueprint: Blueprint, folder: Path, manifest: Manifest, sentences: Sentences, lines: Sequence[str] | None
 ) -> tuple[Sentences, Sentences] | tuple[None, None]:
     """Sentences to choose by, and to compare on; None where bits stay where the recipe puts them."""
-    if not blueprint.recipe.choices or sentences.origin != "text":
+    if not blueprint.recipe.choices or sentences.origin != "text" or is_tiny(blueprint.spec):
         return None, None
     choice, check = examples.held_out(folder, manifest, lines)
     if not (choice.pairs and check.pairs and choice.are_translated >= sentences.are_translated):
@@ -110,7 +110,8 @@ def _held_out(
 
 def with_stand_ins(blueprint: Blueprint, folder: Path, manifest: Manifest) -> Manifest:
     """The manifest with what the model in `folder` copies, where the recipe runs it and it reads text."""
-    if not blueprint.recipe.calibrated or manifest.tokenizer is None or manifest.speech is not None:
+    reads_text = manifest.tokenizer is not None and manifest.speech is None
+    if not (blueprint.recipe.calibrated and reads_text) or is_tiny(blueprint.spec):
         return manifest
     with _runnable(folder, manifest):
         return replace(manifest, stand_ins=copied_stand_ins(folder, manifest))

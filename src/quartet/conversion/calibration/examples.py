@@ -98,9 +98,11 @@ def translated(folder: Path, sentences: Sentences, pad: int) -> Examples:
     return Examples(sentences.origin, _batches(pairs, pad))
 
 
-def generated(folder: Path, sources: Sequence[Ids], prefixes: Sequence[Ids]) -> list[Ids]:
+def generated(
+    folder: Path, sources: Sequence[Ids], prefixes: Sequence[Ids], max_new_tokens: int = LONGEST
+) -> list[Ids]:
     """What the quartet in `folder` makes of each source behind its prefix, without prefix and end."""
-    options = SearchOptions(max_new_tokens=LONGEST)
+    options = SearchOptions(max_new_tokens=max_new_tokens)
     requests = [TextRequest(source, prefix, options) for source, prefix in zip(sources, prefixes, strict=True)]
     found = complete(open_engine(folder).submit(requests, Batching(GENERATED_TOGETHER)))
     return [list(best.tokens) for best, *_ in found]

@@ -27,10 +27,16 @@ from quartet.quantize.recipes import Recipe, fitting
 from quartet.spec import CACHE_INITIALIZER, DECODER, ENCODER, Choice, Manifest, MatrixBits, ModelSpec, unhashed
 
 LAYERS = (ENCODER, CACHE_INITIALIZER, DECODER)  # the files that are searched
+FEWEST_WEIGHTS = 1_000_000  # of a model in which there is something to gain
 MOST_PRODUCTS = 6_000_000_000_000  # a few minutes of one core
 BETTER = 0.95  # of the recipe's divergence, at most, on sentences that chose nothing
 TRIAL = "trial"
 ATTEMPTS = 8  # at fitting the budget, which knows nothing of the room between weights
+
+
+def is_tiny(spec: ModelSpec) -> bool:
+    """Whether a model is so small that nothing is gained by asking it anything."""
+    return products(spec) < FEWEST_WEIGHTS
 
 
 def is_affordable(spec: ModelSpec, tokens: int) -> bool:
