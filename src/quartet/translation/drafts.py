@@ -60,6 +60,7 @@ class Draft:
             faults = faults_of(self.sentence, text, unfinished) if self._checked else Faults(unfinished=unfinished)
             amiss = amiss if rank else faults
             if text is not None:
+                text = text if text.strip() or not self._checked else self.sentence.text  # better than nothing
                 ranked.append((faults, text, sum(h.score for h in chosen) / len(chosen) if chosen else 0.0))
         ranked.sort(key=lambda one: one[0].count)
         best = ranked[0][0] if ranked else amiss
