@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import tiny_text
-from demo_model import DEMO
+from quartet import provision
 from quartet.conversion.convert import convert_folder
 from quartet.conversion.stand_ins import copied_stand_ins
 from quartet.spec import Manifest
@@ -14,10 +14,8 @@ from quartet.text.stand_ins import NAMES
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("demo") / "quartet"
-    convert_folder(DEMO, folder, precision="int4")
-    return folder
+def demo() -> Path:
+    return provision.ready("demo", precision="int4")
 
 
 def test_the_demo_model_copies_names_first(demo):
