@@ -50,6 +50,7 @@ SIGNS: dict[str, tuple[str, Callable[[str], str]]] = {
     "zero-width spaces": (r"\w{7}", lambda text: re.sub(r"(\w{4})(?=\w{3})", "\\1\u200b", text)),
     "full-width forms": (" ", lambda text: re.sub("[!-~]", lambda sign: chr(ord(sign[0]) + 0xFEE0), text)),
 }
+PLAIN: dict[str, Callable[[str], str]] = {"…": lambda text: re.sub(r"\.$", "...", text)}  # else the line itself
 RARE = {"“ ”", "„ “", "‘ ’", "« »"}
 DASH = re.compile(r"(?<=[^\W\d_]) [-–—] (?=[^\W\d_])")
 
@@ -101,6 +102,7 @@ def measure(
         pairs = [(text, reference) for text, reference in pairs if re.search(needed, text)][: args.lines]
         if what == "« »" and source == "fr":  # they stay
             continue
+        pairs = [(PLAIN[what](text), reference) for text, reference in pairs] if what in PLAIN else pairs
         if len(pairs) >= 20:
             yield place | {"what": what} | signs(translate, source, pairs, write)
     dashes = [(text, reference) for text, reference in rare if DASH.search(text)][: args.lines]

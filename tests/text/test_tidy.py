@@ -20,6 +20,8 @@ LANGUAGES = st.sampled_from([None, "en", "fra_Latn", ">>tur<<", "de", "el", "ja"
         ("It’s “here”, isn’t it…", "It's \"here\", isn't it...", "eng_Latn"),
         ("the students’ books", "the students' books", "en"),
         ("He said ‘I can’t come’ and left.", 'He said "I can\'t come" and left.', "en"),
+        ("‘It was hot.", '"It was hot.', "en"),
+        ("It was hot,’ he said in the ’90s.", "It was hot,\" he said in the '90s.", "en"),
         ("“He said ‘no’ to me.”", "\"He said 'no' to me.\"", "en"),
         ("Klingt „Tom“ nach ‚Tim‘?", "Klingt \"Tom\" nach 'Tim'?", "de"),
         ("sagte »Ja« und ging", 'sagte "Ja" und ging', "de"),

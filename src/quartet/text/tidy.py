@@ -29,8 +29,9 @@ _TIGHT_DASH = re.compile(r"(?<=[^\W\d_])—(?=[^\W\d_])")
 
 _FRENCH_OPENING = re.compile(r"(?<!\w)«\s?")
 _FRENCH_CLOSING = re.compile(r"(?<=\S)\s?»(?!\w)")
-# ‘so’: the closing one is before no letter, and those inside are apostrophes
+# ‘so’: the closing one is before no letter, and those inside are apostrophes; one alone is of a longer quotation
 _SINGLE_QUOTED = re.compile(r"(?<!\w)[‘‚]((?:[^‘’‚“”„\"]|(?<=\w)’(?=\w))*)[’‘](?!\w)")
+_SINGLE_QUOTE = re.compile(r"(?<!\w)‘(?=[^\W\d_]{2})|(?<=[.,!?…])[’‘](?!\w)")
 _BACKTICK = re.compile(r"(?<=[^\W\d_])[`´](?=[^\W\d_])")
 _SIGNS = str.maketrans(
     {
@@ -86,7 +87,7 @@ def _composed(text: str) -> str:
 
 def _with_plain_signs(text: str, code: str | None) -> str:
     if not any(mark in text for mark in '"“”„'):
-        text = _SINGLE_QUOTED.sub(r'"\1"', text)
+        text = _SINGLE_QUOTE.sub('"', _SINGLE_QUOTED.sub(r'"\1"', text))
     if code == "fr":  # models know them, and do better with them
         return text.translate(_FRENCH_SIGNS)
     return _FRENCH_CLOSING.sub('"', _FRENCH_OPENING.sub('"', text)).translate(_SIGNS)
