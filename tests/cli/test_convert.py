@@ -17,7 +17,6 @@ def test_converts_and_names_the_licence(checkpoint, tmp_path, run):
     assert re.fullmatch(
         rf"{tmp_path}/below/out: checkpoint, int4, [\d.]+ MB\n(bits: .+\n)?licence of the model: CC-BY-4.0\n",
         result.err,
-        result.err,
     )
     graphs = {f"{file}.onnx{suffix}" for file in FILES for suffix in ("", ".data")} | {"lm_head.onnx"}
     assert names(tmp_path / "below" / "out") == graphs | {MANIFEST_NAME, "sentencepiece.bpe.model", "tokenizer.json"}
