@@ -128,6 +128,9 @@ Call ⟦code:foo()⟧ or ⟦code:self.bar()⟧ or ⟦code:std::sort()⟧.
 The field ⟦code:user_id⟧ is ⟦code:MAX_VALUE⟧.
 We have ⟦code:$x^2$⟧ and ⟦code:$\alpha$⟧.
 Order ⟦product:ABC-1234⟧ today.
+The first line.⟦code:\n⟧the second one.
+⟦tag:<v Mary>⟧I am here. ⟦tag:<v.loud Tom B.>⟧So am I.
+Hello ⟦placeholder:{0:N2}⟧ and ⟦placeholder:{1,-10:C}⟧!
 Call ⟦phone:+33 1 23 45 67 89⟧, ⟦phone:+49 (0)30 1234567⟧ or ⟦phone:+1-555-0100-200⟧.
 It is +48 today, and 3 + 4 is 7.
 ⟦product:GX-200B⟧, ⟦product:SKU12345⟧ and ⟦product:RTX3080⟧

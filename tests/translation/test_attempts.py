@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from quartet.runtime.search import Hypothesis
 from quartet.text.kept import kept_spans
 from quartet.text.tokenizer import valid_unicode
-from quartet.translation.attempts import Sentence, Ways
+from quartet.translation.attempts import Sentence, Ways, faults_of, sentence_of
 from quartet.translation.drafts import Draft
 
 Model = Callable[[str], str]
@@ -22,7 +22,7 @@ def words(text: str) -> int:
 
 
 def sentence(text: str, source: str = "en", target: str = "fr") -> Sentence:
-    return Sentence(text, tuple(kept_spans(text)), source, target)
+    return sentence_of(text, kept_spans(text), source, target)
 
 
 def translated(of: Sentence, model: Model, ended: str = "eos", *, max_tokens: int = 60, limited: bool = False):
@@ -122,11 +122,38 @@ def test_nothing_that_comes_back_is_reported():
         ("en", "Cancel", "annuler", "Annuler"),
         ("en", "Save", "ENREGISTRER", "Enregistrer"),
         ("de", "Hund", "Chien.", "Chien"),
+        ("en", "yesterday Tom came", "Tom est venu hier", "Tom est venu hier"),
     ],
 )
 def test_a_word_comes_out_as_a_word(source, text, answer, expected):
     draft, _ = translated(sentence(text, source), lambda _: answer)
     assert draft.best.texts == (expected,)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"), [("I love you", "I love you"), ("Monday it is", "Monday it is"), ("The dog", "the dog")]
+)
+def test_english_words_that_are_always_big(answer, expected):
+    draft, _ = translated(sentence("je vois tout", "fr", "en"), lambda _: answer)
+    assert draft.best.texts == (expected,)
+
+
+def test_a_sentence_that_is_missing_is_worse_than_any_number_of_its_items():
+    of = sentence("We have lived in this old house with 9 rooms and {n} windows for a very long time.")
+    nothing = faults_of(of, "-", unfinished=False)
+    something = faults_of(of, "Nous vivons depuis très longtemps dans cette vieille maison avec vue.", unfinished=False)
+    assert nothing.untranslated
+    assert something.missing == ("9",)
+    assert something.weight < nothing.weight
+    assert nothing.named(of)[0] == of.text
+
+
+def test_what_a_stream_shows_has_no_stand_ins():
+    draft = Draft(sentence("Hello {name}, you have {count} messages."), Ways(words, 60, STYLES))
+    whole = draft.texts[0]
+    shown = {draft.begun([whole[:end]]) for end in range(len(whole))}
+    assert not [text for text in shown if re.search("X|1|340", text)]
+    assert any("{name}" in text for text in shown)
 
 
 def test_of_several_hypotheses_the_one_that_lacks_nothing_is_best():

@@ -56,7 +56,8 @@ class Part:
         if translation == self.text:
             return self.source
         if self.breaks:
-            return self.before + translation.replace("\n", self.ends[-1] or "\n") + self.after + self.ends[-1]
+            inner = next(filter(None, self.ends), "\n")
+            return self.before + translation.replace("\n", inner) + self.after + self.ends[-1]
         if self.column is not None:
             translation = translation.replace("\t", " ")
         if "\n" in translation:
@@ -131,7 +132,7 @@ def _paragraphs(lines: Iterable[str]) -> Iterator[str | Part]:
         found = list(group)
         contents, ends = zip(*(_content_and_end(line) for _, line, _ in found), strict=True)
         source = "".join(line for _, line, _ in found)
-        yield Part("\n".join(contents), source, found[0][0], ends[-1:], breaks=True)
+        yield Part("\n".join(contents), source, found[0][0], (ends[0], ends[-1]), breaks=True)
 
 
 def _cells(lines: Iterable[str]) -> Iterator[str | Part]:

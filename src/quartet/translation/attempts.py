@@ -5,6 +5,7 @@ tried in another way; the last one leaves out what must not change and translate
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -20,6 +21,11 @@ AT_EDGES = frozenset({"emoji", "tag"})  # kinds that belong to no sentence where
 AS_IT_IS: Style = "as it is"
 FEWEST_TOKENS = 6  # of a part that is translated by itself, where a longer one failed
 SMALLER = 2  # times that parts are halved
+_WORD = re.compile(r"[^\W\d_]+")
+_ALWAYS_BIG = re.compile(  # in English
+    "I|(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day|January|February|April|June|July|August|(?:Septem|Octo|Novem|Decem)ber"
+    "|English|French|German|Spanish|Italian|Russian|Chinese|Japanese"
+)
 _BEFORE = " \t\n.,;:!?…)]}»”’'\"/|-–—"  # what may stand between something kept and the words behind it
 _BEHIND = " \t\n,;:([{«“„/|-–—=#"  # and what before it
 
@@ -32,6 +38,7 @@ class Sentence:
     spans: tuple[KeptSpan, ...]
     source: str | None  # code of the language
     target: str | None
+    is_in_capitals: bool = False  # all of its words
 
 
 @dataclass(frozen=True)
@@ -57,16 +64,26 @@ class Faults:
     lost: tuple[str, ...] = ()  # what was to come out letter for letter, and does not
     unfinished: bool = False  # a part of it ended without an end
     missing: tuple[str, ...] = ()  # what was looked for and not found
+    untranslated: bool = False  # the sentence itself is missing: there is nothing, or far too little or too much
 
     @property
-    def count(self) -> int:
-        """None are best."""
-        return len(self.lost) + self.unfinished + len(self.missing)
+    def weight(self) -> tuple[int, int]:
+        """Least is best: a sentence that is missing or has no end is worse than any number of its items."""
+        return self.untranslated + self.unfinished, len(self.lost) + len(self.missing)
+
+    def __bool__(self) -> bool:
+        """Whether there are any."""
+        return self.weight != (0, 0)
 
     def named(self, sentence: "Sentence") -> tuple[str, ...]:
         """What is to be told: the whole sentence where its translation has no end."""
-        whole = (sentence.text,) if self.unfinished else ()
+        whole = (sentence.text,) if self.unfinished or self.untranslated else ()
         return tuple(dict.fromkeys((*whole, *self.lost, *self.missing)))
+
+
+def sentence_of(text: str, spans: Sequence[KeptSpan], source: str | None, target: str | None) -> Sentence:
+    """A sentence of which is found out what is the same for all attempts."""
+    return Sentence(text, tuple(spans), source, target, in_capitals(_without(text, spans)))
 
 
 def counted_without(items: Iterable[str], count: Callable[[str], int]) -> Callable[[str], int]:
@@ -100,28 +117,34 @@ def attempts(sentence: Sentence, ways: Ways) -> Generator[Attempt, Faults, None]
     limit = _count_of(sentence, ways.count)(sentence.text)
     for _ in range(SMALLER):
         limit //= 2
-        if not (faults.unfinished or faults.missing) or limit < FEWEST_TOKENS or ways.limited:
+        if not (faults.unfinished or faults.untranslated or faults.missing) or limit < FEWEST_TOKENS or ways.limited:
             break
         faults = yield _attempt(sentence, style, ways, limit)
     if figures := _figures(sentence, faults.missing):
         spans = tuple(sorted((*sentence.spans, *figures), key=lambda span: span.start))
         with_figures = replace(sentence, spans=spans)
         faults = yield _attempt(with_figures, (*ways.styles, style)[0], ways, ways.max_tokens)
-        if faults.count:
+        if faults:
             yield _apart(with_figures, ways)
 
 
 def so_far(attempt: Attempt, translations: Sequence[str]) -> str:
-    """A translation that is not complete, from those of the first parts; stand-ins may be in it still."""
+    """A translation that is not complete, from those of the first parts."""
     found, whole = iter(translations), ""
     for part in attempt:
         text = part.text if part.sent is None else next(found, None)
         if text is None:
             break
-        for stand_in, item in zip(part.stand_ins, part.items, strict=True):
-            text = text.replace(stand_in, item)
-        whole += text
+        whole += _with_items(part, text) if part.stand_ins else text
     return whole
+
+
+def _with_items(part: Part, text: str) -> str:
+    """A beginning of a part's translation, up to its last space: behind that a stand-in may be in the making."""
+    names = [stand_in.strip() for stand_in in part.stand_ins]
+    item_of = dict(zip(names, part.items, strict=True))
+    pattern = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, names))})(?!\w)")
+    return pattern.sub(lambda found: item_of[found[0]], text.rpartition(" ")[0])
 
 
 def reading(sentence: Sentence, attempt: Attempt, translations: Sequence[str]) -> str | None:
@@ -142,11 +165,14 @@ def faults_of(sentence: Sentence, text: str | None, unfinished: bool) -> Faults:
     items = [sentence.text[span.start : span.end] for span in sentence.spans]
     if text is None:
         return Faults(tuple(items) or (sentence.text,), unfinished)  # stand-ins of numbers are no spans
-    lost = tuple(item for item in dict.fromkeys(items) if text.count(item) < items.count(item))
+    lost = tuple(item for item, times in Counter(items).items() if text.count(item) < times)
     words = _without(sentence.text, sentence.spans)
     for item in items:
         text = text.replace(item, " ", 1)
-    return Faults(lost, unfinished, missing(words, text, sentence.source, sentence.target))
+    found = missing(words, text, sentence.source, sentence.target)
+    if found == (words,):
+        return Faults(lost, unfinished, untranslated=True)
+    return Faults(lost, unfinished, found)
 
 
 def as_typed(text: str) -> Attempt:
@@ -234,7 +260,7 @@ def _sent(sentence: Sentence, start: int, end: int, spans: Sequence[KeptSpan], s
     blank = len(whole) - len(whole.lstrip())
     begin = start + blank
     around = (Part(whole[:blank]), Part(whole[blank + len(text) :]))
-    capitals = in_capitals(_without(sentence.text, sentence.spans))
+    capitals = sentence.is_in_capitals
     if is_lone_word(sentence.text, sentence.source) and not inside:
         return [Part(text, plain(text, sentence.source).lower())]
     tidy, places = _tidied(text, [_moved(span, begin) for span in inside], sentence.source, capitals)
@@ -286,7 +312,7 @@ def _read(part: Part, translation: str, sentence: Sentence) -> str | None:
     text = dashes_as_typed(part.text, without_added_end(part.text, translation))
     if part.capitals:
         text = raised(text, sentence.target)
-    elif _begins_small(part.text, text, sentence.target):
+    elif _begins_small(part.text, text, sentence):
         text = text[:1].lower() + text[1:]
     elif is_lone_word(part.text, sentence.source):
         text = text[:1].upper() + (text[1:].lower() if text.isupper() else text[1:])
@@ -295,10 +321,14 @@ def _read(part: Part, translation: str, sentence: Sentence) -> str | None:
     return restored(text, part.stand_ins, part.items) if part.stand_ins else text
 
 
-def _begins_small(source: str, translation: str, target: str | None) -> bool:
-    """Whether a translation that begins with a capital letter should not: its source does not, and nor do nouns."""
-    may = iso639_1(target or "") != "de" and not translation[1:2].isupper()
-    return may and source[:1].islower() and not source[1:2].isupper()
+def _begins_small(source: str, translation: str, sentence: Sentence) -> bool:
+    """Whether a translation's capital letter is only that of a beginning, where its source has none there.
+
+    Not where it may be that of a name, which is in the source too, of a German noun, or of the English I.
+    """
+    language, (word, *_) = iso639_1(sentence.target or ""), [*_WORD.findall(translation), ""]
+    is_special = language == "de" or word[1:2].isupper() or (language == "en" and _ALWAYS_BIG.fullmatch(word))
+    return source[:1].islower() and not source[1:2].isupper() and not (is_special or word in sentence.text)
 
 
 def _figures(sentence: Sentence, missing_: Sequence[str]) -> list[KeptSpan]:

@@ -42,10 +42,10 @@ class Draft:
     def receive(self, found: Sequence[Sequence[Hypothesis]], decode: Decode) -> None:
         """Take the hypotheses of each of `texts`, best first; the next attempt is open afterwards, if there is one."""
         outcome = self._outcome(found, decode)
-        if not self.best.texts or (outcome.texts and outcome.faults.count < self.best.faults.count):
+        if not self.best.texts or (outcome.texts and outcome.faults.weight < self.best.faults.weight):
             self.best = outcome
         try:
-            self.attempt = self._attempts.send(outcome.faults) if outcome.faults.count else None
+            self.attempt = self._attempts.send(outcome.faults) if outcome.faults else None
         except StopIteration:
             self.attempt = None
 
@@ -62,7 +62,7 @@ class Draft:
             if text is not None:
                 text = text if text.strip() or not self._checked else self.sentence.text  # better than nothing
                 ranked.append((faults, text, sum(h.score for h in chosen) / len(chosen) if chosen else 0.0))
-        ranked.sort(key=lambda one: one[0].count)
+        ranked.sort(key=lambda one: one[0].weight)
         best = ranked[0][0] if ranked else amiss
         texts, scores = tuple(text for _, text, _ in ranked), tuple(score for *_, score in ranked)
         return Outcome(texts, scores, best, best.named(self.sentence))

@@ -17,7 +17,7 @@ from quartet.text.stand_ins import STYLES, UNTRIED
 from quartet.text.tidy import plain
 from quartet.text.tokenizer import Encode, Tokenizer, valid_unicode
 from quartet.text.unknown import is_replaced, unknown_stretches
-from quartet.translation.attempts import Sentence, Ways, counted_without
+from quartet.translation.attempts import Sentence, Ways, counted_without, sentence_of
 
 log = logging.getLogger("quartet")
 
@@ -255,7 +255,8 @@ class Planner:
             for start, end in unknown_stretches(sentence.text, is_unknown)
             if not any(span.start < end and start < span.end for span in sentence.spans)
         ]
-        return replace(sentence, spans=tuple(sorted((*sentence.spans, *found), key=lambda span: span.start)))
+        spans = sorted((*sentence.spans, *found), key=lambda span: span.start)
+        return sentence_of(sentence.text, spans, sentence.source, sentence.target)
 
 
 def _sentences(plan: Plan, pieces: Sequence[Piece], spans: Sequence[KeptSpan]) -> tuple[Sentence, ...]:
@@ -269,7 +270,7 @@ def _sentences(plan: Plan, pieces: Sequence[Piece], spans: Sequence[KeptSpan]) -
             if span.start >= piece.start and span.end <= end:
                 inside.append(KeptSpan(span.start - piece.start, span.end - piece.start, span.kind))
             first += 1
-        found.append(Sentence(piece.text, tuple(inside), plan.source_code, plan.target_code))
+        found.append(sentence_of(piece.text, inside, plan.source_code, plan.target_code))
     return tuple(found)
 
 
