@@ -131,6 +131,7 @@ Order ⟦product:ABC-1234⟧ today.
 The first line.⟦code:\n⟧the second one.
 ⟦tag:<v Mary>⟧I am here. ⟦tag:<v.loud Tom B.>⟧So am I.
 Hello ⟦placeholder:{0:N2}⟧ and ⟦placeholder:{1,-10:C}⟧!
+The width is ⟦placeholder:{n}px⟧, the price ⟦placeholder:€{price}⟧, the name ⟦placeholder:{name}.txt⟧.
 Call ⟦phone:+33 1 23 45 67 89⟧, ⟦phone:+49 (0)30 1234567⟧ or ⟦phone:+1-555-0100-200⟧.
 It is +48 today, and 3 + 4 is 7.
 ⟦product:GX-200B⟧, ⟦product:SKU12345⟧ and ⟦product:RTX3080⟧

@@ -53,9 +53,18 @@ def _spans(text: str) -> Iterator[KeptSpan]:
         start, end = found.span()
         if kind in ("url", "path"):
             end = _end_of_address(text, start, end)
+        if kind == "placeholder":
+            start, end = _with_affixes(text, max(place, start - 1), start, end)
         place = max(end, start + 1)
         if not _is_prose(kind, text[start:end]):
             yield KeptSpan(start, end, _KIND_OF.get(kind, kind))  # type: ignore[arg-type]
+
+
+def _with_affixes(text: str, before: int, start: int, end: int) -> tuple[int, int]:
+    """A placeholder with what touches it and would lose its place: `€{price}`, `{n}px`, `{n}th`, `{name}.txt`."""
+    start = before if before < start and text[before] in "€$£¥" else start
+    found = None if text.endswith("%}", start, end) else _SUFFIX.match(text, end)
+    return start, found.end() if found else end
 
 
 def _end_of_address(text: str, start: int, end: int) -> int:
@@ -82,6 +91,7 @@ def _is_prose(kind: str, found: str) -> bool:
     return False
 
 
+_SUFFIX = re.compile(r"(?:[A-Za-z]{1,3}|[%€£¥]|\.[a-z]\w{1,3})(?=[\s.,;:!?)\]»”]|$)")
 _BRACKETS = (("(", ")"), ("[", "]"), ("{", "}"))
 _TRAILING = ".,;:!?¿¡؟،؛।…'’\"*_~|&"
 

@@ -26,6 +26,9 @@ _DASH = re.compile(r"\s*[–—―]")
 _HEADING = re.compile(r"\s*#{1,6}\s")
 _ENDED = re.compile(rf"[{STOPS}:][{re.escape(CLOSERS)}]*\s*$")
 _SPACE = re.compile(r"\s*")
+_CELL = re.compile(r"\t")  # what is between cells
+_TABLE = re.compile(r"[ \t]*\|.*\|\s*$")
+_CELL_OF_TABLE = re.compile(r"[\t|]")
 _LONGEST_END = 20  # characters looked at before a line break
 _PARAGRAPH_ENDS = "\f\u2029\x1c\x1d\x1e"
 
@@ -33,14 +36,15 @@ _PARAGRAPH_ENDS = "\f\u2029\x1c\x1d\x1e"
 def paragraphs(text: str, wrapped: bool) -> Iterator[Span]:
     """Spans that no sentence reaches beyond; together they are the text.
 
-    They are the cells between tabs of each line; of a `wrapped` text, of lines that follow each other. There a blank
-    line, a line without letters and digits, a list mark, a heading and a quotation mark `> ` separate.
+    They are the cells of each line, between tabs or, in Markdown's tables, between bars; of a `wrapped` text, of lines
+    that follow each other. There a blank line, a line without letters and digits, a list mark, a heading and a
+    quotation mark `> ` separate.
     """
     for first, end in _wrapped(text) if wrapped else _lines(text):
         start = first
-        while (tab := text.find("\t", start, end)) >= 0:
-            yield start, tab + 1
-            start = tab + 1
+        for cell in (_CELL_OF_TABLE if _TABLE.match(text, first, end) else _CELL).finditer(text, first, end):
+            yield from ((start, cell.start()), cell.span())
+            start = cell.end()
         yield start, end
 
 
