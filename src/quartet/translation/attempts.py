@@ -6,12 +6,12 @@ tried in another way; the last one leaves out what must not change and translate
 
 import re
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 
 from quartet.text.coverage import missing, numbers
 from quartet.text.cutting import parts_that_fit
-from quartet.text.kept import KeptSpan
+from quartet.text.kept import KeptSpan, kept_spans
 from quartet.text.languages import iso639_1, script_of
 from quartet.text.sentences import UNSPACED, masked_text
 from quartet.text.stand_ins import NAMES, Style, joined_spans, left_out, put_back, replaced, restored
@@ -86,13 +86,14 @@ def sentence_of(text: str, spans: Sequence[KeptSpan], source: str | None, target
     return Sentence(text, tuple(spans), source, target, in_capitals(_without(text, spans)))
 
 
-def counted_without(items: Iterable[str], count: Callable[[str], int]) -> Callable[[str], int]:
-    """A count of tokens in which each item is as short as a stand-in."""
-    either = "|".join(map(re.escape, sorted(set(items), key=len, reverse=True)))
-    if not either:
-        return count
-    pattern = re.compile(either)
-    return lambda text: count(pattern.sub("X1", text))
+def with_stand_ins(count: Callable[[str], int]) -> Callable[[str], int]:
+    """A count of tokens in which each item that is kept is as short as a stand-in."""
+
+    def count_short(text: str) -> int:
+        spans = kept_spans(text)
+        return count("X1".join(_between(text, spans)) if spans else text)
+
+    return count_short
 
 
 @dataclass(frozen=True)
@@ -241,7 +242,7 @@ def _stretch(sentence: Sentence, start: int, end: int, ways: Ways) -> list[Part]
 
 
 def _count_of(sentence: Sentence, count: Callable[[str], int]) -> Callable[[str], int]:
-    return counted_without((sentence.text[span.start : span.end] for span in sentence.spans), count)
+    return with_stand_ins(count) if sentence.spans else count
 
 
 def _cut(text: str, limit: int, count: Callable[[str], int], kept: Sequence[tuple[int, int]]) -> list[str]:
@@ -282,9 +283,14 @@ def _moved(span: KeptSpan, by: int) -> KeptSpan:
 
 def _without(text: str, spans: Sequence[KeptSpan]) -> str:
     """The text with a space for each span."""
+    return " ".join(_between(text, spans))
+
+
+def _between(text: str, spans: Sequence[KeptSpan]) -> list[str]:
+    """What is before, between and behind spans."""
     ends = [0, *(span.end for span in spans)]
     starts = [*(span.start for span in spans), len(text)]
-    return " ".join(text[end:start] for end, start in zip(ends, starts, strict=True))
+    return [text[end:start] for end, start in zip(ends, starts, strict=True)]
 
 
 def _tidied(

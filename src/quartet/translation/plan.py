@@ -17,7 +17,7 @@ from quartet.text.stand_ins import STYLES, UNTRIED
 from quartet.text.tidy import plain
 from quartet.text.tokenizer import Encode, Tokenizer, valid_unicode
 from quartet.text.unknown import is_replaced, unknown_stretches
-from quartet.translation.attempts import Sentence, Ways, counted_without, sentence_of
+from quartet.translation.attempts import Sentence, Ways, sentence_of, with_stand_ins
 
 log = logging.getLogger("quartet")
 
@@ -233,7 +233,7 @@ class Planner:
             text,
             language,
             self.max_tokens(reading),
-            counted_without((text[start:end] for start, end in kept), self.count),
+            with_stand_ins(self.count) if kept else self.count,
             mode=reading.split,
             wrapped=reading.wrapped,
             kept=kept,
