@@ -99,10 +99,12 @@ class Planner:
             self.check_languages(source_name, target_name)
         asked = [self._asked(valid_unicode(text), target_name, reading) for text in texts]
         found = self._detected([rest for _, rest, _ in asked], source_name, target_name)
-        return [
+        plans = [
             self._plan(rest, lead, self._source_of(source_name, detected), target, detected, reading)
             for (lead, rest, target), detected in zip(asked, found, strict=True)
         ]
+        _tell_of_what_stays([plan for plan in plans if plan.text.strip() and plan.source == plan.target is not None])
+        return plans
 
     def check_languages(self, source_name: str | None, target_name: str | None) -> None:
         """Raise `LanguageError` where the model cannot translate between these."""
@@ -213,7 +215,6 @@ class Planner:
                 raise LanguageError(detected.reason)
             return replace(plan, problem=detected.reason)
         if source is not None and source == target:
-            log.warning("already in %s, left as it is: %s", display_name(source.code), _shortened(text))
             return plan
         spans = [] if reading.raw else kept_spans(text)
         pieces = self._pieces(text, plan.source_code, spans, reading)
@@ -272,6 +273,14 @@ def _sentences(plan: Plan, pieces: Sequence[Piece], spans: Sequence[KeptSpan]) -
             first += 1
         found.append(sentence_of(piece.text, inside, plan.source_code, plan.target_code))
     return tuple(found)
+
+
+def _tell_of_what_stays(plans: Sequence[Plan]) -> None:
+    """One line for all texts that are in the target language already."""
+    if plans:
+        more = f" (and {len(plans) - 1} more)" if len(plans) > 1 else ""
+        name = display_name(plans[0].target_code or "")
+        log.warning("already in %s, left as it is: %s%s", name, _shortened(plans[0].text), more)
 
 
 def _once(encode: Encode) -> Encode:
