@@ -138,9 +138,9 @@ def test_opus_mt_greedy(opus, batch_size):
 
 
 @pytest.mark.slow
-def test_opus_mt_text_with_defaults(opus):
+def test_opus_mt_text_whole_and_raw(opus):
     lines = golden("opus-mt-en-fr")["lines"][::3]
-    found = opus.translate_batch([line["source"] for line in lines])
+    found = opus.translate_batch([line["source"] for line in lines], split="none", raw=True)
     different = [(f.text, line["text"]) for f, line in zip(found, lines, strict=True) if f.text != line["text"]]
     assert len(different) <= 1, different
 
@@ -148,6 +148,7 @@ def test_opus_mt_text_with_defaults(opus):
 @pytest.mark.slow
 def test_opus_mt_beams(opus):
     lines = golden("opus-mt-en-fr")["lines"][1::3]
-    found = opus.translate_batch([line["source"] for line in lines], beam_size=4, max_batch_size=8)
+    texts = [line["source"] for line in lines]
+    found = opus.translate_batch(texts, beam_size=4, max_batch_size=8, split="none", raw=True)
     same = sum(f.text == line["beam_text"] for f, line in zip(found, lines, strict=True))
     assert same >= 0.98 * len(lines), f"{same} of {len(lines)}"
