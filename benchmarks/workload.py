@@ -57,8 +57,7 @@ def planner_of(folder: Path) -> Planner:
     manifest = Manifest.load(folder)
     if manifest.tokenizer is None:
         raise SystemExit(f"{folder} has no tokeniser; a model that has one is needed")
-    tokenizer = load_tokenizer(folder, manifest.tokenizer)
-    return Planner(manifest, tokenizer, tokenizer.encode)
+    return Planner(manifest, load_tokenizer(folder, manifest.tokenizer))
 
 
 def text_job(

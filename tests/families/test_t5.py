@@ -118,7 +118,7 @@ def test_text_goes_in_behind_the_target_language(madlad: Path, tmp_path: Path) -
     with Translator(tmp_path / "out", threads=1) as translator:
         ids = {language.code: language.token_id for language in translator.manifest.languages}
         text = [manifest.tokens.space, ids["fr"], *translator.tokenizer.encode("Good morning."), manifest.tokens.eos]
-        planner = Planner(manifest, translator.tokenizer, translator.tokenizer.encode)
+        planner = Planner(manifest, translator.tokenizer)
         (plan,) = planner.plans(["Good morning."], "English", "French", Reading())
         assert planner.source_ids(plan, plan.pieces[0].text) == text
         assert planner.prefix_ids(plan) == [manifest.tokens.decoder_start]
@@ -140,7 +140,7 @@ def test_a_vocabulary_cut_down_to_some_languages(madlad: Path, tmp_path: Path) -
         sessions = open_engine(folder, 1).model()
         assert sessions.manifest.tokenizer is not None
         tokenizer = load_tokenizer(folder, sessions.manifest.tokenizer)
-        planner = Planner(sessions.manifest, tokenizer, tokenizer.encode)
+        planner = Planner(sessions.manifest, tokenizer)
         (plan,) = planner.plans([texts[1]], "fr", "en", Reading())
         ids = planner.source_ids(plan, texts[1])
         assert tokenizer.decode(ids) == texts[1]

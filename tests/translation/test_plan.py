@@ -16,7 +16,7 @@ def planner(tmp_path_factory):
     folder = tmp_path_factory.mktemp("plan")
     manifest = convert_folder(tiny_text.make(folder / "checkpoint"), folder / "quartet", precision="fp32")
     tokenizer = load_tokenizer(folder / "quartet", manifest.tokenizer)
-    return Planner(Manifest.load(folder / "quartet"), tokenizer, tokenizer.encode)
+    return Planner(Manifest.load(folder / "quartet"), tokenizer)
 
 
 def one(planner: Planner, text: str, source: str | None = "en", target: str | None = "fr", **options):

@@ -11,13 +11,13 @@ from typing import Any
 
 from quartet.bench.bytes_per_step import bytes_read
 from quartet.bench.data import TestSet
-from quartet.bench.measure import Settings, planner_of
+from quartet.bench.measure import Settings, Work, planner_of, work_of
 from quartet.runtime.batching import Batching, batches
 from quartet.runtime.engine import open_engine
 from quartet.runtime.generate import SearchOptions, generate_batch
 from quartet.runtime.model import Model
 from quartet.spec import CACHE_INITIALIZER, DECODER, EMBED_AND_LM_HEAD, ENCODER
-from quartet.translation.plan import Planner, Reading
+from quartet.translation.plan import Planner
 
 TOKENIZER, HEAD, SEARCH = "tokeniser", "head", "search"
 ROWS = "rows of the matrix"  # read for tokens that are fed, and to score the best ones once more
@@ -102,17 +102,11 @@ def _translate(
     planner: Planner, model: Model, test_set: TestSet, options: SearchOptions, batch_size: int, clock: _Clock
 ) -> None:
     decode = clock.timed(TOKENIZER, planner.tokenizer.decode)
-    pieces = clock.timed(TOKENIZER, _pieces)(planner, test_set)
-    for places in batches([len(ids) for ids, _ in pieces], Batching(batch_size)):
-        sources, prefixes = zip(*(pieces[i] for i in places), strict=True)
-        for found in generate_batch(model, sources, prefixes, options):
+    work: Work = clock.timed(TOKENIZER, work_of)(planner, test_set)
+    rows = [row for of_text in work.sources for row in of_text]
+    for places in batches([len(row) for row in rows], Batching(batch_size)):
+        for found in generate_batch(model, [rows[i] for i in places], [work.prefix] * len(places), options):
             decode(found[0].tokens)
-
-
-def _pieces(planner: Planner, test_set: TestSet) -> list[tuple[list[int], list[int]]]:
-    """What is searched: the ids of each sentence, and those that the decoder begins with."""
-    plans = planner.plans(test_set.sources, test_set.source, test_set.target, Reading(raw=True))
-    return [(planner.source_ids(plan, piece.text), planner.prefix_ids(plan)) for plan in plans for piece in plan.pieces]
 
 
 def _with_clock(model: Model, clock: _Clock) -> Model:

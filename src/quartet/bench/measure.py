@@ -89,8 +89,7 @@ def planner_of(folder: Path) -> Planner:
     if manifest.speech is not None or manifest.tokenizer is None:
         what = "hears speech" if manifest.speech is not None else "has no tokeniser"
         raise OptionError(f"{manifest.name} {what}; a model that translates text is expected")
-    tokenizer = load_tokenizer(folder, manifest.tokenizer)
-    return Planner(manifest, tokenizer, tokenizer.encode)
+    return Planner(manifest, load_tokenizer(folder, manifest.tokenizer))
 
 
 def work_of(planner: Planner, test_set: TestSet, speaks_text: bool = False) -> Work:

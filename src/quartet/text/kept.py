@@ -8,7 +8,7 @@ groups: Python up to 3.11.4 reads them wrongly if they are possessive). What cou
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html.entities import html5
 from typing import Literal, get_args
@@ -40,10 +40,20 @@ class KeptSpan:
     end: int
     kind: Kind
 
+    def from_place(self, place: int) -> "KeptSpan":
+        """The same in the text that begins at a place of this one."""
+        return KeptSpan(self.start - place, self.end - place, self.kind)
+
 
 def kept_spans(text: str) -> list[KeptSpan]:
     """What is kept of a text: sorted, disjoint, none empty. Linear in the length of the text; never raises."""
     return list(_spans(text)) if _SIGNS.search(text) else []
+
+
+def between(text: str, spans: Sequence[KeptSpan]) -> list[str]:
+    """What is before, between and behind spans (sorted, disjoint), one more than these."""
+    edges = [0, *(edge for span in spans for edge in (span.start, span.end)), len(text)]
+    return [text[start:end] for start, end in zip(edges[::2], edges[1::2], strict=True)]
 
 
 def _spans(text: str) -> Iterator[KeptSpan]:

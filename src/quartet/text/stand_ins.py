@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate, chain, count
 from typing import Literal, get_args
 
-from quartet.text.kept import KeptSpan, kept_spans
+from quartet.text.kept import KeptSpan, between, kept_spans
 from quartet.text.languages import iso639_1
 
 # each is named after its first stand-in; in this order, where nothing is known of a model
@@ -186,7 +186,7 @@ def restored(translation: str, stand_ins: Sequence[str], items: Sequence[str]) -
 def left_out(text: str, spans: Sequence[KeptSpan]) -> str:
     """The text without the spans; of white space on both sides of one, that before it remains."""
     kept: list[str] = []
-    for part in _between(text, spans):
+    for part in between(text, spans):
         if kept and kept[-1][-1:].isspace() and part[:1] in _SIGNS_AT_END:
             kept[-1] = kept[-1].rstrip()
         kept += [part.lstrip() if not kept or kept[-1][-1:].isspace() else part] if part else []
@@ -199,7 +199,7 @@ def put_back(translation: str, text: str, spans: Sequence[KeptSpan]) -> str:
     What touches a word in the text touches one here: a tag that opens the word after it, one that closes that before.
     """
     words = list(_WORD.finditer(translation))
-    counts = list(accumulate(len(_WORD.findall(part)) for part in _between(text, spans)))
+    counts = list(accumulate(len(_WORD.findall(part)) for part in between(text, spans)))
     parts: list[str] = []
     place = 0
     for span, count_before in zip(spans, counts, strict=False):
@@ -330,12 +330,6 @@ def _is_counted(item: str) -> bool:
     """Whether an item stands for a number."""
     found = _COUNTED.fullmatch(item)
     return found is not None and all(_COUNT.fullmatch(name) for name in found.groups() if name)
-
-
-def _between(text: str, spans: Sequence[KeptSpan]) -> list[str]:
-    """What is before, between and behind the spans, one more than these."""
-    edges = [0, *(edge for span in spans for edge in (span.start, span.end)), len(text)]
-    return [text[start:end] for start, end in zip(edges[::2], edges[1::2], strict=True)]
 
 
 def _is_word(character: str) -> bool:

@@ -25,7 +25,7 @@ def unknown_stretches(text: str, is_unknown: Callable[[str], bool]) -> list[tupl
     for word in _WORD.finditer(text):
         if not is_unknown(word.group()):
             continue
-        whole = word.group().isascii() or not any(map(is_written_without_spaces, word.group()))
+        whole = not any(map(is_written_without_spaces, word.group()))
         places = [word.span()] if whole else [(i, i + 1) for i in range(*word.span()) if is_unknown(text[i])]
         for start, end in places:
             if found and not text[found[-1][1] : start].strip():

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from quartet.text.coverage import missing, numbers
 from quartet.text.cutting import parts_that_fit
-from quartet.text.kept import KeptSpan, kept_spans
+from quartet.text.kept import KeptSpan, between, kept_spans
 from quartet.text.languages import iso639_1, script_of
 from quartet.text.sentences import UNSPACED, masked_text
 from quartet.text.stand_ins import NAMES, Style, joined_spans, left_out, put_back, replaced, restored
@@ -49,7 +49,6 @@ class Part:
     sent: str | None = None  # None: the stretch is kept as it is
     stand_ins: tuple[str, ...] = ()  # in `sent`, in the order of
     items: tuple[str, ...] = ()
-    capitals: bool = False  # of the stretch: what is sent is not
     tidy: str = ""  # the stretch as it would be sent, with what was
     left_out: tuple[KeptSpan, ...] = ()
 
@@ -91,7 +90,7 @@ def with_stand_ins(count: Callable[[str], int]) -> Callable[[str], int]:
 
     def count_short(text: str) -> int:
         spans = kept_spans(text)
-        return count("X1".join(_between(text, spans)) if spans else text)
+        return count("X1".join(between(text, spans)) if spans else text)
 
     return count_short
 
@@ -206,7 +205,6 @@ def _attempt(sentence: Sentence, style: Style, ways: Ways, limit: int) -> Attemp
     """All words, in as many parts as the limit of tokens wants, what is at the edges kept."""
     start, end = _words(sentence)
     kept = [(span.start - start, span.end - start) for span in _inner(sentence)]
-    kept = sorted([*kept, *numbers(masked_text(sentence.text[start:end], kept))])
     found = [Part(sentence.text[:start])] if start else []
     for text in _cut(sentence.text[start:end], limit, _count_of(sentence, ways.count), kept):
         found += _sent(sentence, start, start + len(text), sentence.spans, style)
@@ -246,9 +244,12 @@ def _count_of(sentence: Sentence, count: Callable[[str], int]) -> Callable[[str]
 
 
 def _cut(text: str, limit: int, count: Callable[[str], int], kept: Sequence[tuple[int, int]]) -> list[str]:
-    """Parts of at most so many tokens."""
-    spans = parts_that_fit(text, masked_text(text, kept), (0, len(text)), kept, limit, count)
-    return [text[start:end] for start, end in spans] if text else []
+    """Parts of at most so many tokens, cut neither in what is kept nor in numbers."""
+    if not text or count(text) <= limit:
+        return [text] if text else []
+    masked = masked_text(text, kept)
+    whole = sorted([*kept, *numbers(masked)])
+    return [text[start:end] for start, end in parts_that_fit(text, masked, (0, len(text)), whole, limit, count)]
 
 
 def _sent(sentence: Sentence, start: int, end: int, spans: Sequence[KeptSpan], style: Style) -> list[Part]:
@@ -256,16 +257,15 @@ def _sent(sentence: Sentence, start: int, end: int, spans: Sequence[KeptSpan], s
     whole = sentence.text[start:end]
     inside = [span for span in spans if start <= span.start and span.end <= end]
     text = whole.strip()
-    if not any(map(str.isalpha, _without(whole, [_moved(span, start) for span in inside]))):
+    if not any(map(str.isalpha, _without(whole, [span.from_place(start) for span in inside]))):
         return [Part(whole)] if whole else []
     blank = len(whole) - len(whole.lstrip())
     begin = start + blank
     around = (Part(whole[:blank]), Part(whole[blank + len(text) :]))
-    capitals = sentence.is_in_capitals
     if is_lone_word(sentence.text, sentence.source) and not inside:
         return [Part(text, plain(text, sentence.source).lower())]
-    tidy, places = _tidied(text, [_moved(span, begin) for span in inside], sentence.source, capitals)
-    part = _replaced(Part(text, capitals=capitals), tidy, joined_spans(tidy, places), style)
+    tidy, places = _tidied(text, [span.from_place(begin) for span in inside], sentence.source, sentence.is_in_capitals)
+    part = _replaced(Part(text), tidy, joined_spans(tidy, places), style)
     return [part for part in (around[0], part, around[1]) if part.text]
 
 
@@ -277,20 +277,9 @@ def _replaced(part: Part, tidy: str, places: Sequence[KeptSpan], style: Style) -
     return replace(part, sent=sent, stand_ins=stand_ins, items=tuple(tidy[span.start : span.end] for span in places))
 
 
-def _moved(span: KeptSpan, by: int) -> KeptSpan:
-    return KeptSpan(span.start - by, span.end - by, span.kind)
-
-
 def _without(text: str, spans: Sequence[KeptSpan]) -> str:
     """The text with a space for each span."""
-    return " ".join(_between(text, spans))
-
-
-def _between(text: str, spans: Sequence[KeptSpan]) -> list[str]:
-    """What is before, between and behind spans."""
-    ends = [0, *(span.end for span in spans)]
-    starts = [*(span.start for span in spans), len(text)]
-    return [text[end:start] for end, start in zip(ends, starts, strict=True)]
+    return " ".join(between(text, spans))
 
 
 def _tidied(
@@ -316,7 +305,7 @@ def _plain(text: str, language: str | None, capitals: bool, first: bool) -> str:
 def _read(part: Part, translation: str, sentence: Sentence) -> str | None:
     """A part's translation with its items in it."""
     text = dashes_as_typed(part.text, without_added_end(part.text, translation))
-    if part.capitals:
+    if sentence.is_in_capitals:
         text = raised(text, sentence.target)
     elif _begins_small(part.text, text, sentence):
         text = text[:1].lower() + text[1:]
@@ -339,17 +328,9 @@ def _begins_small(source: str, translation: str, sentence: Sentence) -> bool:
 
 def _figures(sentence: Sentence, missing_: Sequence[str]) -> list[KeptSpan]:
     """Where the numbers of the sentence are, if a translation lacks one: the others would be next."""
-    words = _masked(sentence)
+    words = masked_text(sentence.text, [(span.start, span.end) for span in sentence.spans])
     found = [KeptSpan(start, end, "number") for start, end in numbers(words)]
     return found if any(words[span.start : span.end] in missing_ for span in found) else []
-
-
-def _masked(sentence: Sentence) -> str:
-    """The text with as many spaces in the place of each span."""
-    text = sentence.text
-    for span in sentence.spans:
-        text = text[: span.start] + " " * (span.end - span.start) + text[span.end :]
-    return text
 
 
 def _is_spaced(language: str | None) -> bool:

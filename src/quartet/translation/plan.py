@@ -78,15 +78,14 @@ class Planner:
 
     manifest: Manifest
     tokenizer: Tokenizer
-    encode: Encode
 
     def for_a_call(self) -> "Planner":
         """The same, which tokenises a text once: what is counted first is encoded afterwards, and is the same."""
-        return replace(self, encode=_once(self.tokenizer.encode))
+        return replace(self, tokenizer=replace(self.tokenizer, to_ids=_once(self.tokenizer.to_ids)))
 
     def count(self, text: str) -> int:
         """Tokens of a text."""
-        return len(self.encode(text.strip()))
+        return self.tokenizer.count(text.strip())
 
     def plans(
         self, texts: Sequence[str], source_name: str | None, target_name: str | None, reading: Reading
@@ -121,13 +120,13 @@ class Planner:
         if reading.raw:
             return None
         tried = self.manifest.stand_ins
-        styles = UNTRIED if tried is None else tuple(style for style in STYLES if style in tried)
-        return Ways(self.count, self.max_tokens(reading), sorted(styles, key=(tried or STYLES).index), reading.limited)
+        styles = UNTRIED if tried is None else [style for name in tried for style in STYLES if style == name]
+        return Ways(self.count, self.max_tokens(reading), styles, reading.limited)
 
     def source_ids(self, plan: Plan, text: str) -> list[int]:
         """What the encoder reads for a part of the plan's text."""
-        tokens = self.manifest.tokens
-        return prompt_ids(self.manifest.source_prompt, tokens, plan.source, plan.target, self.encode(text))
+        ids = self.tokenizer.encode(text)
+        return prompt_ids(self.manifest.source_prompt, self.manifest.tokens, plan.source, plan.target, ids)
 
     def prefix_ids(self, plan: Plan) -> list[int]:
         """What the decoder is fed before it generates."""
@@ -208,10 +207,10 @@ class Planner:
         reading: Reading,
     ) -> Plan:
         plan = Plan(text, source, target, lead=lead)
-        if not text.strip() or (detected is not None and detected.code is None and detected.reason is None):
+        if not text.strip():
             return replace(plan, source=None)
-        if detected is not None and detected.reason is not None and detected.code is None:
-            if reading.strict:
+        if detected is not None and detected.code is None:
+            if detected.reason is not None and reading.strict:
                 raise LanguageError(detected.reason)
             return replace(plan, problem=detected.reason)
         if source is not None and source == target:
@@ -244,10 +243,11 @@ class Planner:
         """The sentence with what the model cannot spell among the spans that are kept."""
         unknown = self.manifest.tokenizer.unk_id if self.manifest.tokenizer else None
         language = [sentence.source] if sentence.source else []
+        encode = self.tokenizer.encode
 
         def is_unknown(part: str) -> bool:
             part = plain(part, sentence.source)
-            return is_replaced(part) or bool(language and is_foreign(part, language)) or unknown in self.encode(part)
+            return is_replaced(part) or bool(language and is_foreign(part, language)) or unknown in encode(part)
 
         if not is_unknown(sentence.text):
             return sentence
@@ -269,7 +269,7 @@ def _sentences(plan: Plan, pieces: Sequence[Piece], spans: Sequence[KeptSpan]) -
         while first < len(spans) and spans[first].start < end:
             span = spans[first]
             if span.start >= piece.start and span.end <= end:
-                inside.append(KeptSpan(span.start - piece.start, span.end - piece.start, span.kind))
+                inside.append(span.from_place(piece.start))
             first += 1
         found.append(sentence_of(piece.text, inside, plan.source_code, plan.target_code))
     return tuple(found)

@@ -117,8 +117,7 @@ class Translator:
         if self.manifest.speech is not None:
             raise OptionError(f"{self.manifest.name} hears speech and translates no text; name a translation model")
         spec = self.manifest.tokenizer
-        tokenizer = load_tokenizer(self.folder, spec) if spec else None
-        self._planner = Planner(self.manifest, tokenizer, tokenizer.encode) if tokenizer else None
+        self._planner = Planner(self.manifest, load_tokenizer(self.folder, spec)) if spec else None
 
     def close(self) -> None:
         """Let go of the model: its memory is given back with the last translator of it. Calls afterwards fail.
@@ -315,8 +314,7 @@ class Translator:
 
     def check_languages(self, target: str | None, source: str | None) -> None:
         """Raise `LanguageError` where the model cannot translate between these; None stands as in `translate`."""
-        planner = self._texts
-        planner.check_languages(source, target)
+        self._texts.check_languages(source, target)
 
     # ---- inside -------------------------------------------------------------------------------------------------
 
