@@ -42,6 +42,7 @@ def numbers(text: str) -> list[tuple[int, int]]:
 _NUMBER = re.compile("[0-9]+(?:[.,:'’٫٬/-][0-9]+|[ \u00a0\u2009\u202f][0-9]{3}(?![0-9]))*")
 _GROUP = re.compile("[0-9]+")
 _DECIMAL = re.compile("[0-9]+[.,][0-9]{1,2}")
+_YEAR = re.compile("(?:19|20)[0-9]{2}")  # may be one, and years have no sign between their digits
 _OTHER_DIGIT = re.compile(r"[^\D0-9]|[²³¹⁰⁴-⁹₀-₉]")
 _CLOCK = re.compile(
     r"[0-9]{1,2} ?(?:[:h] ?[0-9]{2}(?![0-9])|\.[0-9]{2} ?(?:h\b|uhr)|h\b|uhr|heures?\b|horas?\b|o'clock)", re.IGNORECASE
@@ -49,7 +50,8 @@ _CLOCK = re.compile(
 _HALF_DAY = re.compile(r"[0-9] ?[ap]\.? ?m\b", re.IGNORECASE)
 # with a scale, as many zeros as one likes: 1.5 billion, 1500 millones
 _SCALE = re.compile(
-    r"hundre|hundert|thousand|tausend|\b(?:m|b|tr)ill|\bmil\b|\bcent|\bcien|\b(?:bn|mrd|mio|lakh|crore)\b"
+    r"hundre|hundert|thousand|tausend|\b(?:m|b|tr)ill|\bmil\b|(?<!per |par |por |our )\b(?:cent|cien)"
+    r"|\b(?:bn|mrd|mio|lakh|crore)\b"
     r"|[0-9] ?[kmb]\b"
     "|тыс|млн|млрд|[千万萬億亿兆만억천百]",
     re.IGNORECASE,
@@ -184,7 +186,7 @@ def _is_written(number: str, groups: Counter[str], whole: set[str], decimals: se
     """Whether a number is there in digits: the groups of dates and times in any place, those of others together."""
     found = list(map(_bare, _GROUP.findall(number)))
     if len(found) == 1:
-        return found[0] in groups or found[0] in whole
+        return found[0] in groups or (found[0] in whole and not _YEAR.fullmatch(number))
     if _is_thousands(number):
         return _joined(number) in whole
     if _DECIMAL.fullmatch(number) and _joined(number) in decimals:
@@ -230,8 +232,8 @@ def _roman(value: int) -> str:
 
 
 def _joined(number: str) -> str:
-    """All digits of a number, whatever is between them."""
-    return _bare("".join(_GROUP.findall(number)))
+    """All digits of a number, whatever is between them, without zeros before them."""
+    return "".join(_GROUP.findall(number)).lstrip("0") or "0"
 
 
 def _is_thousands(number: str) -> bool:
@@ -241,7 +243,8 @@ def _is_thousands(number: str) -> bool:
 
 
 def _bare(group: str) -> str:
-    return group.lstrip("0") or "0"
+    """A group as it is compared: 09 is 9, but 009 is not."""
+    return group[1:] if len(group) == 2 and group[0] == "0" else group
 
 
 def _with_ascii_digits(text: str) -> str:
