@@ -215,11 +215,16 @@ class Tokens:
     space: int | None = None  # of a space alone, where the tokeniser puts one before the language's token
 
 
+# When beams stop: True, where as many are finished as there are beams; False, where by their scores so far no other can
+# get better than these; `never`, where at no length any other can.
+EarlyStopping = bool | Literal["never"]
+
+
 @dataclass(frozen=True)
 class Generation:
     """What the checkpoint's `generation_config.json` asks of the search."""
 
-    max_length: int  # of the whole decoder sequence, prefix included
+    max_length: int  # of the whole decoder sequence, prefix included; what `max_new_tokens` asks for is in it
     forced_bos: int | None = None  # first token after the decoder start, where it does not depend on the language
     forced_eos: int | None = None  # token forced at `max_length`
     bad_words_ids: tuple[tuple[int, ...], ...] = ()
@@ -229,6 +234,9 @@ class Generation:
     no_repeat_ngram_size: int = 0
     repetition_penalty: float = 1.0
     length_penalty: float = 1.0
+    early_stopping: EarlyStopping = False
+    min_length: int = 0  # of the whole decoder sequence, prefix included: before, there is no end
+    max_new_tokens: int | None = None  # after all that the decoder is fed first; only speech has not got it in `max_length`
 
 
 @dataclass(frozen=True)
