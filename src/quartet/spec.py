@@ -236,7 +236,21 @@ class Generation:
     length_penalty: float = 1.0
     early_stopping: EarlyStopping = False
     min_length: int = 0  # of the whole decoder sequence, prefix included: before, there is no end
-    max_new_tokens: int | None = None  # after all that the decoder is fed first; only speech has not got it in `max_length`
+    max_new_tokens: int | None = (
+        None  # after all that the decoder is fed first; only speech has not got it in `max_length`
+    )
+
+
+@dataclass(frozen=True)
+class AddedWord:
+    """A word with an id of its own: it is taken out of a text before the rest becomes pieces."""
+
+    text: str
+    id: int
+    special: bool = False  # left out of text that comes out
+    normalized: bool = False  # looked for in the text as the SentencePiece model normalises it; else as it was typed
+    single_word: bool = False  # only where no letter or digit touches it
+    space_before: bool = False  # white space before it becomes a piece of its own; else nothing
 
 
 @dataclass(frozen=True)
@@ -260,6 +274,8 @@ class TokenizerSpec:
     # among them; those that come after it need not be.
     special_tokens: dict[str, int] = field(default_factory=dict)
     clean_up_spaces: bool = False  # the checkpoint asks for no space before English punctuation (" ." -> ".")
+    added_words: tuple[AddedWord, ...] = ()
+    words_apart: bool = False  # in text that comes out, spaces surround added words; else only those that have pieces
 
 
 @dataclass(frozen=True)
@@ -429,8 +445,7 @@ def _manifest(data: dict[str, Any]) -> Manifest:
     parts["tokens"] = Tokens(**_known(Tokens, data["tokens"]))
     parts["generation"] = Generation(**_known(Generation, data["generation"]))
     parts["languages"] = tuple(Language(**_known(Language, entry)) for entry in data["languages"])
-    tokenizer = data["tokenizer"]
-    parts["tokenizer"] = tokenizer and TokenizerSpec(**_known(TokenizerSpec, tokenizer))
+    parts["tokenizer"] = data["tokenizer"] and _tokenizer(data["tokenizer"])
     for name in ("embedding", "lm_head"):
         parts[name] = data.get(name) and StoredMatrix(**_known(StoredMatrix, data[name]))
     pruning = data.get("pruning")
@@ -440,6 +455,11 @@ def _manifest(data: dict[str, Any]) -> Manifest:
     parts["speech"] = data.get("speech") and Speech(**_known(Speech, data["speech"]))
     parts["files"] = {name: FileEntry(**_known(FileEntry, entry)) for name, entry in data["files"].items()}
     return Manifest(**parts)
+
+
+def _tokenizer(data: dict[str, Any]) -> TokenizerSpec:
+    words = tuple(AddedWord(**_known(AddedWord, word)) for word in data.get("added_words", ()))
+    return TokenizerSpec(**(_known(TokenizerSpec, data) | {"added_words": words}))
 
 
 def _report(data: dict[str, Any]) -> Report:
