@@ -146,13 +146,14 @@ def words_among(
     Those whose ids have no row in the embedding are left out, with a warning, as the model has nothing for them.
     """
     control = control_texts(folder) | set(known)
-    words = [token for text, token in added.items() if text not in control and not _SENTINEL.fullmatch(text)]
+    found = [token for text, token in added.items() if text not in control and not _SENTINEL.fullmatch(text)]
+    words = sorted(found, key=lambda token: token.id)
     rows = config.get("vocab_size")
     lost = [token.text for token in words if isinstance(rows, int) and token.id >= rows]
     if lost:
         names = ", ".join(map(repr, lost[:5])) + (" ..." if len(lost) > 5 else "")
         log.warning("added words have no row in the embedding of %d rows and are text like any other: %s", rows, names)
-    return sorted((token for token in words if token.text not in lost), key=lambda token: token.id)
+    return [token for token in words if token.text not in lost]
 
 
 def spaced(token: AddedToken, spacing: Spacing) -> AddedWord:

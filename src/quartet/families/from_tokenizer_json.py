@@ -161,7 +161,7 @@ def _byte_pairs(vocab: dict[str, int], merges: list[Any]) -> dict[str, float]:
         if (piece := left + right) != last and made.setdefault(piece, rank) != rank:
             raise _Other  # made in two places of the list
         last = piece
-    ways = sum(piece[:cut] in vocab and piece[cut:] in vocab for piece in made for cut in range(1, len(piece)))
+    ways = sum(piece[:cut] in vocab and piece[cut:] in vocab for piece in vocab for cut in range(1, len(piece)))
     if ways != len(set(pairs)) or not made.keys() <= vocab.keys():
         raise _Other
     lowest = len(pairs)

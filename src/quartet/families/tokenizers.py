@@ -113,7 +113,8 @@ def nllb(folder: Path, config: dict[str, Any]) -> TokenizerInfo | None:
         elif not (placed and _has(folder, TOKENIZER_JSON)):
             listed = listed_tokens(folder)
             codes = listed if any(map(_FLORES_CODE.fullmatch, listed)) else NLLB_CODES.split()
-            placed = {code: vocabulary + i for i, code in enumerate(codes)} | placed
+            listed_places = {code: vocabulary + i for i, code in enumerate(codes) if _FLORES_CODE.fullmatch(code)}
+            placed = listed_places | placed
     if model is None and (read := _nllb_model(folder / TOKENIZER_JSON)) is not None:
         model = "sentencepiece.bpe.model"
         made[model] = read
