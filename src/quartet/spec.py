@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from quartet.errors import ManifestError
 
-FORMAT_VERSION = "2.1"
+FORMAT_VERSION = "2.2"
 MANIFEST_NAME = "quartet.json"
 
 EMBED_AND_LM_HEAD = "embed_and_lm_head"

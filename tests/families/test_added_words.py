@@ -103,7 +103,7 @@ def test_names_and_ids_alone_are_enough(family: str, tmp_path: Path) -> None:
     del config["added_tokens_decoder"]
     listed = [*(config.get("additional_special_tokens") or []), "<ent>"]
     (folder / "tokenizer_config.json").write_text(json.dumps(config | {"additional_special_tokens": listed}))
-    description, tokenizer = opened(folder, family)
+    _, tokenizer = opened(folder, family)
     expected = golden("4", family)
     for word in (*WORDS, "<ent>"):
         assert tokenizer.encode(word) == [expected["ids"][word]]
@@ -230,6 +230,6 @@ def test_a_tokeniser_from_elsewhere_is_read(family: str, version: str, tmp_path:
     assert load_tokenizer(tmp_path / "out", manifest.tokenizer).encode(case["text"]) == case["ids"]
     (tmp_path / "empty").mkdir()
     with pytest.raises(
-        CheckpointError, match=r"empty has no tokeniser for a model of the family \w+: that is read from"
+        CheckpointError, match=r"empty has no tokeniser for a model of the family \w+, which is read from"
     ):
         convert_folder(folder, tmp_path / "other", precision="fp32", tokenizer=tmp_path / "empty")

@@ -36,16 +36,17 @@ LENGTH = {"max_length": 24}  # of those that do not say
 
 def main() -> None:
     found = {variant: {name: results(variant, settings) for name, settings in SETTINGS.items()} for variant in VARIANTS}
-    content = {"transformers": transformers.__version__, "variants": found}
+    settings = {name: LENGTH | asked for name, asked in SETTINGS.items()}
+    content = {"transformers": transformers.__version__, "settings": settings, "variants": found}
     (Path(__file__).parent / "searches.json").write_text(json.dumps(content) + "\n", "utf-8")
 
 
-def results(variant: str, settings: dict[str, Any]) -> list[list[list[int]]]:
-    """Greedy output and that of three beams, of each input: new tokens after the prefix."""
+def results(variant: str, settings: dict[str, Any], count: int = 6) -> list[list[list[int]]]:
+    """Greedy output and that of three beams, of each of `count` inputs: new tokens after the prefix."""
     with tempfile.TemporaryDirectory() as folder:
         model = reference.load(make(Path(folder), variant, settings))
     bos = tiny.forced_bos(variant)
-    return [[_found(model, row, bos, beams) for beams in (1, 3)] for row in tiny.inputs(variant, 6)]
+    return [[_found(model, row, bos, beams) for beams in (1, 3)] for row in tiny.inputs(variant, count)]
 
 
 def make(folder: Path, variant: str, settings: dict[str, Any]) -> Path:

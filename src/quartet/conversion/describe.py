@@ -55,7 +55,8 @@ def describe(checkpoint: Checkpoint, request: ConversionRequest, origin: Origin)
     description = family.describe(checkpoint)
     if request.tokenizer is not None and description.tokenizer is None:
         raise CheckpointError(
-            f"{request.tokenizer} has no tokeniser for a model of the family {spec.family}: that is read from {TOKENIZERS[spec.family]}"
+            f"{request.tokenizer} has no tokeniser for a model of the family {spec.family}, "
+            f"which is read from {TOKENIZERS[spec.family]}"
         )
     recipe = request.recipe
     if description.tokenizer is None or spec.front_end is not None:
