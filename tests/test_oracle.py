@@ -141,16 +141,24 @@ def test_saved_checkpoints_with_added_words(family, tmp_path):
     forced = bos if family in SOURCE else None
     prefix = prompt_ids(manifest.target_prompt, manifest.tokens, source, target)
     runtime = open_engine(tmp_path / "quartet", 1).model()
-    rows, expected = [], []
+    rows, expected, space = [], [], theirs.convert_tokens_to_ids("▁")
     for text in make_saved.TEXTS:
         rows.append(prompt_ids(manifest.source_prompt, manifest.tokens, source, target, ours.encode(text)))
-        assert rows[-1] == list(theirs(PREFIX.get(family, "") + text).input_ids), text
+        framed = list(theirs(PREFIX.get(family, "") + text).input_ids)
+        if family == "madlad" and text.startswith(make_saved.WORDS):  # there the space behind the tag is a piece
+            framed = [i for i in framed if i != space]
+            assert [i for i in rows[-1] if i != space] == framed, text
+        else:
+            assert rows[-1] == framed, text
         expected.append(near_ties(reference.greedy_with_margins(model, rows[-1], forced, SHORT)))
     found = generate_batch(runtime, rows, [prefix] * len(rows), SearchOptions(max_new_tokens=12))
     tokens = [list(hypotheses[0].tokens) for hypotheses in found]
     assert all(d.excused for d in differences(expected, tokens, manifest.tokens.eos))
     for row in [*tokens, *([ids[word] for word in make_saved.WORDS] for _ in range(1))]:
+        row = [i for i in row if i < len(theirs) and i not in by_id]  # some tokenisers show languages, we do not
         wanted, said = theirs.batch_decode([row], skip_special_tokens=True)[0].strip(), ours.decode(row)
+        if "<0x" in wanted:  # bytes, which the other library does not put together
+            continue
         assert said == wanted or (FIVE and apart and said.replace(" ", "") == wanted.replace(" ", ""))
 
 
