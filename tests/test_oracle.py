@@ -154,8 +154,8 @@ def test_saved_checkpoints_with_added_words(family, tmp_path):
     found = generate_batch(runtime, rows, [prefix] * len(rows), SearchOptions(max_new_tokens=12))
     tokens = [list(hypotheses[0].tokens) for hypotheses in found]
     assert all(d.excused for d in differences(expected, tokens, manifest.tokens.eos))
-    for row in [*tokens, *([ids[word] for word in make_saved.WORDS] for _ in range(1))]:
-        row = [i for i in row if i < len(theirs) and i not in by_id]  # some tokenisers show languages, we do not
+    for made in [*tokens, [ids[word] for word in make_saved.WORDS]]:
+        row = [i for i in made if i < len(theirs) and i not in by_id]  # some tokenisers show languages, we do not
         wanted, said = theirs.batch_decode([row], skip_special_tokens=True)[0].strip(), ours.decode(row)
         if "<0x" in wanted:  # bytes, which the other library does not put together
             continue
