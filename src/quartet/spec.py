@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from quartet.errors import ManifestError
 
-FORMAT_VERSION = "2.1"
+FORMAT_VERSION = "2.2"
 MANIFEST_NAME = "quartet.json"
 
 EMBED_AND_LM_HEAD = "embed_and_lm_head"
@@ -215,11 +215,16 @@ class Tokens:
     space: int | None = None  # of a space alone, where the tokeniser puts one before the language's token
 
 
+# When beams stop: True, where as many are finished as there are beams; False, where by their scores so far no other can
+# get better than these; `never`, where at no length any other can.
+EarlyStopping = bool | Literal["never"]
+
+
 @dataclass(frozen=True)
 class Generation:
     """What the checkpoint's `generation_config.json` asks of the search."""
 
-    max_length: int  # of the whole decoder sequence, prefix included
+    max_length: int  # of the whole decoder sequence, prefix included; what `max_new_tokens` asks for is in it
     forced_bos: int | None = None  # first token after the decoder start, where it does not depend on the language
     forced_eos: int | None = None  # token forced at `max_length`
     bad_words_ids: tuple[tuple[int, ...], ...] = ()
@@ -229,6 +234,23 @@ class Generation:
     no_repeat_ngram_size: int = 0
     repetition_penalty: float = 1.0
     length_penalty: float = 1.0
+    early_stopping: EarlyStopping = False
+    min_length: int = 0  # of the whole decoder sequence, prefix included: before, there is no end
+    max_new_tokens: int | None = (
+        None  # after all that the decoder is fed first; only speech has not got it in `max_length`
+    )
+
+
+@dataclass(frozen=True)
+class AddedWord:
+    """A word with an id of its own: it is taken out of a text before the rest becomes pieces."""
+
+    text: str
+    id: int
+    special: bool = False  # left out of text that comes out
+    normalized: bool = False  # looked for in the text as the SentencePiece model normalises it; else as it was typed
+    single_word: bool = False  # only where no letter or digit touches it
+    space_before: bool = False  # white space before it becomes a piece of its own; else nothing
 
 
 @dataclass(frozen=True)
@@ -252,6 +274,8 @@ class TokenizerSpec:
     # among them; those that come after it need not be.
     special_tokens: dict[str, int] = field(default_factory=dict)
     clean_up_spaces: bool = False  # the checkpoint asks for no space before English punctuation (" ." -> ".")
+    added_words: tuple[AddedWord, ...] = ()
+    words_apart: bool = False  # in text that comes out, spaces surround added words; else only those that have pieces
 
 
 @dataclass(frozen=True)
@@ -421,8 +445,7 @@ def _manifest(data: dict[str, Any]) -> Manifest:
     parts["tokens"] = Tokens(**_known(Tokens, data["tokens"]))
     parts["generation"] = Generation(**_known(Generation, data["generation"]))
     parts["languages"] = tuple(Language(**_known(Language, entry)) for entry in data["languages"])
-    tokenizer = data["tokenizer"]
-    parts["tokenizer"] = tokenizer and TokenizerSpec(**_known(TokenizerSpec, tokenizer))
+    parts["tokenizer"] = data["tokenizer"] and _tokenizer(data["tokenizer"])
     for name in ("embedding", "lm_head"):
         parts[name] = data.get(name) and StoredMatrix(**_known(StoredMatrix, data[name]))
     pruning = data.get("pruning")
@@ -432,6 +455,11 @@ def _manifest(data: dict[str, Any]) -> Manifest:
     parts["speech"] = data.get("speech") and Speech(**_known(Speech, data["speech"]))
     parts["files"] = {name: FileEntry(**_known(FileEntry, entry)) for name, entry in data["files"].items()}
     return Manifest(**parts)
+
+
+def _tokenizer(data: dict[str, Any]) -> TokenizerSpec:
+    words = tuple(AddedWord(**_known(AddedWord, word)) for word in data.get("added_words", ()))
+    return TokenizerSpec(**(_known(TokenizerSpec, data) | {"added_words": words}))
 
 
 def _report(data: dict[str, Any]) -> Report:

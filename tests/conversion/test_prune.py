@@ -20,6 +20,7 @@ from quartet.errors import CheckpointError, LanguageError, OptionError
 from quartet.families import find
 from quartet.quantize.recipes import QuantizationOptions
 from quartet.spec import EMBED_AND_LM_HEAD, ENCODER, MANIFEST_NAME, Generation, Manifest
+from quartet.text.tokenizer import load_tokenizer
 from tiny_tokenizers import make
 
 LANGUAGES = {
@@ -265,10 +266,24 @@ def test_a_model_whose_languages_are_not_named(tmp_path: Path) -> None:
         convert_folder(tmp_path / "checkpoint", tmp_path / "out", languages=["en", "fr"])
 
 
-def test_a_tokenizer_json_alone_is_refused(demo_checkpoint: Path, tmp_path: Path) -> None:
+def test_a_tokenizer_json_alone_is_cut_like_a_sentencepiece_model(demo_checkpoint: Path, tmp_path: Path) -> None:
     folder = make(tmp_path / "checkpoint", "nllb")
+    expected = convert_folder(folder, tmp_path / "expected", languages=["en", "fr"])
     (folder / "sentencepiece.bpe.model").unlink()
     (folder / "tokenizer.json").write_bytes((demo_checkpoint / "tokenizer.json").read_bytes())
+    found = convert_folder(folder, tmp_path / "out", languages=["en", "fr"])
+    assert (found.tokenizer, found.languages, found.tokens) == (expected.tokenizer, expected.languages, expected.tokens)
+    ours, theirs = (load_tokenizer(tmp_path / name, found.tokenizer) for name in ("out", "expected"))
+    for text in TEXT.splitlines():
+        assert ours.encode(text) == theirs.encode(text)
+        assert ours.decode(ours.encode(text)) == text
+
+
+def test_a_tokenizer_json_that_sentencepiece_cannot_say_is_refused(demo_checkpoint: Path, tmp_path: Path) -> None:
+    folder = make(tmp_path / "checkpoint", "nllb")
+    (folder / "sentencepiece.bpe.model").unlink()
+    content = json.loads((demo_checkpoint / "tokenizer.json").read_text("utf-8"))
+    (folder / "tokenizer.json").write_text(json.dumps(content | {"normalizer": {"type": "Lowercase"}}))
     with pytest.raises(OptionError, match=r"there is only tokenizer\.json"):
         convert_folder(folder, tmp_path / "out", languages=["en", "fr"])
 

@@ -230,6 +230,21 @@ def test_t5_frames_text_as_transformers_does() -> None:
     assert theirs(f"<2fr> {text}").input_ids == framed
 
 
+def test_opennmts_pieces_may_be_elsewhere(tmp_path: Path) -> None:
+    """The vocabulary comes with the weights, the SentencePiece model from the folder that was named."""
+    folder, other = tmp_path / "model", tmp_path / "tokenizer"
+    folder.mkdir()
+    other.mkdir()
+    write(folder / "vocab.json", {"<unk>": 0, "<s>": 1, "</s>": 2, "▁the": 3})
+    shutil.copy(TOKENS / "marian" / "source.spm", other / "sentencepiece.model")
+    keys = {"eos_token_id": 2, "pad_token_id": 2, "decoder_start_token_id": 1, "unk_token_id": 0}
+    config = keys | {"target_prefix_id": None}
+    assert tokenizers.opennmt(folder, config) is None
+    found = tokenizers.opennmt(folder, config, other)
+    assert found is not None
+    assert (found.files, set(found.made)) == (("sentencepiece.model",), {"vocab.json"})
+
+
 # ---- Whisper ------------------------------------------------------------------------------------------------------
 
 

@@ -139,6 +139,12 @@ def test_the_generation_config_has_the_last_word(tmp_path):
     assert found.generation.suppress_tokens == (4,)
 
 
+def test_an_empty_list_of_suppressed_tokens_suppresses_none(tmp_path):
+    found = described(tmp_path, "base", {"suppress_tokens": [], "max_new_tokens": 9})
+    assert (found.generation.suppress_tokens, found.generation.begin_suppress_tokens) == ((), ())
+    assert found.generation.max_new_tokens == 9
+
+
 def test_names_of_tensors_in_openais_checkpoints():
     assert openai_name("encoder.layers.10.self_attn_layer_norm.bias") == "encoder.blocks.10.attn_ln.bias"
     assert openai_name("decoder.layers.3.encoder_attn.k_proj.weight") == "decoder.blocks.3.cross_attn.key.weight"

@@ -57,6 +57,15 @@ def test_end_is_banned_until_the_minimum_and_forced_at_the_maximum():
     assert banned(late) == [{1, 2, 3}]
 
 
+def test_end_is_banned_until_the_whole_sequence_has_its_least_length():
+    r = Rules(eos=0, min_length=3)
+    early, late = flat(1, 4), flat(1, 4)
+    rules.apply(early, np.array([[3, 3]]), r, limits(1, prefix=2, maximum=9), log_space=False)
+    rules.apply(late, np.array([[3, 3, 1]]), r, limits(1, prefix=2, maximum=9), log_space=False)
+    assert banned(early) == [{0}]
+    assert banned(late) == [set()]
+
+
 def test_a_forced_first_token_comes_right_after_the_decoder_start():
     r = Rules(eos=0, forced_bos=2)
     first, second = flat(1, 4), flat(1, 4)

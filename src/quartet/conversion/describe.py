@@ -1,5 +1,7 @@
 """From a checkpoint to a blueprint: all that a conversion writes, worked out before anything is written."""
 
+import shutil
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +14,20 @@ from quartet.conversion.layouts import LayoutName
 from quartet.conversion.matching import match_tensors
 from quartet.conversion.prune import Pruned, prune
 from quartet.conversion.request import ConversionRequest
+from quartet.errors import CheckpointError
 from quartet.families.description import Description
 from quartet.graph import files
 from quartet.graph.builder import Builder
 from quartet.quantize.recipes import Recipe
 from quartet.spec import Manifest, ModelSpec, Origin, Pruning, Shapes
+
+TOKENIZERS = {  # the files that a family's tokeniser is read from
+    "m2m100": "sentencepiece.bpe.model with vocab.json (M2M100) or without (NLLB), or tokenizer.json (NLLB)",
+    "marian": "source.spm, target.spm and vocab.json",
+    "opennmt": "sentencepiece.model, or source.spm and target.spm",
+    "t5": "spiece.model or tokenizer.json",
+    "whisper": "tokenizer.json, or vocab.json and merges.txt",
+}
 
 
 @dataclass(frozen=True)
@@ -42,6 +53,11 @@ def describe(checkpoint: Checkpoint, request: ConversionRequest, origin: Origin)
     spec = families.spec_of(family, checkpoint)
     layout = layouts.check_layout(request.layout, spec.family, pruned=bool(request.languages))
     description = family.describe(checkpoint)
+    if request.tokenizer is not None and description.tokenizer is None:
+        raise CheckpointError(
+            f"{request.tokenizer} has no tokeniser for a model of the family {spec.family}, "
+            f"which is read from {TOKENIZERS[spec.family]}"
+        )
     recipe = request.recipe
     if description.tokenizer is None or spec.front_end is not None:
         recipe = recipe.for_ids()
@@ -49,8 +65,7 @@ def describe(checkpoint: Checkpoint, request: ConversionRequest, origin: Origin)
         request.check_for_speech(recipe)
     pruned = None
     if request.languages:
-        texts = [Path(text) for text in request.texts]
-        pruned = prune(checkpoint.tokenizer_folder, spec, description, request.languages, texts)
+        pruned = _pruned(checkpoint, spec, description, request)
     graphs = files.build(spec, recipe)
     layouts.check_sizes(layouts.single_sizes(layout, spec, recipe))
     tensors = match_tensors(checkpoint, family, spec, graphs)
@@ -60,6 +75,20 @@ def describe(checkpoint: Checkpoint, request: ConversionRequest, origin: Origin)
         graphs = files.build(spec, recipe)
     manifest = _manifest(spec, description, recipe, origin, pruned.pruning if pruned else None)
     return Blueprint(spec, recipe, graphs, tensors, tokenizer_files, manifest, layout)
+
+
+def _pruned(checkpoint: Checkpoint, spec: ModelSpec, description: Description, request: ConversionRequest) -> Pruned:
+    """The model cut down to some languages, by the tokeniser's files, those too that the checkpoint has otherwise."""
+    texts = [Path(text) for text in request.texts]
+    if not description.made_files:
+        return prune(checkpoint.tokenizer_folder, spec, description, request.languages, texts)
+    with tempfile.TemporaryDirectory(prefix="quartet-") as scratch:
+        for name, content in _tokenizer_files(checkpoint.tokenizer_folder, description, None).items():
+            if isinstance(content, bytes):
+                (Path(scratch) / name).write_bytes(content)
+            else:
+                shutil.copyfile(content, Path(scratch) / name)
+        return prune(Path(scratch), spec, description, request.languages, texts)
 
 
 def _tokenizer_files(folder: Path, description: Description, pruned: Pruned | None) -> dict[str, bytes | Path]:

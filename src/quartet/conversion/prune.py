@@ -115,6 +115,7 @@ def _new_ids(
     controls[0] |= _numbers([description.tokenizer.unk_id, *(language.token_id for language in kept)])
     controls[-1] |= _numbers(forced) & set(parts[-1].ids.values())
     shared = _numbers([tokens.eos, tokens.pad, tokens.decoder_start, tokens.unk, tokens.space])
+    shared |= {word.id for word in description.tokenizer.added_words}
     sources, targets = [x.code for x in kept if x.source], [x.code for x in kept if x.target]
     if len(parts) == 1:
         size = min(spec.vocab_size, spec.source_vocab_size or spec.vocab_size)
@@ -159,7 +160,8 @@ def _tokenizer(spec: TokenizerSpec, kept: tuple[Language, ...], side: Side, ids:
         text = set(side.ids.values())
         controls = sum(piece.type in CONTROL_TYPES for piece in read_pieces(side.models[0]))
         offset = sum(i not in text for i in ids) - controls
-    return replace(spec, unk_id=ids[spec.unk_id], offset=offset, special_tokens=specials)
+    words = tuple(replace(word, id=ids[word.id]) for word in spec.added_words)
+    return replace(spec, unk_id=ids[spec.unk_id], offset=offset, special_tokens=specials, added_words=words)
 
 
 def _files(folder: Path, spec: TokenizerSpec, parts: tuple[Side, ...], ids: tuple[NewIds, NewIds]) -> dict[str, bytes]:

@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from quartet.errors import CheckpointError, UnsupportedModelError
-from quartet.spec import Activation, Generation, ModelSpec, Stack, Tokens
+from quartet.spec import Activation, EarlyStopping, Generation, ModelSpec, Stack, Tokens
 
 ACTIVATIONS: dict[str, Activation] = {
     "relu": "relu",
@@ -71,8 +71,9 @@ def tokens(config: dict[str, Any], unk: int | None) -> Tokens:
 def generation(config: dict[str, Any], generation_config: dict[str, Any], default_length: int) -> Generation:
     """`generation_config.json`, or what older checkpoints keep of it in `config.json`."""
     merged = generation_config or config
+    most, fewest = _count(merged, "max_new_tokens"), _count(merged, "min_new_tokens")
     return Generation(
-        max_length=int(merged.get("max_length") or default_length),
+        max_length=_count(merged, "max_length") or default_length if not most else most + 1,  # and the decoder start
         forced_bos=merged.get("forced_bos_token_id"),
         forced_eos=_first(merged.get("forced_eos_token_id")),
         bad_words_ids=tuple(tuple(word) for word in merged.get("bad_words_ids") or ()),
@@ -81,8 +82,38 @@ def generation(config: dict[str, Any], generation_config: dict[str, Any], defaul
         renormalize_logits=bool(merged.get("renormalize_logits")),
         no_repeat_ngram_size=int(merged.get("no_repeat_ngram_size") or 0),
         repetition_penalty=float(merged.get("repetition_penalty") or 1.0),
-        length_penalty=float(merged.get("length_penalty") or 1.0),
+        length_penalty=_number(merged, "length_penalty", 1.0),
+        early_stopping=_early_stopping(merged),
+        min_length=(_count(merged, "min_length") or 0) if fewest is None else fewest + 1,
+        max_new_tokens=most or None,
     )
+
+
+def _count(config: dict[str, Any], key: str) -> int | None:
+    """A number of tokens; None where the config names none. Raises `CheckpointError`."""
+    value = config.get(key)
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
+        raise CheckpointError(f"the generation config has {key} = {value!r}; a whole number, 0 or more, is expected")
+    return value
+
+
+def _number(config: dict[str, Any], key: str, default: float) -> float:
+    """A number, zero too; the default where the config has none. Raises `CheckpointError`."""
+    value = config.get(key)
+    if value is None:
+        return default
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        raise CheckpointError(f"the generation config has {key} = {value!r}; a number is expected")
+    return float(value)
+
+
+def _early_stopping(config: dict[str, Any]) -> EarlyStopping:
+    value = config.get("early_stopping")
+    if value is None or isinstance(value, bool):
+        return bool(value)
+    if value == "never":
+        return "never"
+    raise CheckpointError(f'the generation config has early_stopping = {value!r}; true, false or "never" is expected')
 
 
 def _first(value: Any) -> int | None:

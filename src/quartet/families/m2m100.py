@@ -60,6 +60,7 @@ def describe(checkpoint: Checkpoint) -> Description:
         languages=_trained(found.languages, languages_of(checkpoint.folder)) if found else (),
         tokenizer=found.spec if found else None,
         tokenizer_files=found.files if found else (),
+        made_files=found.made if found else {},
     )
 
 

@@ -64,7 +64,7 @@ def describe(checkpoint: Checkpoint) -> Description:
     """Prompts as the model's own settings frame them: most often `text`, and the start token."""
     config = checkpoint.config
     window = integer(config, "max_position_embeddings")
-    found = tokenizers.opennmt(checkpoint.folder, config)
+    found = tokenizers.opennmt(checkpoint.folder, config, checkpoint.tokenizer_folder)
     before = ("decoder_start",) if config["add_source_bos"] else ()  # the same token
     after = ("eos",) if config["add_source_eos"] else ()
     return Description(
@@ -77,4 +77,5 @@ def describe(checkpoint: Checkpoint) -> Description:
         languages=found.languages if found else (),
         tokenizer=found.spec if found else None,
         tokenizer_files=found.files if found else (),
+        made_files=found.made if found else {},
     )

@@ -132,7 +132,7 @@ def describe(checkpoint: Checkpoint) -> Description:
     """Prompts `text </s>`, after the target's `<2xx>` in MADLAD-400, and the decoder start."""
     config = checkpoint.config
     window = int(config.get("n_positions") or WINDOW)
-    found = tokenizers.t5(checkpoint.folder, config)
+    found = tokenizers.t5(checkpoint.tokenizer_folder, config)
     languages = found.languages if found else ()
     space = found.space if found else None
     return Description(
@@ -145,4 +145,5 @@ def describe(checkpoint: Checkpoint) -> Description:
         languages=languages,
         tokenizer=found.spec if found else None,
         tokenizer_files=found.files if found else (),
+        made_files=found.made if found else {},
     )

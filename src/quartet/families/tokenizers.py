@@ -3,18 +3,35 @@
 They look only at the small files where they can: a `tokenizer.json` of 256,000 entries costs a second and 185 MB.
 """
 
-import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 from sentencepiece import SentencePieceProcessor
 
 from quartet.errors import CheckpointError
-from quartet.spec import Language, TokenizerSpec
+from quartet.families import from_tokenizer_json
+from quartet.families.added_tokens import (
+    LOST,
+    AddedToken,
+    added_tokens,
+    content_of,
+    control_texts,
+    listed_tokens,
+    read_json,
+    read_text,
+    read_vocabulary,
+    spaced,
+    tokenizer_json_tokens,
+    words_among,
+)
+from quartet.families.from_tokenizer_json import spacing_of
+from quartet.spec import AddedWord, Language, TokenizerSpec
+from quartet.text.sentencepiece_file import USER_DEFINED
 
+TOKENIZER_JSON = "tokenizer.json"
 FAIRSEQ_SPECIALS = {"<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3}  # M2M100 and NLLB
 
 # The languages in the order of their tokens, for checkpoints that do not list them.
@@ -78,38 +95,98 @@ def nllb_or_m2m100(folder: Path, config: dict[str, Any]) -> TokenizerInfo | None
 
 
 def nllb(folder: Path, config: dict[str, Any]) -> TokenizerInfo | None:
-    """NLLB: SentencePiece ids shifted by one, then the languages, then `<mask>`."""
-    model = _first(folder, "sentencepiece.bpe.model", "sentencepiece_bpe.model", "tokenizer.json")
-    if model is None:
+    """NLLB: SentencePiece ids shifted by one, then the languages and `<mask>`, then what else was added.
+
+    A SentencePiece model that is not the one of the `tokenizer.json` beside it, by the ids of languages, is not read:
+    transformers reads the latter.
+    """
+    model = _first(folder, "sentencepiece.bpe.model", "sentencepiece_bpe.model")
+    if model is None and not _has(folder, TOKENIZER_JSON):
         return None
-    if model == "tokenizer.json":
-        added = _tokenizer_json_specials(folder / model)
-        kind: Any = "tokenizers"
-    else:
+    added = added_tokens(folder, with_tokenizer_json=True)
+    placed = {text: token.id for text, token in added.items() if _FLORES_CODE.fullmatch(text)}
+    made: dict[str, bytes] = {}
+    if model is not None:
         vocabulary = len(_processor(folder / model)) + 1
-        listed = _listed(folder) if any(map(_FLORES_CODE.fullmatch, _listed(folder))) else NLLB_CODES.split()
-        added = {code: vocabulary + i for i, code in enumerate(listed)} | _added(folder)
-        kind = "sentencepiece"
-    languages = _languages(added, _FLORES_CODE, config)
-    mask = added.get("<mask>", max((i for i in added.values()), default=0) + 1)
+        if _has(folder, TOKENIZER_JSON) and any(i < vocabulary for i in placed.values()):
+            model = None
+        elif not (placed and _has(folder, TOKENIZER_JSON)):
+            listed = listed_tokens(folder)
+            codes = listed if any(map(_FLORES_CODE.fullmatch, listed)) else NLLB_CODES.split()
+            listed_places = {code: vocabulary + i for i, code in enumerate(codes) if _FLORES_CODE.fullmatch(code)}
+            placed = listed_places | placed
+    if model is None and (read := _nllb_model(folder / TOKENIZER_JSON)) is not None:
+        model = "sentencepiece.bpe.model"
+        made[model] = read
+    languages = _languages(placed, _FLORES_CODE, config)
+    mask = added["<mask>"].id if "<mask>" in added else max(placed.values(), default=0) + 1
     specials = {**FAIRSEQ_SPECIALS, "<mask>": mask}
     spec = TokenizerSpec(
-        kind, model, specials["<unk>"], offset=1, special_tokens=specials, clean_up_spaces=_cleans(folder)
+        "sentencepiece" if model else "tokenizers",
+        model or TOKENIZER_JSON,
+        specials["<unk>"],
+        offset=1,
+        special_tokens=specials,
+        clean_up_spaces=_cleans(folder),
+        **_words(folder, added, config, {*specials, *placed}, TOKENIZER_JSON, special_alone=model is None),
     )
-    last = bool(_json(folder / "tokenizer_config.json").get("legacy_behaviour"))
-    return TokenizerInfo(spec, languages, (model, *_for_others(folder, model)), last)
+    last = bool(read_json(folder / "tokenizer_config.json").get("legacy_behaviour"))
+    copied = (model,) if model and not made else ()
+    return TokenizerInfo(spec, languages, (*copied, *_files(folder, TOKENIZER_JSON)), last, made=made)
+
+
+def _nllb_model(path: Path) -> bytes | None:
+    """The SentencePiece model that a `tokenizer.json` was made of: its control tokens come in another order, and one
+    of them is none of its pieces."""
+    found = from_tokenizer_json.read(path)
+    if found is None or list(found.pieces)[: len(FAIRSEQ_SPECIALS)] != list(FAIRSEQ_SPECIALS):
+        return None
+    order = ["<unk>", "<s>", "</s>", *list(found.pieces)[len(FAIRSEQ_SPECIALS) :]]
+    found = found._replace(pieces={text: found.pieces[text] for text in order})
+    return from_tokenizer_json.model_file(found, from_tokenizer_json.kinds_of("<unk>", {"<s>", "</s>"}))
+
+
+class _Words(TypedDict):
+    """What a tokeniser's description says of added words."""
+
+    added_words: tuple[AddedWord, ...]
+    words_apart: bool
+
+
+def _words(
+    folder: Path,
+    added: dict[str, AddedToken],
+    config: dict[str, Any],
+    known: Collection[str],
+    library: str | None = None,
+    *,
+    special_alone: bool = False,
+) -> _Words:
+    """Added words but those `known` as something else.
+
+    library: the `tokenizer.json` whose rules for white space hold. special_alone: it knows the other words by itself.
+    """
+    words = words_among(folder, added, config, known)
+    kept = [word for word in words if word.special or not special_alone]
+    if not kept:
+        return {"added_words": (), "words_apart": False}
+    spacing = spacing_of(folder / library) if library else LOST
+    return {"added_words": tuple(spaced(word, spacing) for word in kept), "words_apart": spacing.words_apart}
 
 
 def m2m100(folder: Path, config: dict[str, Any]) -> TokenizerInfo | None:
-    """M2M100: SentencePiece pieces looked up in `vocab.json`, then the languages."""
+    """M2M100: SentencePiece pieces looked up in `vocab.json`, then the languages, then what else was added."""
     model, vocab = "sentencepiece.bpe.model", "vocab.json"
     if not _has(folder, model, vocab):
         return None
-    entries = _json(folder / vocab)
-    named = _json(folder / "tokenizer_config.json").get("language_codes")
-    listed = [match[1] for text in _listed(folder) if (match := _M2M100_CODE.fullmatch(text))]
+    entries = read_vocabulary(folder / vocab)
+    _processor(folder / model)
+    named = str(read_json(folder / "tokenizer_config.json").get("language_codes"))
+    listed = [match[1] for text in listed_tokens(folder) if (match := _M2M100_CODE.fullmatch(text))]
     codes = M2M100_CODES[named].split() if named in M2M100_CODES else listed or M2M100_CODES["m2m100"].split()
-    added = {f"__{code}__": len(entries) + i for i, code in enumerate(codes)} | _added(folder)
+    added = added_tokens(folder)
+    placed = {f"__{code}__": len(entries) + i for i, code in enumerate(codes)}
+    placed |= {text: token.id for text, token in added.items() if _M2M100_CODE.fullmatch(text)}
     specials = {text: entries[text] for text in FAIRSEQ_SPECIALS if text in entries}
     spec = TokenizerSpec(
         "sentencepiece-vocab",
@@ -118,20 +195,28 @@ def m2m100(folder: Path, config: dict[str, Any]) -> TokenizerInfo | None:
         vocab=vocab,
         special_tokens=specials,
         clean_up_spaces=_cleans(folder),
+        **_words(folder, added, config, {*specials, *placed}),
     )
-    return TokenizerInfo(spec, _languages(added, _M2M100_CODE, config), (model, vocab, *_for_others(folder)))
+    files = (model, vocab, *_files(folder, TOKENIZER_JSON))
+    return TokenizerInfo(spec, _languages(placed, _M2M100_CODE, config), files)
 
 
 def marian(folder: Path, config: dict[str, Any]) -> TokenizerInfo | None:
-    """Marian: two SentencePiece models, one vocabulary (or two), target languages as `>>fra<<` in the vocabulary."""
+    """Marian: two SentencePiece models, one vocabulary (or two), target languages as `>>fra<<` in the vocabulary or
+    added to it."""
     files = ["source.spm", "target.spm", "vocab.json"]
     if not _has(folder, *files):
         return None
     target_vocab = "target_vocab.json" if _has(folder, "target_vocab.json") else None
-    entries = _json(folder / "vocab.json")
+    entries = read_vocabulary(folder / "vocab.json")
+    for name, check in (("source.spm", _processor), ("target.spm", _processor), (target_vocab, read_vocabulary)):
+        if name:
+            check(folder / name)
     specials = {
         text: i for text, i in entries.items() if text in ("</s>", "<unk>", "<pad>") or _MARIAN_CODE.fullmatch(text)
     }
+    added = added_tokens(folder)
+    placed = {text: token.id for text, token in added.items() if _MARIAN_CODE.fullmatch(text)}
     spec = TokenizerSpec(
         "sentencepiece-vocab",
         "source.spm",
@@ -139,27 +224,88 @@ def marian(folder: Path, config: dict[str, Any]) -> TokenizerInfo | None:
         target_model="target.spm",
         vocab="vocab.json",
         target_vocab=target_vocab,
-        special_tokens=specials,
+        special_tokens=specials | placed,
         clean_up_spaces=_cleans(folder),
+        **_words(folder, added, config, {*specials, *placed}),
     )
     files += [target_vocab] if target_vocab else []
-    return TokenizerInfo(spec, _marian_languages(folder, config, specials), tuple(files))
+    _languages(placed, _MARIAN_CODE, config)  # have they a row?
+    return TokenizerInfo(spec, _marian_languages(folder, config, specials, placed), tuple(files))
 
 
 def t5(folder: Path, config: dict[str, Any]) -> TokenizerInfo | None:
-    """T5: SentencePiece's own ids; in MADLAD-400 the target languages are pieces such as `<2fr>`."""
-    name = "spiece.model"
-    if not _has(folder, name):
+    """T5: SentencePiece's own ids; in MADLAD-400 the target languages are pieces such as `<2fr>`.
+
+    Transformers 5 keeps a `tokenizer.json` alone: a SentencePiece model is made of it where that can be, for its
+    unknown letters too, which T5Tokenizer 5.24 takes for the end token where `<unk>` is not the third piece.
+    """
+    name, made = "spiece.model", {}
+    added = added_tokens(folder, with_tokenizer_json=True)
+    if _has(folder, name):
+        model = _processor(folder / name)
+    elif not _has(folder, TOKENIZER_JSON):
         return None
-    model = _processor(folder / name)
+    elif (content := _t5_model(folder, added)) is not None:
+        made[name] = content
+        model = _processor_of(content, folder / TOKENIZER_JSON)
+    else:
+        return _t5_of_json(folder, added, config)
     pieces = [model.id_to_piece(i) for i in range(len(model))]
     controls = {piece: i for i, piece in enumerate(pieces) if model.is_control(i) or model.is_unknown(i)}
     tags = {piece: i for i, piece in enumerate(pieces) if _MADLAD_CODE.fullmatch(piece)}
-    lead, found = _round_trip(model, tags, folder / name)
+    placed = _tags(added)
+    if tags.keys() & placed:  # taken out of text before the rest is cut, and before it gets a space
+        lead, found = None, tags
+    else:
+        lead, found = _round_trip(model, tags, folder / name)
     spec = TokenizerSpec(
-        "sentencepiece", name, model.unk_id(), special_tokens=controls | tags, clean_up_spaces=_cleans(folder)
+        "sentencepiece",
+        name,
+        model.unk_id(),
+        special_tokens=controls | tags | placed,
+        clean_up_spaces=_cleans(folder),
+        **_words(folder, added, config, {*controls, *tags, *placed}, TOKENIZER_JSON),
     )
-    return TokenizerInfo(spec, _languages(found, _MADLAD_CODE, config), (name,), space=lead)
+    return TokenizerInfo(
+        spec, _languages(found | placed, _MADLAD_CODE, config), () if made else (name,), space=lead, made=made
+    )
+
+
+def _tags(added: Mapping[str, AddedToken]) -> dict[str, int]:
+    """The language tokens of MADLAD-400 among added ones."""
+    return {text: token.id for text, token in added.items() if _MADLAD_CODE.fullmatch(text)}
+
+
+def _t5_model(folder: Path, added: dict[str, AddedToken]) -> bytes | None:
+    """A SentencePiece model with the pieces of `tokenizer.json`."""
+    found = from_tokenizer_json.read(folder / TOKENIZER_JSON)
+    unknown = _unknown_text(folder)
+    if found is None or found.model_type != from_tokenizer_json.UNIGRAM or unknown not in found.pieces:
+        return None
+    control = {text for text, token in added.items() if token.special and text in found.pieces}
+    named = dict.fromkeys(filter(_MADLAD_CODE.fullmatch, found.pieces), USER_DEFINED)
+    return from_tokenizer_json.model_file(found, from_tokenizer_json.kinds_of(unknown, control) | named)
+
+
+def _t5_of_json(folder: Path, added: dict[str, AddedToken], config: dict[str, Any]) -> TokenizerInfo:
+    """A tokeniser of another kind, as some fine-tunes have it: run by the library that it is written for."""
+    specials = {text: token.id for text, token in added.items() if text in control_texts(folder)} | _tags(added)
+    unknown = specials.get(_unknown_text(folder), specials.get("</s>"))
+    if unknown is None:
+        raise CheckpointError(f"{folder / TOKENIZER_JSON} has no {_unknown_text(folder)} token")
+    spec = TokenizerSpec(
+        "tokenizers",
+        TOKENIZER_JSON,
+        unknown,
+        special_tokens=specials,
+        clean_up_spaces=_cleans(folder),
+        **_words(folder, added, config, specials, TOKENIZER_JSON, special_alone=True),
+    )
+    return TokenizerInfo(spec, _languages(_tags(added), _MADLAD_CODE, config), (TOKENIZER_JSON,))
+
+
+def _unknown_text(folder: Path) -> str:
+    return content_of(read_json(folder / "tokenizer_config.json").get("unk_token")) or "<unk>"
 
 
 def _round_trip(model: SentencePieceProcessor, tags: dict[str, int], path: Path) -> tuple[int | None, dict[str, int]]:
@@ -176,16 +322,25 @@ def _round_trip(model: SentencePieceProcessor, tags: dict[str, int], path: Path)
     return (lead[0] if lead else None), {tag: tags[tag] for tag, before in whole.items() if before == lead}
 
 
-def opennmt(folder: Path, config: dict[str, Any]) -> TokenizerInfo | None:
-    """OpenNMT: pieces of one SentencePiece model or two, looked up in one vocabulary or two, of one language pair."""
-    models = next((m for m in (("sentencepiece.model",), ("source.spm", "target.spm")) if _has(folder, *m)), None)
+def opennmt(folder: Path, config: dict[str, Any], tokenizer: Path | None = None) -> TokenizerInfo | None:
+    """OpenNMT: pieces of one SentencePiece model or two, looked up in one vocabulary or two, of one language pair.
+
+    tokenizer: the folder of the SentencePiece models; None: they are beside the vocabulary.
+    """
+    models_folder = tokenizer or folder
+    pairs = (("sentencepiece.model",), ("source.spm", "target.spm"))
+    models = next((m for m in pairs if _has(models_folder, *m)), None)
     if models is None:
         return None
+    for name in models:
+        _processor(models_folder / name)
     target_vocab = "target_vocab.json" if _has(folder, "target_vocab.json") else None
-    entries = _json(folder / (target_vocab or "vocab.json"))
+    tables = ("vocab.json", *([target_vocab] if target_vocab else []))
+    entries = read_vocabulary(folder / tables[-1])
     keys = ("eos_token_id", "pad_token_id", "decoder_start_token_id", "unk_token_id", "target_prefix_id")
     ids = {config[key] for key in keys}
-    unk_id = _json(folder / "vocab.json").get(next(text for text, i in entries.items() if i == config["unk_token_id"]))
+    unknown = next((text for text, i in entries.items() if i == config["unk_token_id"]), None)
+    unk_id = read_vocabulary(folder / "vocab.json").get(unknown or "")
     if unk_id is None:
         raise CheckpointError(f"{folder}: the source vocabulary has no token for unknown text")
     spec = TokenizerSpec(
@@ -200,7 +355,8 @@ def opennmt(folder: Path, config: dict[str, Any]) -> TokenizerInfo | None:
     source, target = _marian_pair(folder, config)
     languages = [Language(source, target=False)] if source else []
     languages += [Language(target, config["target_prefix_id"], source=False)] if target else []
-    return TokenizerInfo(spec, tuple(languages), (*models, "vocab.json", *([target_vocab] if target_vocab else [])))
+    made = {name: (folder / name).read_bytes() for name in tables} if models_folder != folder else {}
+    return TokenizerInfo(spec, tuple(languages), (*models, *(() if made else tables)), made=made)
 
 
 def whisper(folder: Path) -> TokenizerInfo | None:
@@ -210,15 +366,18 @@ def whisper(folder: Path) -> TokenizerInfo | None:
     """
     name, end, made = "tokenizer.json", "<|endoftext|>", {}
     if _has(folder, name):
-        tokens = {token["content"]: token["id"] for token in _json(folder / name).get("added_tokens", [])}
+        tokens = {text: token.id for text, token in tokenizer_json_tokens(folder / name).items()}
     elif _has(folder, "vocab.json", "merges.txt"):
-        vocab = _json(folder / "vocab.json")
-        tokens = {text: vocab[text] for text in (end,) if text in vocab} | _added(folder)
+        vocab = read_vocabulary(folder / "vocab.json")
+        tokens = {text: vocab[text] for text in (end,) if text in vocab}
+        tokens |= {text: token.id for text, token in added_tokens(folder).items()}
         made[name] = _byte_pairs(folder, tokens)
     else:
         return None
     if end not in tokens:
         raise CheckpointError(f"the tokeniser in {folder} has no {end} token, which Whisper's has")
+    if not made:
+        _json_tokenizer(folder / name)
     specials = {text: i for text, i in tokens.items() if not _TIMESTAMP.fullmatch(text)}
     spec = TokenizerSpec("tokenizers", name, unk_id=tokens[end], special_tokens=specials)
     return TokenizerInfo(spec, (), () if made else (name,), made=made)
@@ -248,10 +407,13 @@ def non_speech(folder: Path) -> tuple[int, ...]:
     found = whisper(folder)
     if found is None:
         return ()
-    from tokenizers import Tokenizer  # noqa: PLC0415 - slow to import
-
     name = found.spec.source_model
-    model = Tokenizer.from_str((found.made.get(name) or (folder / name).read_bytes()).decode())
+    if name in found.made:
+        from tokenizers import Tokenizer  # noqa: PLC0415 - slow to import
+
+        model = Tokenizer.from_str(found.made[name].decode())
+    else:
+        model = _json_tokenizer(folder / name)
 
     def ids(text: str) -> list[int]:
         return list(model.encode(text, add_special_tokens=False).ids)
@@ -261,11 +423,20 @@ def non_speech(folder: Path) -> tuple[int, ...]:
     return tuple(sorted(kept | {ids(" -")[0], ids(" '")[0]}))
 
 
-def _marian_languages(folder: Path, config: dict[str, Any], specials: dict[str, int]) -> tuple[Language, ...]:
-    """The source language (or group of languages), then the target's or the vocabulary's own list of targets."""
+def _marian_languages(
+    folder: Path, config: dict[str, Any], specials: dict[str, int], added: dict[str, int]
+) -> tuple[Language, ...]:
+    """The source language (or group of languages), then the target's or the vocabulary's own list of targets.
+
+    What was added comes last; the target of a model of one pair stays one, without a token.
+    """
     source, target = _marian_pair(folder, config)
-    tokens = {code[1]: i for text, i in specials.items() if (code := _MARIAN_CODE.fullmatch(text))}
-    targets: dict[str, int | None] = {**tokens} if tokens else {target: None} if target else {}
+    known, new = (
+        {code[1]: i for text, i in tokens.items() if (code := _MARIAN_CODE.fullmatch(text))}
+        for tokens in (specials, added)
+    )
+    targets: dict[str, int | None] = {**known} if known else {target: None} if target else {}
+    targets |= new
     sources = [source] if source else []
     return tuple(
         Language(code, targets.get(code), source=code in sources, target=code in targets)
@@ -275,11 +446,15 @@ def _marian_languages(folder: Path, config: dict[str, Any], specials: dict[str, 
 
 def _marian_pair(folder: Path, config: dict[str, Any]) -> tuple[str | None, str | None]:
     """Source and target language by `tokenizer_config.json`, else by the model's name."""
-    options = _json(folder / "tokenizer_config.json")
+    options = read_json(folder / "tokenizer_config.json")
     names = (str(config.get("_name_or_path", "")), folder.name)
     found = next((match for name in names if (match := _MARIAN_NAME.search(name))), None)
     by_name = (found[1], found[2]) if found else (None, None)
-    return options.get("source_lang") or by_name[0], options.get("target_lang") or by_name[1]
+    named = (options.get(key) for key in ("source_lang", "target_lang"))
+    source, target = (
+        code if isinstance(code, str) and code else other for code, other in zip(named, by_name, strict=True)
+    )
+    return source, target
 
 
 def _languages(added: dict[str, int], pattern: re.Pattern[str], config: dict[str, Any]) -> tuple[Language, ...]:
@@ -295,27 +470,8 @@ def _languages(added: dict[str, int], pattern: re.Pattern[str], config: dict[str
     return tuple(sorted(found, key=lambda language: language.token_id or 0))
 
 
-def _listed(folder: Path) -> list[str]:
-    """`additional_special_tokens`, in order."""
-    for name in ("tokenizer_config.json", "special_tokens_map.json"):
-        tokens = _json(folder / name).get("additional_special_tokens")
-        if tokens:
-            return [token["content"] if isinstance(token, dict) else str(token) for token in tokens]
-    return []
-
-
-def _added(folder: Path) -> dict[str, int]:
-    """Tokens that the checkpoint gives ids in so many words, text -> id."""
-    decoder = _json(folder / "tokenizer_config.json").get("added_tokens_decoder", {})
-    return _json(folder / "added_tokens.json") | {token["content"]: int(i) for i, token in decoder.items()}
-
-
-def _tokenizer_json_specials(path: Path) -> dict[str, int]:
-    return {token["content"]: token["id"] for token in _json(path).get("added_tokens", [])}
-
-
 def _cleans(folder: Path) -> bool:
-    return bool(_json(folder / "tokenizer_config.json").get("clean_up_tokenization_spaces"))
+    return bool(read_json(folder / "tokenizer_config.json").get("clean_up_tokenization_spaces"))
 
 
 def _unknown(specials: dict[str, int], path: Path) -> int:
@@ -327,28 +483,34 @@ def _unknown(specials: dict[str, int], path: Path) -> int:
 def _processor(path: Path) -> SentencePieceProcessor:
     """A SentencePiece model."""
     try:
-        return SentencePieceProcessor(model_file=str(path))
-    except Exception as error:  # sentencepiece raises RuntimeError and OSError alike
+        return _processor_of(path.read_bytes(), path)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from None
+
+
+def _processor_of(content: bytes, path: Path) -> SentencePieceProcessor:
+    """A SentencePiece model, of the file that is named."""
+    try:
+        return SentencePieceProcessor(model_proto=content)
+    except Exception as error:  # sentencepiece raises RuntimeError and others
         raise CheckpointError(f"{path} is no SentencePiece model: {error}") from None
 
 
-def _json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file; empty where there is no file."""
+def _json_tokenizer(path: Path) -> Any:
+    """A `tokenizer.json` opened by the library that it is written for."""
+    from tokenizers import Tokenizer  # noqa: PLC0415 - slow to import
+
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except ValueError as error:
+        return Tokenizer.from_str(read_text(path))
+    except CheckpointError:
+        raise
+    except Exception as error:  # the library raises a bare Exception
         raise CheckpointError(f"{path} is damaged: {error}") from None
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path} is damaged: it holds a {type(content).__name__}, not an object")
-    return content
 
 
-def _for_others(folder: Path, ours: str = "") -> tuple[str, ...]:
-    """The `tokenizer.json` of a checkpoint, for readers in other languages, unless it is `ours` already."""
-    name = "tokenizer.json"
-    return (name,) if name != ours and _has(folder, name) else ()
+def _files(folder: Path, name: str) -> tuple[str, ...]:
+    """The file, where it is there."""
+    return (name,) if _has(folder, name) else ()
 
 
 def _has(folder: Path, *names: str) -> bool:

@@ -30,6 +30,7 @@ from quartet.runtime.rules import RowLimits, Rules
 from quartet.runtime.scores import Candidates, Scores
 from quartet.runtime.search import Hypothesis
 from quartet.runtime.vocabulary_ids import renamed_generation, renamed_tokens
+from quartet.spec import EarlyStopping
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,7 @@ class Search:
     rows_per_source: int = 1  # one after the other; they leave the batch together
     read: Read = read_scores
     choose: Choose = likeliest  # in greedy search
+    early_stopping: EarlyStopping = False
     patience: float = 1.0  # finished hypotheses that beams wait for, in multiples of their number
     outputs: HeadOutputs = field(default_factory=HeadOutputs)
     cancelled: Cancelled | None = None  # sources whose rows are to leave at the next step
@@ -204,11 +206,13 @@ def _prepare(
             forced_eos=generation.forced_eos,
             renormalize=generation.renormalize_logits,
             min_new_tokens=options.min_new_tokens,
+            min_length=generation.min_length,
             loop_guard=guarded,
         ),
         limits=RowLimits(prefix_length, max_length, np.array(repeats, np.int64)),
         prefixes=prefixes,
         length_penalty=_chosen(options.length_penalty, generation.length_penalty),
+        early_stopping=generation.early_stopping,
         uncounted=np.ones(len(prefixes), np.int64),
         cancelled=cancelled,
     )
@@ -373,6 +377,7 @@ def _beam_step(search_: Search, beams: search.Beams, next_tokens: Candidates, ro
         search_.length_penalty,
         search_.uncounted[rows],
         max(1, round(beams.tokens.shape[1] * search_.patience)),
+        search_.early_stopping,
     )
 
 

@@ -32,6 +32,7 @@ class Rules:
     forced_eos: int | None = None
     renormalize: bool = False
     min_new_tokens: int = 0
+    min_length: int = 0  # of the whole sequence, from the decoder start on
     loop_guard: bool = False
     timestamps: TimestampRules | None = None
 
@@ -62,8 +63,9 @@ def apply(scores: Scores, history: Ids, rules: Rules, limits: RowLimits, log_spa
         ban_repeated_ngrams(scores, history, rules.no_repeat_ngram_size)
     ban_words(scores, history, rules.bad_words_ids, rules.eos)
     new_tokens = length - limits.prefix_length
-    if rules.min_new_tokens:
-        scores.forbid(np.flatnonzero(new_tokens < rules.min_new_tokens), rules.eos)
+    if rules.min_new_tokens or length < rules.min_length:
+        too_short = (new_tokens < rules.min_new_tokens) | (length < rules.min_length)
+        scores.forbid(np.flatnonzero(too_short), rules.eos)
     if rules.forced_bos is not None and length == 1:
         scores.force(np.arange(len(history)), rules.forced_bos)
     if rules.forced_eos is not None:

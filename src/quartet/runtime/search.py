@@ -1,7 +1,7 @@
 """Greedy and beam search as pure functions on arrays.
 
-Beam search is that of transformers 4.57 (`GenerationMixin._beam_search`) with `early_stopping=False`: each step looks
-at the best 2k continuations, only those among the best k may finish, the best k unfinished ones go on. The score of a
+Beam search is that of transformers 4.57 and 5.24 (`GenerationMixin._beam_search`): each step looks at the best 2k
+continuations, only those among the best k may finish, the best k unfinished ones go on. The score of a
 hypothesis is the sum of its log probabilities, divided by its length to the power of `length_penalty`. The length
 counts everything after the decoder start, the forced language token and the end token included.
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from quartet.arrays import Floats, Ids
 from quartet.runtime.scores import Candidates
+from quartet.spec import EarlyStopping
 
 NEVER = np.float32(-1e9)  # a score that loses against every real one
 
@@ -84,12 +85,14 @@ def beam_step(
     length_penalty: float,
     uncounted: Ids | int = 1,
     wanted: int | None = None,
+    early_stopping: EarlyStopping = False,
 ) -> Continuations:
     """One step of beam search; changes `beams` and says which beams go on with which tokens.
 
     next_tokens: of each of the b * k beams the n best, n >= 2k, with their log probabilities after all rules.
     prefix_length, max_length: [b], in tokens from the decoder start on. uncounted: so many of them, [b] or all alike,
     do not count in the length that scores are divided by. wanted: finished hypotheses to keep; None: k.
+    early_stopping: when a source is done (`quartet.spec.EarlyStopping`).
     """
     wanted = wanted or beams.tokens.shape[1]
     sources, k, _ = beams.tokens.shape
@@ -113,9 +116,13 @@ def beam_step(
     grown = np.take_along_axis(beams.tokens, chosen.parents[:, :, None], axis=1)
     beams.tokens = np.concatenate([grown, chosen.tokens[:, :, None]], axis=2)
     # 4. can the best running beam still beat the worst finished one?
+    if early_stopping == "never" and length_penalty > 0:  # scores get better with length, up to the greatest one
+        divisor = np.asarray((max_length - np.asarray(uncounted)) ** length_penalty, np.float32)
     hope = beams.scores[:, 0] / divisor
     worst = np.array([f[-1].score if len(f) == wanted else NEVER for f in beams.finished], np.float32)
     beams.open &= (hope > worst) & ~ends.all(axis=1)
+    if early_stopping is True:
+        beams.open &= np.array([len(found) < wanted for found in beams.finished])
     return chosen
 
 

@@ -41,7 +41,7 @@ class DecodingOptions:
     suppress_blank: bool = True  # a window begins with neither a space nor the end
     timestamps: bool = True  # they must come as they are defined; False: the prompt says that there are none
     max_initial_timestamp: float | None = 1.0
-    max_new_tokens: int | None = None  # None: as many as the model has positions for
+    max_new_tokens: int | None = None  # None: as the checkpoint asks, or as many as the model has positions for
     renormalize: bool = True  # probabilities are over what the rules leave; False: as transformers' beams have them
     seed: int | None = 0
 
@@ -266,7 +266,8 @@ def _mean(found: Hypothesis, room: int, length_penalty: float) -> float:
 def _search(model: Model, audio: EncodedAudio, prompts: Ids, options: DecodingOptions) -> Search:
     rows, length = prompts.shape
     most = model.manifest.shapes.max_target_length
-    longest = most if options.max_new_tokens is None else min(most, length + options.max_new_tokens)
+    new = model.manifest.generation.max_new_tokens if options.max_new_tokens is None else options.max_new_tokens
+    longest = most if new is None else min(most, length + new)
     return Search(
         model=model,
         rules=_rules(model, options),

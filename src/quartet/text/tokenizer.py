@@ -10,15 +10,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sentencepiece import SentencePieceProcessor
+from sentencepiece import SentencePieceNormalizer, SentencePieceProcessor
 
 from quartet.errors import ManifestError
 from quartet.spec import TokenizerSpec
+from quartet.text.added_words import Decode, Encode, with_added_words
 
 SPACE = "▁"  # how SentencePiece writes a space
-
-Encode = Callable[[str], list[int]]
-Decode = Callable[[Sequence[int]], str]
 
 # what transformers' `clean_up_tokenization` replaces, in its order
 CLEAN_UPS = (
@@ -95,10 +93,24 @@ def _pieces(folder: Path, spec: TokenizerSpec) -> tuple[Encode, Decode]:
     def to_text(ids: Sequence[int]) -> str:
         kept = [int(i) - offset for i in ids if i not in dropped and 0 <= i - offset < size]
         if any(map(model.is_byte, kept)):  # letters that the vocabulary lacks, byte by byte
-            return str(model.decode(kept)).replace(SPACE, " ")
+            space = " " if model.id_to_piece(kept[0]).startswith(SPACE) else ""  # which the library takes away
+            return space + str(model.decode(kept)).replace(SPACE, " ")
         return "".join(model.id_to_piece(kept)).replace(SPACE, " ")
 
-    return to_ids, to_text
+    if not spec.added_words:
+        return to_ids, to_text
+    space = model.piece_to_id(SPACE)
+    return with_added_words(
+        to_ids, to_text, spec, _normalizer(folder / spec.source_model), None if space == unknown else space + offset
+    )
+
+
+def _normalizer(path: Path) -> Callable[[str], str]:
+    """What a SentencePiece model makes of letters; spaces stay as they are."""
+    normalizer = SentencePieceNormalizer(
+        model_file=str(path), add_dummy_prefix=False, escape_whitespaces=False, remove_extra_whitespaces=False
+    )
+    return lambda text: str(normalizer.normalize(text))
 
 
 def _letter(model: SentencePieceProcessor, letter: str) -> list[int]:
@@ -129,7 +141,7 @@ def _vocabulary(folder: Path, spec: TokenizerSpec) -> tuple[Encode, Decode]:
         known = [pieces[i] for i in ids if i in pieces]
         return str(target.decode_pieces(known)).replace(SPACE, " ")
 
-    return to_ids, to_text
+    return with_added_words(to_ids, to_text, spec)
 
 
 def _tokenizers(folder: Path, spec: TokenizerSpec) -> tuple[Encode, Decode]:
@@ -147,4 +159,4 @@ def _tokenizers(folder: Path, spec: TokenizerSpec) -> tuple[Encode, Decode]:
     def to_text(ids: Sequence[int]) -> str:
         return str(model.decode([int(i) for i in ids], skip_special_tokens=True))
 
-    return to_ids, to_text
+    return with_added_words(to_ids, to_text, spec)

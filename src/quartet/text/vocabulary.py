@@ -27,7 +27,7 @@ class Side:
 
     ids: dict[str, int]  # piece -> id, without control tokens
     specials: dict[str, int]  # control tokens, by their text
-    always: frozenset[int]  # bytes and pieces that the model's maker has named: no text can do without
+    always: frozenset[int]  # bytes, pieces that the model's maker has named, added words: no text can do without
     models: tuple[Path, ...]  # the SentencePiece models that make these pieces
 
 
@@ -41,7 +41,7 @@ def sides(folder: Path, spec: TokenizerSpec) -> tuple[Side, ...]:
         raise OptionError(f"the vocabulary is selected by SentencePiece models, and there is only {spec.source_model}")
     if spec.kind == "sentencepiece":
         made = [(piece, i + spec.offset) for i, piece in enumerate(read_pieces(source)) if piece.type in TEXT_TYPES]
-        always = frozenset(i for piece, i in made if piece.type in (BYTE, USER_DEFINED))
+        always = frozenset(i for piece, i in made if piece.type in (BYTE, USER_DEFINED)) | _words(spec)
         return (Side({piece.text: i for piece, i in made}, spec.special_tokens, always, (source,)),)
     target = folder / (spec.target_model or spec.source_model)
     if spec.target_vocab is None:
@@ -55,7 +55,11 @@ def _looked_up(path: Path, spec: TokenizerSpec, models: tuple[Path, ...]) -> Sid
     specials = {piece: i for piece, i in entries.items() if piece in spec.special_tokens}
     ids = {piece: i for piece, i in entries.items() if piece not in specials}
     named = {piece.text for model in models for piece in read_pieces(model) if piece.type in (BYTE, USER_DEFINED)}
-    return Side(ids, specials, frozenset(ids[piece] for piece in named & ids.keys()), models)
+    return Side(ids, specials, frozenset(ids[piece] for piece in named & ids.keys()) | _words(spec), models)
+
+
+def _words(spec: TokenizerSpec) -> frozenset[int]:
+    return frozenset(word.id for word in spec.added_words)
 
 
 def rows_of(side: Side, languages: Sequence[str], texts: Sequence[Path]) -> set[int]:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from quartet.errors import LanguageError, OptionError
 from quartet.spec import Language, Manifest
+from quartet.text.added_words import Encode
 from quartet.text.detect import Detected, detect_all
 from quartet.text.kept import KeptSpan, kept_spans
 from quartet.text.languages import display_name, find, is_language, offered, resolve, typed_tag
@@ -15,7 +16,7 @@ from quartet.text.scripts import is_foreign
 from quartet.text.sentences import Piece, join_pieces, split_text
 from quartet.text.stand_ins import STYLES, UNTRIED
 from quartet.text.tidy import plain
-from quartet.text.tokenizer import Encode, Tokenizer, valid_unicode
+from quartet.text.tokenizer import Tokenizer, valid_unicode
 from quartet.text.unknown import is_replaced, unknown_stretches
 from quartet.translation.attempts import Sentence, Ways, sentence_of, with_stand_ins
 

@@ -70,6 +70,8 @@ def _key(manifest: Manifest, target: Language | None, texts: Sequence[Path]) -> 
     names = (tokenizer.source_model, tokenizer.target_model, tokenizer.vocab, tokenizer.target_vocab)
     hashes = [manifest.files[name].sha256 for name in (matrix.file, *filter(None, names))]
     key = [VERSION, FORMAT_VERSION, hashes, target and target.code, [_sha256(path) for path in texts]]
+    if tokenizer.added_words:
+        key.append([word.id for word in tokenizer.added_words])
     return hashlib.sha256(json.dumps(key).encode()).hexdigest()[:24]
 
 
