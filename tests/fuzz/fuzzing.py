@@ -1,4 +1,4 @@
-"""What the fuzzers share: damage done to bytes and to JSON, bounds of time and memory, and the count of what came of it.
+"""What the fuzzers share: damage to bytes and to JSON, bounds of time and memory, the count of what came of it.
 
 A trial is one damaged input. It ends well where the input is refused with one clear line, or where the damage does no
 harm. Everything else is a fault: another exception than quartet's own, a message of several lines, a hang.

@@ -30,6 +30,9 @@ FIRST_INPUT_ONLY = {  # of these the other inputs say how, not what
     "Cast", "DequantizeLinear", "Dropout", "DynamicQuantizeLinear", "Expand", "Flatten", "Identity", "Reshape", "Slice",
     "Split", "Squeeze", "Transpose", "Unsqueeze",
 }  # fmt: skip
+RUNTIME_DOMAIN = "com.microsoft"  # of operators that only ONNX Runtime has
+FUSED = {"SimplifiedLayerNormalization"}  # its optimiser makes this one too, in ONNX's own domain
+IN_4_BITS = {"MatMulNBits", "MatMulBnb4", "GatherBlockQuantized"}  # or fewer, or more
 IN_8_BITS = {"MatMulInteger", "ConvInteger"}
 POSITIONS = "{}.embed_positions.weight"
 NO_DATA = {"Shape", "Size", "ConstantOfShape", "Range", "Constant"}  # nothing of the values in front goes through
@@ -88,7 +91,7 @@ class Attention:
 
 def encoder_weights(path: Path) -> Tensors:
     """The weights of an exported encoder by canonical name. Raises `CheckpointError` naming what is not found."""
-    part = _part(path, list(read_graph(path)))
+    part = _part(path, _plain_nodes(path))
     found = _stack(part, "encoder", ("self_attn",))
     rest = _feed_forward(part, "encoder", found, has_head=False)
     convolutions = [node for node in part.nodes if node.op_type in ("Conv", "ConvInteger")]
@@ -101,12 +104,34 @@ def decoder_weights(path: Path, *, positions: bool) -> Tensors:
 
     positions: with the table of them; other models than those that hear compute theirs.
     """
-    nodes = list(read_graph(path))
+    nodes = _plain_nodes(path)
     part = _part(path, _branch_without_past(nodes) or nodes)
     found = _stack(part, "decoder", ("self_attn", "encoder_attn"))
     rest = _feed_forward(part, "decoder", found, has_head=True)
     tables = _tables(part, "decoder", positions=positions)
     return found | rest | _norms(part, "decoder", found, 3) | tables
+
+
+def _plain_nodes(path: Path) -> list[ir.Node]:
+    """The nodes of a graph; where operators of ONNX Runtime's own show that its layers are not plain, it is refused.
+
+    Raises `CheckpointError`.
+    """
+    graph = read_graph(path)
+    nodes = ir.traversal.RecursiveGraphIterator(graph)
+    own = {node.op_type for node in nodes if node.domain == RUNTIME_DOMAIN or node.op_type in FUSED}
+    packed = sorted(own & IN_4_BITS)
+    if packed:
+        raise CheckpointError(
+            f"{path} has weights of 4 bits ({', '.join(packed)}), which are not read: take the export in float32, "
+            "float16 or 8 bits"
+        )
+    if own:
+        raise CheckpointError(
+            f"{path} is an optimised graph ({', '.join(sorted(own)[:4])}), which cannot be taken apart: export the "
+            "model without --optimize"
+        )
+    return list(graph)
 
 
 def hears(encoder: Tensors) -> bool:
@@ -118,11 +143,15 @@ def joined(encoder: Tensors, decoder: Tensors) -> Tensors:
     """Encoder and decoder, where what is one tensor in the model is there once."""
     ours, theirs, head = "decoder.embed_tokens.weight", "encoder.embed_tokens.weight", "lm_head.weight"
     tensors = encoder | decoder
-    if theirs in tensors and equal(tensors[theirs], tensors[ours]):
-        del tensors[theirs]
+    if theirs in tensors and _is_same(tensors[theirs], tensors[ours]):
+        tensors[ours] = min(tensors[ours], tensors.pop(theirs), key=_coarseness)
     if _is_same(tensors[head], tensors[ours]):
         del tensors[head]
     return tensors
+
+
+def _coarseness(entry: TensorEntry) -> int:
+    return 2 if entry.affine is not None else int(entry.dtype == "float16")
 
 
 def _is_same(a: TensorEntry, b: TensorEntry) -> bool:
