@@ -247,7 +247,7 @@ def test_kinds_that_are_not_read_are_named(suffix: str, export: Path) -> None:
     with pytest.raises(CheckpointError, match=message):
         open_checkpoint(export)
     shutil.copy(export / "onnx" / f"encoder_model{suffix}.onnx", export / "onnx" / "encoder_model_fp16.onnx")
-    with pytest.raises(CheckpointError, match="what is missing is decoder_model.onnx or decoder_model_merged.onnx"):
+    with pytest.raises(CheckpointError, match=r"what is missing is decoder_model\.onnx or decoder_model_merged"):
         open_checkpoint(export)
 
 

@@ -28,6 +28,7 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
+from quartet.checkpoint import foreign
 from quartet.errors import CheckpointError, DownloadError, ModelNotFoundError, QuartetError, did_you_mean
 from quartet.progress import Bars, Progress, terminal_bar
 
@@ -181,13 +182,15 @@ def _download(listing: Listing, bars: Bars) -> Path:
 
 
 def _first_weights(listing: Listing) -> str:
+    other = foreign.named(listing.files)
     if "config.json" not in listing.files:
-        raise CheckpointError(f"{listing.repo_id} holds no checkpoint: it has no config.json")
+        but = f", but {other}" if other else ""
+        raise CheckpointError(f"{listing.repo_id} holds no checkpoint: it has no config.json{but}")
     first = next((name for name in WEIGHTS if name in listing.files), None)
     if first is None:
         raise CheckpointError(
             f"{listing.repo_id} has no weights that quartet reads (model.safetensors or pytorch_model.bin, "
-            "or one of them in shards, or CTranslate2's model.bin)"
+            f"or one of them in shards, or CTranslate2's model.bin){f': it has {other}' if other else ''}"
         )
     return first
 

@@ -23,7 +23,7 @@ import onnx_ir as ir
 
 from quartet.checkpoint.onnx_file import array_of, entry_of, read_graph
 from quartet.checkpoint.shards import Tensors
-from quartet.checkpoint.tensors import Affine, TensorEntry, equal, read, row_slices
+from quartet.checkpoint.tensors import Affine, TensorEntry, read, row_slices
 from quartet.errors import CheckpointError
 
 FIRST_INPUT_ONLY = {  # of these the other inputs say how, not what

@@ -39,7 +39,7 @@ def index(folder: Path) -> Tensors:
 
 
 def _pair(folder: Path) -> tuple[Path, Path]:
-    """Encoder and decoder of the best kind that both have; else each of its own best kind, where one folder has them."""
+    """Encoder and decoder of the best kind that both have, else each of its own best kind; both from one folder."""
     for where in FOLDERS:
         encoders, decoders = _kinds(folder / where, (ENCODER,)), _kinds(folder / where, DECODERS)
         kind = next((kind for kind in encoders if kind in decoders), None)

@@ -10,6 +10,7 @@ from quartet.checkpoint.tensors import TensorEntry
 from quartet.errors import CheckpointError
 
 Tensors = dict[str, TensorEntry]
+BRIEF = 80  # characters
 LFS_POINTER = b"version https://git-lfs"
 
 
@@ -29,6 +30,12 @@ def index_sharded(index_path: Path, index_file: Callable[[Path], Tensors]) -> Te
         if name not in tensors or tensors[name].path.name != file_name:
             raise CheckpointError(f"{index_path} says that {file_name} holds {name!r}, which it does not")
     return tensors
+
+
+def brief(value: object) -> str:
+    """A value that a file has, for a message: on one line, and cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= BRIEF else f"{text[: BRIEF - 3]}..."
 
 
 def read_json_object(path: Path) -> dict[str, Any]:
