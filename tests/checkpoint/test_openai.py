@@ -33,6 +33,7 @@ DIMS = {
 @pytest.fixture
 def wide(monkeypatch):
     """Feed-forward blocks four times as wide as the model, as OpenAI's are without saying so."""
+    monkeypatch.setattr(tiny_speech, "VOCABULARY", 51_865)  # the config goes by its size
     monkeypatch.setitem(tiny_speech.VARIANTS, "turbo", tiny_speech.replace(SHAPE, ffn_dim=4 * SHAPE.d_model))
     return tiny_speech.VARIANTS["turbo"]
 
@@ -45,7 +46,8 @@ def write(path, shape, dims=DIMS):
 
 def test_the_weights_are_those_of_the_other_layout(wide, tmp_path):
     convert_folder(tiny_speech.make(tmp_path / "theirs", "turbo"), tmp_path / "a", precision="fp32")
-    manifest = convert(write(tmp_path / "turbo.pt", wide), tmp_path / "b", precision="fp32")
+    dims = DIMS | {"n_vocab": tiny_speech.VOCABULARY}
+    manifest = convert(write(tmp_path / "turbo.pt", wide, dims), tmp_path / "b", precision="fp32")
     assert manifest.name == "turbo"
     assert manifest.shapes.max_target_length == tiny_speech.TARGET_POSITIONS
     for file in FILES:

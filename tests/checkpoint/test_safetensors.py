@@ -64,7 +64,7 @@ BAD_HEADERS = {
     "offsets before the data": (header(data_offsets=[-24, 0]), "bytes -24 to 0"),
     "offsets in the wrong order": (header(data_offsets=[24, 0]), "bytes 24 to 0"),
     "shape and offsets disagree": (header(shape=[2, 2]), r"F32 \[2, 2\] but 24 bytes"),
-    "a type that is not read": (header(dtype="F8_E4M3"), "'w' has type F8_E4M3; what is read is F64, F32"),
+    "a type that is not read": (header(dtype="F8_E4M3"), "'w' has type 'F8_E4M3'; what is read is F64, F32"),
     "line breaks in a name": (b'{"a\\nb": {}}', r"'a\\nb' has no proper"),
 }
 

@@ -10,6 +10,7 @@ from quartet.checkpoint.tensors import TensorEntry
 from quartet.errors import CheckpointError
 
 Tensors = dict[str, TensorEntry]
+MAX_JSON_BYTES = 64 << 20  # of a config, or of an index, which has some 100 bytes per tensor
 BRIEF = 80  # characters
 LFS_POINTER = b"version https://git-lfs"
 
@@ -24,11 +25,11 @@ def index_sharded(index_path: Path, index_file: Callable[[Path], Tensors]) -> Te
         shard = index_file(_shard_path(index_path, file_name))
         twice = sorted(tensors.keys() & shard.keys())
         if twice:
-            raise CheckpointError(f"{twice[0]!r} is in {tensors[twice[0]].path.name} and again in {file_name}")
+            raise CheckpointError(f"{brief(twice[0])} is in {tensors[twice[0]].path.name} and again in {file_name}")
         tensors |= shard
     for name, file_name in weight_map.items():
         if name not in tensors or tensors[name].path.name != file_name:
-            raise CheckpointError(f"{index_path} says that {file_name} holds {name!r}, which it does not")
+            raise CheckpointError(f"{index_path} says that {file_name} holds {brief(name)}, which it does not")
     return tensors
 
 
@@ -41,7 +42,12 @@ def brief(value: object) -> str:
 def read_json_object(path: Path) -> dict[str, Any]:
     """The object in a JSON file; raises `CheckpointError` where there is no such thing."""
     try:
+        size = path.stat().st_size
+        if size > MAX_JSON_BYTES:
+            raise CheckpointError(f"{path} has {size} bytes; at most {MAX_JSON_BYTES} are read")
         return parse_json_object(path.read_bytes())
+    except CheckpointError:
+        raise
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from None
     except ValueError as error:
@@ -68,7 +74,7 @@ def refuse_pointer(path: Path, head: bytes) -> None:
 def _shard_path(index_path: Path, file_name: str) -> Path:
     path = index_path.parent / file_name
     if path.parent != index_path.parent:
-        raise CheckpointError(f"{index_path} names {file_name!r}, which is not a file of the same folder")
+        raise CheckpointError(f"{index_path} names {brief(file_name)}, which is not a file of the same folder")
     if not path.is_file():
         raise CheckpointError(f"{path} is missing: {index_path.name} says that it holds weights")
     return path
@@ -79,5 +85,5 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) < len(pairs):
         twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
-        raise ValueError(f"{twice!r} comes twice")
+        raise ValueError(f"{brief(twice)} comes twice")
     return members

@@ -6,12 +6,14 @@ from pathlib import Path
 
 from quartet import families
 from quartet.checkpoint import Checkpoint
+from quartet.checkpoint.shards import brief
 from quartet.checkpoint.tensors import TensorEntry
 from quartet.conversion import layouts
 from quartet.conversion.layouts import LayoutName
 from quartet.conversion.matching import match_tensors
 from quartet.conversion.prune import Pruned, prune
 from quartet.conversion.request import ConversionRequest
+from quartet.errors import CheckpointError
 from quartet.families.description import Description
 from quartet.graph import files
 from quartet.graph.builder import Builder
@@ -42,6 +44,7 @@ def describe(checkpoint: Checkpoint, request: ConversionRequest, origin: Origin)
     spec = families.spec_of(family, checkpoint)
     layout = layouts.check_layout(request.layout, spec.family, pruned=bool(request.languages))
     description = family.describe(checkpoint)
+    _check_ids(spec, description)
     recipe = request.recipe
     if description.tokenizer is None or spec.front_end is not None:
         recipe = recipe.for_ids()
@@ -60,6 +63,30 @@ def describe(checkpoint: Checkpoint, request: ConversionRequest, origin: Origin)
         graphs = files.build(spec, recipe)
     manifest = _manifest(spec, description, recipe, origin, pruned.pruning if pruned else None)
     return Blueprint(spec, recipe, graphs, tensors, tokenizer_files, manifest, layout)
+
+
+def _check_ids(spec: ModelSpec, description: Description) -> None:
+    """Raise `CheckpointError` where a token that is fed or generated has no row in the embedding."""
+    tokens, generation, speech = description.tokens, description.generation, description.speech
+    ids: dict[str, int | None] = {
+        "the end token": tokens.eos,
+        "the padding token": tokens.pad,
+        "the decoder's start token": tokens.decoder_start,
+        "forced_bos_token_id": generation.forced_bos,
+        "forced_eos_token_id": generation.forced_eos,
+        "bad_words_ids": max((i for word in generation.bad_words_ids for i in word), default=None),
+        "suppress_tokens": max(generation.suppress_tokens, default=None),
+        "begin_suppress_tokens": max(generation.begin_suppress_tokens, default=None),
+    }
+    if speech is not None:
+        names = ("timestamp_begin", "no_timestamps", "no_speech", "previous", "transcribe", "translate")
+        ids |= {name: getattr(speech, name) for name in names}
+    rows = dict.fromkeys(ids, spec.vocab_size)
+    ids |= {f"the token of language {language.code}": language.token_id for language in description.languages}
+    for name, i in ids.items():
+        most = rows.get(name, max(spec.vocab_size, spec.source_vocab_size or 0))
+        if i is not None and not 0 <= i < most:
+            raise CheckpointError(f"{name} has id {brief(i)}, which the vocabulary of {most} tokens does not have")
 
 
 def _tokenizer_files(folder: Path, description: Description, pruned: Pruned | None) -> dict[str, bytes | Path]:
