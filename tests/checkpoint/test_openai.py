@@ -38,16 +38,19 @@ def wide(monkeypatch):
     return tiny_speech.VARIANTS["turbo"]
 
 
-def write(path, shape, dims=DIMS):
+def sizes():
+    return DIMS | {"n_vocab": tiny_speech.VOCABULARY}
+
+
+def write(path, shape, dims=None):
     tensors = {openai_name(n.removeprefix("model.")): t for n, t in tiny_speech.tensors(shape).items()}
-    write_torch_zip(path, tensors, dtype="float16", under="model_state_dict", dims=dims)
+    write_torch_zip(path, tensors, dtype="float16", under="model_state_dict", dims=dims or sizes())
     return path
 
 
 def test_the_weights_are_those_of_the_other_layout(wide, tmp_path):
     convert_folder(tiny_speech.make(tmp_path / "theirs", "turbo"), tmp_path / "a", precision="fp32")
-    dims = DIMS | {"n_vocab": tiny_speech.VOCABULARY}
-    manifest = convert(write(tmp_path / "turbo.pt", wide, dims), tmp_path / "b", precision="fp32")
+    manifest = convert(write(tmp_path / "turbo.pt", wide), tmp_path / "b", precision="fp32")
     assert manifest.name == "turbo"
     assert manifest.shapes.max_target_length == tiny_speech.TARGET_POSITIONS
     for file in FILES:
