@@ -291,6 +291,19 @@ def test_a_pointer_of_git_lfs(export: Path) -> None:
         open_checkpoint(export)
 
 
+@pytest.mark.parametrize("decoders", ["two", "merged"])
+def test_a_name_that_is_damaged(decoders: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """One character of what a node takes, which `onnx_ir` tells the log for each node."""
+    path = next(unpacked("m2m100-base", tmp_path / "export", decoders).glob("decoder_model*.onnx"))
+    model = onnx.load(path)
+    graphs = [model.graph, *(a.g for node in model.graph.node for a in node.attribute if a.HasField("g"))]
+    next(node for node in graphs[-1].node if node.input).input[0] += "x"
+    onnx.save(model, path)
+    with pytest.raises(CheckpointError, match=r"no ONNX file: nothing in it makes '.*x'$"):
+        open_checkpoint(path.parent)
+    assert not caplog.records
+
+
 @pytest.mark.parametrize("kept", [0.2, 0.6, 0.999])
 def test_a_truncated_file(kept: float, export: Path) -> None:
     path = export / "decoder_model.onnx"
@@ -350,6 +363,17 @@ def test_a_graph_with_a_linear_map_too_few_says_so(export: Path) -> None:
     onnx.save(model, path)
     with pytest.raises(CheckpointError, match="3 linear maps are left for the feed-forward blocks of 2 layers"):
         open_checkpoint(export)
+
+
+def test_a_product_in_8_bits_that_nothing_uses(tmp_path: Path) -> None:
+    path = unpacked("marian-base-int8", tmp_path / "export", "two") / "encoder_model_quantized.onnx"
+    model = onnx.load(path)
+    product = next(node for node in model.graph.node if node.op_type == "MatMulInteger")
+    user = next(node for node in model.graph.node if product.output[0] in node.input)
+    user.input[0] = "input_ids"
+    onnx.save(model, path)
+    with pytest.raises(CheckpointError, match=r"cannot be taken apart: its nodes are not connected as in an export"):
+        open_checkpoint(path.parent)
 
 
 def test_an_encoder_that_hears_with_one_convolution(tmp_path: Path) -> None:

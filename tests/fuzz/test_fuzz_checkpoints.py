@@ -82,22 +82,42 @@ def _merged_export_in_8_bits(folder: Path) -> None:
 
 
 def _ctranslate2(folder: Path) -> None:
-    ctranslate2_models.write_model(folder)
+    tokens = {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>", "decoder_start_token": "<s>"}
+    ctranslate2_models.write_model(folder, settings=tokens | {"add_source_eos": True, "layer_norm_epsilon": 1e-5})
     embedding = np.random.default_rng(1).normal(size=(9, 4)).astype(np.float32)
     modules = ("encoder/embeddings_0", "decoder/embeddings", "decoder/projection")
     variables = ctranslate2_models.variables() | {f"{module}/weight": embedding for module in modules}
     ctranslate2_models.write_model_bin(folder / "model.bin", variables)
 
 
+def _ctranslate2_fixture(folder: Path, name: str, dtype: str) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        shutil.copytree(ctranslate2_models.unpack(Path(scratch), name) / dtype, folder)
+
+
+def _ctranslate2_m2m100(folder: Path) -> None:
+    _ctranslate2_fixture(folder, "m2m100-one-layer", "int8_float16")
+
+
+def _ctranslate2_whisper(folder: Path) -> None:
+    _ctranslate2_fixture(folder, "whisper", "int8")
+
+
 def _argos(folder: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch:
-        _ctranslate2(Path(scratch) / "model")
+        package = Path(scratch) / "en_fr"
+        _argos_unpacked(package)
         folder.mkdir()
         with zipfile.ZipFile(folder / "model.argosmodel", "w", zipfile.ZIP_DEFLATED) as archive:
-            for path in (Path(scratch) / "model").iterdir():
-                archive.write(path, f"en_fr/model/{path.name}")
-            archive.writestr("en_fr/metadata.json", json.dumps({"from_code": "en", "to_code": "fr"}))
-            archive.write(DEMO / "sentencepiece.bpe.model", "en_fr/sentencepiece.model")
+            for path in (*package.iterdir(), *(package / "model").iterdir()):
+                archive.write(path, path.relative_to(scratch))
+
+
+def _argos_unpacked(folder: Path) -> None:
+    folder.mkdir()
+    _ctranslate2(folder / "model")
+    (folder / "metadata.json").write_text(json.dumps({"type": "translate", "from_code": "en", "to_code": "fr"}))
+    shutil.copy(DEMO / "sentencepiece.bpe.model", folder / "sentencepiece.model")
 
 
 KINDS: dict[str, Callable[[Path], None]] = {
@@ -111,7 +131,10 @@ KINDS: dict[str, Callable[[Path], None]] = {
     "export": _export,
     "export-int8": _merged_export_in_8_bits,
     "ctranslate2": _ctranslate2,
+    "ctranslate2-m2m100": _ctranslate2_m2m100,
+    "ctranslate2-whisper": _ctranslate2_whisper,
     "argos": _argos,
+    "argos-unpacked": _argos_unpacked,
 }
 SINGLE_FILES = {"openai": "model.pt", "argos": "model.argosmodel"}
 

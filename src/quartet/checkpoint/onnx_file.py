@@ -5,14 +5,17 @@ and replaced with the note that ONNX has for weights in another file, here namin
 gigabytes costs what its nodes cost.
 """
 
+import contextlib
+import logging
 import mmap
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import onnx
 import onnx_ir as ir
 
-from quartet.checkpoint.shards import refuse_pointer
+from quartet.checkpoint.shards import brief, refuse_pointer
 from quartet.checkpoint.tensors import DType, TensorEntry, read
 from quartet.errors import CheckpointError
 from quartet.protobuf_wire import BYTES, bytes_field, fields, number_field
@@ -47,7 +50,12 @@ def read_graph(path: Path) -> ir.Graph:
         model = onnx.ModelProto.FromString(slim)
         if not model.graph.node:
             raise ValueError("it has no nodes")
-        return ir.serde.deserialize_model(model).graph
+        with _silent_library():
+            graph = ir.serde.deserialize_model(model).graph
+        undefined = _undefined(graph, frozenset())
+        if undefined is not None:
+            raise ValueError(f"nothing in it makes {brief(undefined)}")
+        return graph
     except CheckpointError:
         raise
     except OSError as error:
@@ -55,6 +63,34 @@ def read_graph(path: Path) -> ir.Graph:
     except Exception as error:  # the libraries raise what they like on damaged files
         reason = str(error).partition("\n")[0]
         raise CheckpointError(f"{path} is truncated or no ONNX file: {reason}") from None
+
+
+@contextlib.contextmanager
+def _silent_library() -> Iterator[None]:
+    """Without what `onnx_ir` logs of invalid graphs, a line for each node."""
+    logger = logging.getLogger("onnx_ir")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _undefined(graph: ir.Graph, outer: frozenset[str | None]) -> str | None:
+    """A value that is used in a graph or its branches and comes from nowhere; None where all is well."""
+    inside = {value.name for value in graph.inputs} | graph.initializers.keys()
+    known = outer | inside | {value.name for node in graph for value in node.outputs}
+    for node in graph:
+        for value in node.inputs:
+            if value is not None and value.name not in known:
+                return str(value.name)
+        for attribute in node.attributes.values():
+            if attribute.type == ir.AttributeType.GRAPH:
+                found = _undefined(attribute.as_graph(), known)
+                if found is not None:
+                    return found
+    return None
 
 
 def entry_of(value: ir.Value, folder: Path) -> TensorEntry:

@@ -13,6 +13,7 @@ and outputs of the graph. What is looked for:
 - an encoder that hears has two convolutions and then a table added, its positions; its decoder gathers those.
 """
 
+import contextlib
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -91,12 +92,13 @@ class Attention:
 
 def encoder_weights(path: Path) -> Tensors:
     """The weights of an exported encoder by canonical name. Raises `CheckpointError` naming what is not found."""
-    part = _part(path, _plain_nodes(path))
-    found = _stack(part, "encoder", ("self_attn",))
-    rest = _feed_forward(part, "encoder", found, has_head=False)
-    convolutions = [node for node in part.nodes if node.op_type in ("Conv", "ConvInteger")]
-    tables = _front_end(part, convolutions) if convolutions else _tables(part, "encoder")
-    return found | rest | _norms(part, "encoder", found, 2) | tables
+    with _refusing_other_graphs(path):
+        part = _part(path, _plain_nodes(path))
+        found = _stack(part, "encoder", ("self_attn",))
+        rest = _feed_forward(part, "encoder", found, has_head=False)
+        convolutions = [node for node in part.nodes if node.op_type in ("Conv", "ConvInteger")]
+        tables = _front_end(part, convolutions) if convolutions else _tables(part, "encoder")
+        return found | rest | _norms(part, "encoder", found, 2) | tables
 
 
 def decoder_weights(path: Path, *, positions: bool) -> Tensors:
@@ -104,12 +106,24 @@ def decoder_weights(path: Path, *, positions: bool) -> Tensors:
 
     positions: with the table of them; other models than those that hear compute theirs.
     """
-    nodes = _plain_nodes(path)
-    part = _part(path, _branch_without_past(nodes) or nodes)
-    found = _stack(part, "decoder", ("self_attn", "encoder_attn"))
-    rest = _feed_forward(part, "decoder", found, has_head=True)
-    tables = _tables(part, "decoder", positions=positions)
-    return found | rest | _norms(part, "decoder", found, 3) | tables
+    with _refusing_other_graphs(path):
+        nodes = _plain_nodes(path)
+        part = _part(path, _branch_without_past(nodes) or nodes)
+        found = _stack(part, "decoder", ("self_attn", "encoder_attn"))
+        rest = _feed_forward(part, "decoder", found, has_head=True)
+        tables = _tables(part, "decoder", positions=positions)
+        return found | rest | _norms(part, "decoder", found, 3) | tables
+
+
+@contextlib.contextmanager
+def _refusing_other_graphs(path: Path) -> Iterator[None]:
+    """A graph that is none of an export may be anything: what is looked for where nothing is has many errors."""
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be taken apart: its nodes are not connected as in an export") from error
 
 
 def _plain_nodes(path: Path) -> list[ir.Node]:

@@ -65,6 +65,14 @@ def number(config: dict[str, Any], key: str, default: float, *, positive: bool =
     return float(value)
 
 
+def epsilon(config: dict[str, Any], key: str, default: float) -> float:
+    """What a norm adds to a variance: above zero, and small; `default` where the config does not say."""
+    value = number(config, key, default, positive=True)
+    if value > 1:
+        raise CheckpointError(f"the config has {key} = {value}; a number from 0 to 1 is expected")
+    return value
+
+
 def count(config: dict[str, Any], key: str, default: int = 0) -> int:
     """A whole number, zero or more; `default` where the config does not say."""
     value = config.get(key)

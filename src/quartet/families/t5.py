@@ -13,7 +13,7 @@ from quartet.checkpoint import Checkpoint, equal
 from quartet.checkpoint.shards import brief
 from quartet.errors import UnsupportedModelError
 from quartet.families import tokenizers
-from quartet.families.config import ACTIVATIONS, count, flag, generation, integer, number, tokens
+from quartet.families.config import ACTIVATIONS, count, epsilon, flag, generation, integer, tokens
 from quartet.families.description import Description
 from quartet.spec import Activation, ModelSpec, RelativeBias, Stack
 
@@ -46,7 +46,7 @@ def read_spec(config: dict[str, Any]) -> ModelSpec:
         activation=activation,
         norm_first=True,
         final_norm=True,
-        layer_norm_epsilon=number(config, "layer_norm_epsilon", 1e-6, positive=True),
+        layer_norm_epsilon=epsilon(config, "layer_norm_epsilon", 1e-6),
         positions=_positions(config),
         embed_scale=1.0,
         tied_head=flag(config, "tie_word_embeddings", True),

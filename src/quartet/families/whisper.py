@@ -125,10 +125,8 @@ def describe(checkpoint: Checkpoint) -> Description:
     multilingual = flag(asked, "is_multilingual", config["vocab_size"] > ENGLISH_VOCABULARY)
     no_timestamps = count(asked, "no_timestamps_token_id", config["vocab_size"] - TIMESTAMPS - 1)
     tasks = _ids(asked, "task_to_id") or {"transcribe": no_timestamps - 4, "translate": no_timestamps - 5}
-    if multilingual and not {"transcribe", "translate"} <= tasks.keys():
-        raise CheckpointError(
-            f"generation_config.json has task_to_id = {brief(tasks)}; transcribe and translate are expected"
-        )
+    if multilingual and not tasks.keys() >= TASKS:
+        raise CheckpointError(f"generation_config.json has task_to_id = {brief(tasks)}; it has to name {sorted(TASKS)}")
     start = tokens(config, unk=None)
     found = tokenizers.whisper(checkpoint.tokenizer_folder)
     initial = None if asked.get(INITIAL) is None else count(asked, INITIAL)
