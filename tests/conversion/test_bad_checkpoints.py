@@ -121,7 +121,7 @@ SPEECH = [
     ("task_to_id", {"transcribe": 46}, r"it has to name \['transcribe', 'translate'\]"),
     ("alignment_heads", [[9, 0]], "pairs of layer and head are expected, below 2 and 4"),
     ("alignment_heads", [1, 2], "a list of ids is expected"),
-    ("no_timestamps_token_id", 4000, "timestamp_begin has id 4001"),
+    ("no_timestamps_token_id", 4000, "no_timestamps has id 4000"),
     ("is_multilingual", "no", "true or false"),
 ]
 

@@ -190,15 +190,17 @@ def _convert_and_run(source: Path, out: Path) -> None:
     model = open_engine(out, 1).model()
     frames = np.zeros((1, manifest.speech.mel_bins, manifest.speech.window_frames), np.float32)
     prompt = [manifest.tokens.decoder_start]
-    decode_windows(model, encode_audio(model, frames), [prompt], DecodingOptions(max_new_tokens=4))
+    has_timestamps = manifest.speech.timestamp_begin < manifest.shapes.vocab_size
+    options = DecodingOptions(timestamps=has_timestamps, max_new_tokens=4)
+    decode_windows(model, encode_audio(model, frames), [prompt], options)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_damaged_checkpoints(kind: str) -> None:
     tally = Tally()
-    fuzz(kind, trials(5), 0, tally)
+    fuzz(kind, trials(3), 60, tally)
     assert not tally.faults, "\n".join(tally.faults)
-    assert tally.tried == trials(5)
+    assert tally.tried == trials(3)
 
 
 @pytest.mark.parametrize("kind", KINDS)

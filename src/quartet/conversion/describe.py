@@ -79,7 +79,7 @@ def _check_ids(spec: ModelSpec, description: Description) -> None:
         "begin_suppress_tokens": max(generation.begin_suppress_tokens, default=None),
     }
     if speech is not None:
-        names = ("timestamp_begin", "no_timestamps", "no_speech", "previous", "transcribe", "translate")
+        names = ("no_timestamps", "no_speech", "previous", "transcribe", "translate")
         ids |= {name: getattr(speech, name) for name in names}
     rows = dict.fromkeys(ids, spec.vocab_size)
     ids |= {f"the token of language {language.code}": language.token_id for language in description.languages}
