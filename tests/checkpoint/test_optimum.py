@@ -334,7 +334,7 @@ def test_external_data_elsewhere(export: Path, tmp_path: Path) -> None:
         for item in tensor.external_data:
             item.value = "../outside" if item.key == "location" else item.value
     path.write_bytes(model.SerializeToString())
-    with pytest.raises(CheckpointError, match=r"\.\./outside, which is no file of this folder"):
+    with pytest.raises(CheckpointError, match=r"\.\./outside', which is no file of this folder"):
         open_checkpoint(export)
 
 

@@ -169,6 +169,21 @@ def test_an_index_that_names_a_tensor_that_the_shard_has_not(tmp_path, sharded):
         index(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b", "a/b", "", "\ud800"])
+def test_an_index_with_names_that_no_file_has(name, tmp_path, sharded):
+    sharded(d=name)
+    with pytest.raises(CheckpointError, match=r"names '.*, which is not a file of the same folder") as caught:
+        index(tmp_path)
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("name", [5, None, ["model-1.safetensors"], {}])
+def test_an_index_with_other_things_than_names(name, tmp_path, sharded):
+    sharded(d=name)
+    with pytest.raises(CheckpointError, match='has no "weight_map" of tensor names to file names'):
+        index(tmp_path)
+
+
 def test_an_index_that_names_the_wrong_shard(tmp_path, sharded):
     sharded(a="model-2.safetensors")
     with pytest.raises(CheckpointError, match=r"model-2\.safetensors holds 'a', which it does not"):

@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from quartet.checkpoint.shards import brief, refuse_pointer
+from quartet.checkpoint.shards import brief, is_file_name, refuse_pointer
 from quartet.checkpoint.tensors import DType, TensorEntry, read
 from quartet.errors import CheckpointError
 from quartet.protobuf_wire import BYTES, bytes_field, fields, number_field
@@ -99,9 +99,10 @@ def entry_of(value: ir.Value, folder: Path) -> TensorEntry:
     if not isinstance(tensor, ir.ExternalTensor) or tensor.dtype not in DTYPES:
         kind = getattr(tensor, "dtype", "unknown")
         raise CheckpointError(f"{folder}: initializer {name!r} is stored in a way that is not read (type {kind})")
-    path, offset, dtype = folder / tensor.location, tensor.offset or 0, DTYPES[tensor.dtype]
-    if path.parent != folder:
-        raise CheckpointError(f"{folder}: {name!r} lies in {tensor.location}, which is no file of this folder")
+    location, offset, dtype = str(tensor.location), tensor.offset or 0, DTYPES[tensor.dtype]
+    path = folder / location
+    if path.parent != folder or not is_file_name(location):
+        raise CheckpointError(f"{folder}: {brief(name)} lies in {brief(location)}, which is no file of this folder")
     if not path.is_file():
         raise CheckpointError(f"{path} is missing: it holds {name!r} and other weights of the export")
     entry = TensorEntry(path, offset, tuple(tensor.shape.numpy()), dtype, None, name)

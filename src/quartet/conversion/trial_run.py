@@ -21,7 +21,7 @@ from quartet.spec import (
     past_name,
 )
 
-MOST_BYTES = 1 << 30  # of all files; conversion needs little memory for larger models, and it has to stay so
+MOST_BYTES = 1 << 29  # of all files: what is run is in memory, and conversion has to stay small
 TOKENS = 12  # of the source, spread over its vocabulary
 
 Arrays = dict[str, np.ndarray]
