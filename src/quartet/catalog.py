@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from quartet.checkpoint import CONFIG, is_checkpoint, is_openai_file
+from quartet.checkpoint import foreign, foreign_in, is_checkpoint, is_openai_file
 from quartet.checkpoint.ctranslate2 import argos
+from quartet.checkpoint.special_tokens import CONFIG
 from quartet.errors import ModelNotFoundError, OptionError, did_you_mean
 from quartet.spec import MANIFEST_NAME
 
@@ -89,7 +90,9 @@ def _local(name: str) -> Source | None:
     if name == DEMO:
         return Source("checkpoint", DEMO, DEMO_FOLDER)
     if is_folder and alias_of(name) is None:
-        raise ModelNotFoundError(f"{name} is no model: it has neither {MANIFEST_NAME} nor {CONFIG}")
+        found = foreign_in(folder)
+        but = f", but {found}" if found else ""
+        raise ModelNotFoundError(f"{name} is no model: it has neither {MANIFEST_NAME} nor {CONFIG}{but}")
     return None
 
 
@@ -98,7 +101,8 @@ def _on_the_hub(name: str, revision: str | None) -> Source:
     if alias:
         return Source("hub", alias.repo, revision=revision, license=alias.license)
     if _looks_like_path(name):
-        hint = "it is a file; name the folder that holds it" if os.path.isfile(name) else "no such folder"  # noqa: PTH113
+        is_file = os.path.isfile(name)  # noqa: PTH113 - as above
+        hint = foreign.named([name]) or "it is a file; name the folder that holds it" if is_file else "no such folder"
         raise ModelNotFoundError(f"no model {name!r}: {hint}")
     if REPO_ID.fullmatch(name):
         known = {a.repo: a for a in aliases().values()}

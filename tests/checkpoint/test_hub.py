@@ -193,6 +193,19 @@ def test_rot_in_the_cache_is_noticed(hub, client, folder):
     assert (client.download("org/rot").folder / "model.safetensors").read_bytes() == WEIGHTS
 
 
+@pytest.mark.parametrize("name", ["model.safetensors", "vocab.json"])
+def test_rot_in_the_cache_is_noticed_without_the_hub_too(name, hub, client, offline, folder):
+    (folder / "model.safetensors").write_bytes(WEIGHTS)
+    hub.repos[f"org/rot-{name}"] = Repo(folder)
+    path = client.download(f"org/rot-{name}").folder / name
+    data = bytearray(path.read_bytes())
+    data[7] ^= 1
+    path.resolve().write_bytes(data)
+    refused = offline.download(f"org/rot-{name}")
+    assert refused.commit == "DownloadError"
+    assert f"{name} is damaged: its hash is not the one that the hub listed. Delete {path.resolve()}" in refused.message
+
+
 def test_shards_and_revisions(hub, client, offline, folder):
     shards = {f"model-0000{i}-of-00002.safetensors": WEIGHTS[i:] for i in (1, 2)}
     index = {"weight_map": dict(zip("ab", shards, strict=True))}

@@ -33,13 +33,18 @@ DIMS = {
 @pytest.fixture
 def wide(monkeypatch):
     """Feed-forward blocks four times as wide as the model, as OpenAI's are without saying so."""
+    monkeypatch.setattr(tiny_speech, "VOCABULARY", 51_865)  # the config goes by its size
     monkeypatch.setitem(tiny_speech.VARIANTS, "turbo", tiny_speech.replace(SHAPE, ffn_dim=4 * SHAPE.d_model))
     return tiny_speech.VARIANTS["turbo"]
 
 
-def write(path, shape, dims=DIMS):
+def sizes():
+    return DIMS | {"n_vocab": tiny_speech.VOCABULARY}
+
+
+def write(path, shape, dims=None):
     tensors = {openai_name(n.removeprefix("model.")): t for n, t in tiny_speech.tensors(shape).items()}
-    write_torch_zip(path, tensors, dtype="float16", under="model_state_dict", dims=dims)
+    write_torch_zip(path, tensors, dtype="float16", under="model_state_dict", dims=dims or sizes())
     return path
 
 

@@ -134,6 +134,54 @@ def test_the_layout_of_repositories_for_javascript(export: Path, tmp_path: Path)
     assert same(values(export), expected)
 
 
+@pytest.mark.parametrize("suffix", ["_int8", "_uint8", "_quantized"])
+@pytest.mark.parametrize("decoders", ["two", "merged"])
+def test_kinds_of_8_bits(suffix: str, decoders: str, tmp_path: Path) -> None:
+    export = unpacked("marian-base-int8", tmp_path / "export", decoders)
+    expected = values(export)
+    (export / "onnx").mkdir()
+    for path in export.glob("*.onnx"):
+        path.rename(export / "onnx" / f"{path.stem.removesuffix('_quantized')}{suffix}.onnx")
+    assert same(values(export), expected)
+
+
+@pytest.mark.parametrize(("name", "decoders"), [(name, decoders) for name, _, decoders in FLOAT32])
+def test_float16(name: str, decoders: str, tmp_path: Path) -> None:
+    """The weights of the tiny models are the same in float16."""
+    export = unpacked(name, tmp_path / "export", decoders)
+    expected = values(export)
+    for path in export.glob("*.onnx"):
+        in_float16(path, path.with_stem(f"{path.stem}_fp16"))
+        path.unlink()
+    assert same(values(export), expected)
+
+
+def in_float16(path: Path, out: Path) -> None:
+    """The file with its weights in float16, in branches too, as tools for exports store them."""
+    model = onnx.load(path)
+    graphs = [model.graph, *(a.g for node in model.graph.node for a in node.attribute if a.HasField("g"))]
+    for tensor in (tensor for graph in graphs for tensor in graph.initializer):
+        if tensor.data_type == onnx.TensorProto.FLOAT:
+            array = onnx.numpy_helper.to_array(tensor).astype(np.float16)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(array, tensor.name))
+    onnx.save(model, out)
+
+
+@pytest.mark.parametrize(("coarse", "fine"), [("decoder", "encoder"), ("encoder", "decoder")])
+def test_encoder_and_decoder_of_different_kinds(coarse: str, fine: str, tmp_path: Path) -> None:
+    """As those who run a model in JavaScript choose them; the embedding, which both have, is that of the finer one."""
+    export, packed = unpacked("marian-base", tmp_path / "export"), unpacked("marian-base-int8", tmp_path / "int8")
+    expected, rounded = values(export), values(packed)
+    for path in export.glob(f"{coarse}*.onnx"):
+        path.unlink()
+    for path in packed.glob(f"{coarse}*.onnx"):
+        shutil.copy(path, export)
+    found = values(export)
+    for name, value in found.items():
+        taken = rounded if name.startswith(coarse) and name != "decoder.embed_tokens.weight" else expected
+        assert np.array_equal(value, taken[name]), name
+
+
 @pytest.mark.slow
 def test_opus_mt(opus_mt: Path, opus_mt_export: Path, tmp_path: Path) -> None:
     """A real export, merged, with external data: the files of the checkpoint, and the tokens of transformers."""
@@ -190,10 +238,37 @@ def test_half_an_export(missing: list[str], message: str, export: Path) -> None:
         open_checkpoint(export)
 
 
-def test_an_encoder_of_another_kind(export: Path) -> None:
-    (export / "encoder_model.onnx").rename(export / "encoder_model_quantized.onnx")
-    with pytest.raises(CheckpointError, match=r"mixes two exports: .*encoder_model_quantized.onnx"):
+@pytest.mark.parametrize("suffix", ["_q4", "_bnb4", "_q4f16", "_optimized"])
+def test_kinds_that_are_not_read_are_named(suffix: str, export: Path) -> None:
+    (export / "onnx").mkdir()
+    for path in export.glob("*.onnx"):
+        path.rename(export / "onnx" / f"{path.stem}{suffix}.onnx")
+    message = rf"has onnx/encoder_model{suffix}.onnx \(.*\), .*, which is not read; what is missing is encoder_model"
+    with pytest.raises(CheckpointError, match=message):
         open_checkpoint(export)
+    shutil.copy(export / "onnx" / f"encoder_model{suffix}.onnx", export / "onnx" / "encoder_model_fp16.onnx")
+    with pytest.raises(CheckpointError, match=r"what is missing is decoder_model\.onnx or decoder_model_merged"):
+        open_checkpoint(export)
+
+
+@pytest.mark.parametrize(
+    ("op_type", "message"),
+    [
+        ("MatMulNBits", r"has weights of 4 bits \(MatMulNBits\), which are not read: take the export in float32"),
+        ("SkipLayerNormalization", r"is an optimised graph \(SkipLayerNormalization\).*: .* without --optimize"),
+    ],
+)
+@pytest.mark.parametrize("decoder", ["two", "merged"])
+def test_operators_of_the_runtime_alone(op_type: str, message: str, decoder: str, tmp_path: Path) -> None:
+    path = next(unpacked("m2m100-base", tmp_path / "export", decoder).glob("decoder_model*.onnx"))
+    model = onnx.load(path)
+    graph = model.graph
+    if decoder == "merged":
+        graph = next(node for node in graph.node if node.op_type == "If").attribute[0].g
+    graph.node[-1].op_type, graph.node[-1].domain = op_type, "com.microsoft"
+    onnx.save(model, path)
+    with pytest.raises(CheckpointError, match=message):
+        open_checkpoint(path.parent)
 
 
 def test_an_encoder_of_another_model(export: Path, tmp_path: Path) -> None:
@@ -214,6 +289,19 @@ def test_a_pointer_of_git_lfs(export: Path) -> None:
     (export / "encoder_model.onnx").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
     with pytest.raises(CheckpointError, match="git lfs pull"):
         open_checkpoint(export)
+
+
+@pytest.mark.parametrize("decoders", ["two", "merged"])
+def test_a_name_that_is_damaged(decoders: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """One character of what a node takes, which `onnx_ir` tells the log for each node."""
+    path = next(unpacked("m2m100-base", tmp_path / "export", decoders).glob("decoder_model*.onnx"))
+    model = onnx.load(path)
+    graphs = [model.graph, *(a.g for node in model.graph.node for a in node.attribute if a.HasField("g"))]
+    next(node for node in graphs[-1].node if node.input).input[0] += "x"
+    onnx.save(model, path)
+    with pytest.raises(CheckpointError, match=r"no ONNX file: nothing in it makes '.*x'$"):
+        open_checkpoint(path.parent)
+    assert not caplog.records
 
 
 @pytest.mark.parametrize("kept", [0.2, 0.6, 0.999])
@@ -246,7 +334,7 @@ def test_external_data_elsewhere(export: Path, tmp_path: Path) -> None:
         for item in tensor.external_data:
             item.value = "../outside" if item.key == "location" else item.value
     path.write_bytes(model.SerializeToString())
-    with pytest.raises(CheckpointError, match=r"\.\./outside, which is no file of this folder"):
+    with pytest.raises(CheckpointError, match=r"\.\./outside', which is no file of this folder"):
         open_checkpoint(export)
 
 
@@ -275,6 +363,17 @@ def test_a_graph_with_a_linear_map_too_few_says_so(export: Path) -> None:
     onnx.save(model, path)
     with pytest.raises(CheckpointError, match="3 linear maps are left for the feed-forward blocks of 2 layers"):
         open_checkpoint(export)
+
+
+def test_a_product_in_8_bits_that_nothing_uses(tmp_path: Path) -> None:
+    path = unpacked("marian-base-int8", tmp_path / "export", "two") / "encoder_model_quantized.onnx"
+    model = onnx.load(path)
+    product = next(node for node in model.graph.node if node.op_type == "MatMulInteger")
+    user = next(node for node in model.graph.node if product.output[0] in node.input)
+    user.input[0] = "input_ids"
+    onnx.save(model, path)
+    with pytest.raises(CheckpointError, match=r"cannot be taken apart: its nodes are not connected as in an export"):
+        open_checkpoint(path.parent)
 
 
 def test_an_encoder_that_hears_with_one_convolution(tmp_path: Path) -> None:

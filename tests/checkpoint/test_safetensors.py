@@ -64,7 +64,7 @@ BAD_HEADERS = {
     "offsets before the data": (header(data_offsets=[-24, 0]), "bytes -24 to 0"),
     "offsets in the wrong order": (header(data_offsets=[24, 0]), "bytes 24 to 0"),
     "shape and offsets disagree": (header(shape=[2, 2]), r"F32 \[2, 2\] but 24 bytes"),
-    "a type that is not read": (header(dtype="F8_E4M3"), "'w' has type F8_E4M3; what is read is F64, F32"),
+    "a type that is not read": (header(dtype="F8_E4M3"), "'w' has type 'F8_E4M3'; what is read is F64, F32"),
     "line breaks in a name": (b'{"a\\nb": {}}', r"'a\\nb' has no proper"),
 }
 
@@ -166,6 +166,21 @@ def test_a_missing_shard_is_named(tmp_path, sharded):
 def test_an_index_that_names_a_tensor_that_the_shard_has_not(tmp_path, sharded):
     sharded(d="model-2.safetensors")
     with pytest.raises(CheckpointError, match=r"model-2\.safetensors holds 'd', which it does not"):
+        index(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b", "a/b", "", "\ud800"])
+def test_an_index_with_names_that_no_file_has(name, tmp_path, sharded):
+    sharded(d=name)
+    with pytest.raises(CheckpointError, match=r"names '.*, which is not a file of the same folder") as caught:
+        index(tmp_path)
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("name", [5, None, ["model-1.safetensors"], {}])
+def test_an_index_with_other_things_than_names(name, tmp_path, sharded):
+    sharded(d=name)
+    with pytest.raises(CheckpointError, match='has no "weight_map" of tensor names to file names'):
         index(tmp_path)
 
 

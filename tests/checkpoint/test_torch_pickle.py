@@ -352,7 +352,7 @@ def test_a_storage_that_a_local_header_moves_out_of_the_file(tmp_path):
     content = path.read_bytes()
     lengths = content.index(b"archive/data/0") - 4  # of the name and of the extra field
     path.write_bytes(content[:lengths] + struct.pack("<HH", 14, 60_000) + content[lengths + 4 :])
-    with pytest.raises(CheckpointError, match="storage '0' is not where it should be"):
+    with pytest.raises(CheckpointError, match="is damaged: the bytes of 'archive/data/0'"):
         index_file(path)
 
 

@@ -93,6 +93,7 @@ def test_special_tokens_are_those_of_the_config(tmp_path: Path) -> None:
     folder = tiny.make(tmp_path, "t5-v1.0")
     config = json.loads((folder / "config.json").read_text())
     changed = {"pad_token_id": 7, "eos_token_id": 8, "decoder_start_token_id": 9}
+    (folder / "generation_config.json").unlink()
     (folder / "config.json").write_text(json.dumps(config | changed))
     tokens = t5.describe(open_checkpoint(folder)).tokens
     assert (tokens.pad, tokens.eos, tokens.decoder_start) == (7, 8, 9)

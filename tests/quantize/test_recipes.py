@@ -194,10 +194,7 @@ def test_a_weight_that_is_no_number_is_named(tmp_path):
     tensors = tiny.tensors(shape)
     tensors["model.decoder.layers.1.fc1.weight"][3, 5] = np.nan
     write_safetensors(folder / "model.safetensors", tensors)
-    with pytest.raises(
-        CheckpointError,
-        match=r"/decoder/layers\.1/fc1\.weight cannot be quantised: the weight in row 3, column 5 is nan",
-    ):
+    with pytest.raises(CheckpointError, match=r"'model\.decoder\.layers\.1\.fc1\.weight' holds nan at \[3, 5\]"):
         convert_folder(folder, tmp_path / "quartet", precision="int4")
     assert not (tmp_path / "quartet").exists()
 

@@ -12,10 +12,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from quartet.checkpoint import ctranslate2, openai, optimum, safetensors, torch_pickle
-from quartet.checkpoint.shards import Tensors, read_json_object
+from quartet.checkpoint import (
+    ctranslate2,
+    foreign,
+    openai,
+    optimum,
+    safetensors,
+    special_tokens,
+    torch_pickle,
+    wrappers,
+)
+from quartet.checkpoint.shards import Tensors, brief, read_json_object
+from quartet.checkpoint.special_tokens import CONFIG, GENERATION_CONFIG
 from quartet.checkpoint.tensors import TensorEntry, equal, read, row_slices, same_bytes
-from quartet.errors import CheckpointError
+from quartet.errors import CheckpointError, UnsupportedModelError
 
 __all__ = [
     "Checkpoint",
@@ -29,14 +39,12 @@ __all__ = [
     "same_bytes",
 ]
 
-CONFIG = "config.json"
-GENERATION_CONFIG = "generation_config.json"
 FORMATS = (  # of weights: file names and reader; the first one that a folder has is read
     (safetensors.FILES, safetensors.index),
     (torch_pickle.FILES, torch_pickle.index),
     (optimum.FILES, optimum.index),
 )
-FOREIGN = ("tf_model.h5", "flax_model.msgpack", "rust_model.ot", "*.gguf", "*.onnx", "*.ckpt")
+ADAPTER = ("adapter_model.safetensors", "adapter_model.bin")
 
 
 @dataclass(frozen=True)
@@ -87,25 +95,50 @@ def open_checkpoint(folder: Path, tokenizer: Path | None = None) -> Checkpoint:
     """
     if is_openai_file(folder):
         config, tensors = openai.read_file(folder)
-        return Checkpoint(folder, config, {}, tensors, tokenizer or folder.parent)
+        return Checkpoint(folder, config, {}, wrappers.unwrapped(tensors, folder), tokenizer or folder.parent)
     if not folder.is_dir():
         raise CheckpointError(f"{folder} is not a folder")
     if not (folder / CONFIG).is_file():
-        raise CheckpointError(f"{folder} is not a checkpoint: it has no {CONFIG}")
+        found = foreign_in(folder)
+        raise CheckpointError(f"{folder} is not a checkpoint: it has no {CONFIG}{f', but {found}' if found else ''}")
     return _checkpoint(folder, tokenizer)
 
 
 def _checkpoint(folder: Path, tokenizer: Path | None, tensors: Tensors | None = None) -> Checkpoint:
     """The configs in a folder with these tensors; None: those in its own files."""
     config = read_json_object(folder / CONFIG)
-    generation_config = folder / GENERATION_CONFIG
+    path = folder / GENERATION_CONFIG
+    generation_config = read_json_object(path) if path.is_file() else {}
+    _refuse_quantized(folder, config)
+    _refuse_adapter(folder)
     return Checkpoint(
         folder=folder,
-        config=config,
-        generation_config=read_json_object(generation_config) if generation_config.is_file() else {},
-        tensors=_index(folder) if tensors is None else tensors,
+        config=special_tokens.merged(config, generation_config),
+        generation_config=generation_config,
+        tensors=wrappers.unwrapped(_index(folder) if tensors is None else tensors, folder),
         tokenizer_folder=tokenizer or folder,
     )
+
+
+def _refuse_quantized(folder: Path, config: dict[str, Any]) -> None:
+    """Weights that transformers stores in its own ways of fewer bits; exports and CTranslate2 do not say so here."""
+    settings = config.get("quantization_config")
+    if settings:
+        method = settings.get("quant_method") if isinstance(settings, dict) else None
+        raise UnsupportedModelError(
+            f"{folder} holds weights quantised by {brief(method or 'bitsandbytes')} (quantization_config in {CONFIG}): "
+            "take the model that they were made from, or save it dequantised"
+        )
+
+
+def _refuse_adapter(folder: Path) -> None:
+    """An adapter beside weights: nothing says whether these have it already."""
+    found = next((name for name in ADAPTER if (folder / name).is_file()), None)
+    if found is not None:
+        raise UnsupportedModelError(
+            f"{folder} holds an adapter ({found}): merge it into its model (PEFT's merge_and_unload) and save that; "
+            "where it is merged already, remove the file"
+        )
 
 
 def _has_weights(folder: Path) -> bool:
@@ -123,7 +156,22 @@ def _names_read() -> str:
     return ", ".join(name for names, _ in FORMATS for name in names[:2])
 
 
+def foreign_in(folder: Path) -> str | None:
+    """What of other kinds is in a folder, as `foreign.named` says it."""
+    try:
+        names = [path.relative_to(folder).as_posix() for part in (folder, folder / "onnx") for path in part.glob("*")]
+    except OSError:
+        return None
+    found, adapter = foreign.named(names), folder / foreign.ADAPTER_CONFIG
+    if found is None or not adapter.is_file():
+        return found
+    with contextlib.suppress(CheckpointError):
+        base = read_json_object(adapter).get("base_model_name_or_path")
+        return found if base is None else f"{found}, {brief(base)}"
+    return found
+
+
 def _foreign(folder: Path) -> str:
     """What is there instead."""
-    found = sorted(path.name for pattern in FOREIGN for path in folder.glob(pattern))
-    return f"{', '.join(found)} not" if found else "and none of them is there"
+    found = foreign_in(folder)
+    return f"not {found}" if found else "and none of them is there"

@@ -9,6 +9,7 @@ import contextlib
 import errno
 import hashlib
 import json
+import re
 import shutil
 import threading
 import time
@@ -28,6 +29,7 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
+from quartet.checkpoint import foreign
 from quartet.errors import CheckpointError, DownloadError, ModelNotFoundError, QuartetError, did_you_mean
 from quartet.progress import Bars, Progress, terminal_bar
 
@@ -66,6 +68,7 @@ TOKENIZERS = ("tokenizer.json", "sentencepiece.bpe.model", "spiece.model", "sour
 ATTEMPTS = 3  # of one file, where the connection breaks
 ANSWER_TIMEOUT = 30.0  # seconds for the list of files
 CHUNK_BYTES = 1 << 20
+HASH, SHA256_DIGITS = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}"), 64  # git's of a small file, SHA-256 of a large one
 WATCH_SECONDS = 0.2
 FINAL_STATUS = range(400, 500)
 TRY_AGAIN_STATUS = (408, 429)
@@ -99,7 +102,7 @@ def download(
     """Bring a checkpoint into huggingface_hub's cache; returns its folder there and the commit.
 
     What is cached and intact is not fetched again. Without a network, or in offline mode, a checkpoint that is
-    completely in the cache is used as it is. `bars` shows how far it is; `known` are names to
+    completely in the cache is used, if its files have their hashes. `bars` shows how far it is; `known` are names to
     suggest where the hub has no such model.
 
     Raises `ModelNotFoundError` (no such repository or revision), `CheckpointError` (a repository without a
@@ -112,6 +115,7 @@ def download(
             folder = None if _is_refusal(error) else cached(repo_id, revision)
             if folder is None:
                 raise
+            _refuse_rot(folder)
             return folder, folder.name
         return _download(listing, bars), listing.commit
 
@@ -181,13 +185,15 @@ def _download(listing: Listing, bars: Bars) -> Path:
 
 
 def _first_weights(listing: Listing) -> str:
+    other = foreign.named(listing.files)
     if "config.json" not in listing.files:
-        raise CheckpointError(f"{listing.repo_id} holds no checkpoint: it has no config.json")
+        but = f", but {other}" if other else ""
+        raise CheckpointError(f"{listing.repo_id} holds no checkpoint: it has no config.json{but}")
     first = next((name for name in WEIGHTS if name in listing.files), None)
     if first is None:
         raise CheckpointError(
             f"{listing.repo_id} has no weights that quartet reads (model.safetensors or pytorch_model.bin, "
-            "or one of them in shards, or CTranslate2's model.bin)"
+            f"or one of them in shards, or CTranslate2's model.bin){f': it has {other}' if other else ''}"
         )
     return first
 
@@ -248,6 +254,17 @@ def _is_intact(path: Path, file: RemoteFile) -> bool:
     if file.blob_id:
         return _digest(path, "sha1", b"blob %d\0" % size) == file.blob_id  # git's hash of a file
     return size == file.size
+
+
+def _refuse_rot(folder: Path) -> None:
+    """Without the hub's list: a cached file is a link to one whose name is the hash that the hub had for it."""
+    for path in sorted(folder.iterdir()):
+        blob = path.resolve()
+        if blob.parent.name == "blobs" and HASH.fullmatch(blob.name):
+            large = len(blob.name) == SHA256_DIGITS
+            expected = RemoteFile(path.name, blob.stat().st_size, *((blob.name, None) if large else (None, blob.name)))
+            if not _is_intact(blob, expected):
+                raise DownloadError(f"{path} is damaged: its hash is not the one that the hub listed. Delete {blob}")
 
 
 def _digest(path: Path, algorithm: str, prefix: bytes) -> str:

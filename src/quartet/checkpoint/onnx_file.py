@@ -5,14 +5,17 @@ and replaced with the note that ONNX has for weights in another file, here namin
 gigabytes costs what its nodes cost.
 """
 
+import contextlib
+import logging
 import mmap
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import onnx
 import onnx_ir as ir
 
-from quartet.checkpoint.shards import refuse_pointer
+from quartet.checkpoint.shards import brief, is_file_name, refuse_pointer
 from quartet.checkpoint.tensors import DType, TensorEntry, read
 from quartet.errors import CheckpointError
 from quartet.protobuf_wire import BYTES, bytes_field, fields, number_field
@@ -47,7 +50,12 @@ def read_graph(path: Path) -> ir.Graph:
         model = onnx.ModelProto.FromString(slim)
         if not model.graph.node:
             raise ValueError("it has no nodes")
-        return ir.serde.deserialize_model(model).graph
+        with _silent_library():
+            graph = ir.serde.deserialize_model(model).graph
+        undefined = _undefined(graph, frozenset())
+        if undefined is not None:
+            raise ValueError(f"nothing in it makes {brief(undefined)}")
+        return graph
     except CheckpointError:
         raise
     except OSError as error:
@@ -57,15 +65,44 @@ def read_graph(path: Path) -> ir.Graph:
         raise CheckpointError(f"{path} is truncated or no ONNX file: {reason}") from None
 
 
+@contextlib.contextmanager
+def _silent_library() -> Iterator[None]:
+    """Without what `onnx_ir` logs of invalid graphs, a line for each node."""
+    logger = logging.getLogger("onnx_ir")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _undefined(graph: ir.Graph, outer: frozenset[str | None]) -> str | None:
+    """A value that is used in a graph or its branches and comes from nowhere; None where all is well."""
+    inside = {value.name for value in graph.inputs} | graph.initializers.keys()
+    known = outer | inside | {value.name for node in graph for value in node.outputs}
+    for node in graph:
+        for value in node.inputs:
+            if value is not None and value.name not in known:
+                return str(value.name)
+        for attribute in node.attributes.values():
+            if attribute.type == ir.AttributeType.GRAPH:
+                found = _undefined(attribute.as_graph(), known)
+                if found is not None:
+                    return found
+    return None
+
+
 def entry_of(value: ir.Value, folder: Path) -> TensorEntry:
     """Where an initializer lies. Raises `CheckpointError` where its file is missing or too short."""
     tensor, name = value.const_value, str(value.name)
     if not isinstance(tensor, ir.ExternalTensor) or tensor.dtype not in DTYPES:
         kind = getattr(tensor, "dtype", "unknown")
         raise CheckpointError(f"{folder}: initializer {name!r} is stored in a way that is not read (type {kind})")
-    path, offset, dtype = folder / tensor.location, tensor.offset or 0, DTYPES[tensor.dtype]
-    if path.parent != folder:
-        raise CheckpointError(f"{folder}: {name!r} lies in {tensor.location}, which is no file of this folder")
+    location, offset, dtype = str(tensor.location), tensor.offset or 0, DTYPES[tensor.dtype]
+    path = folder / location
+    if path.parent != folder or not is_file_name(location):
+        raise CheckpointError(f"{folder}: {brief(name)} lies in {brief(location)}, which is no file of this folder")
     if not path.is_file():
         raise CheckpointError(f"{path} is missing: it holds {name!r} and other weights of the export")
     entry = TensorEntry(path, offset, tuple(tensor.shape.numpy()), dtype, None, name)

@@ -13,6 +13,7 @@ and outputs of the graph. What is looked for:
 - an encoder that hears has two convolutions and then a table added, its positions; its decoder gathers those.
 """
 
+import contextlib
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -23,13 +24,16 @@ import onnx_ir as ir
 
 from quartet.checkpoint.onnx_file import array_of, entry_of, read_graph
 from quartet.checkpoint.shards import Tensors
-from quartet.checkpoint.tensors import Affine, TensorEntry, equal, read, row_slices
+from quartet.checkpoint.tensors import Affine, TensorEntry, read, row_slices
 from quartet.errors import CheckpointError
 
 FIRST_INPUT_ONLY = {  # of these the other inputs say how, not what
     "Cast", "DequantizeLinear", "Dropout", "DynamicQuantizeLinear", "Expand", "Flatten", "Identity", "Reshape", "Slice",
     "Split", "Squeeze", "Transpose", "Unsqueeze",
 }  # fmt: skip
+RUNTIME_DOMAIN = "com.microsoft"  # of operators that only ONNX Runtime has
+FUSED = {"SimplifiedLayerNormalization"}  # its optimiser makes this one too, in ONNX's own domain
+IN_4_BITS = {"MatMulNBits", "MatMulBnb4", "GatherBlockQuantized"}  # or fewer, or more
 IN_8_BITS = {"MatMulInteger", "ConvInteger"}
 POSITIONS = "{}.embed_positions.weight"
 NO_DATA = {"Shape", "Size", "ConstantOfShape", "Range", "Constant"}  # nothing of the values in front goes through
@@ -88,12 +92,13 @@ class Attention:
 
 def encoder_weights(path: Path) -> Tensors:
     """The weights of an exported encoder by canonical name. Raises `CheckpointError` naming what is not found."""
-    part = _part(path, list(read_graph(path)))
-    found = _stack(part, "encoder", ("self_attn",))
-    rest = _feed_forward(part, "encoder", found, has_head=False)
-    convolutions = [node for node in part.nodes if node.op_type in ("Conv", "ConvInteger")]
-    tables = _front_end(part, convolutions) if convolutions else _tables(part, "encoder")
-    return found | rest | _norms(part, "encoder", found, 2) | tables
+    with _refusing_other_graphs(path):
+        part = _part(path, _plain_nodes(path))
+        found = _stack(part, "encoder", ("self_attn",))
+        rest = _feed_forward(part, "encoder", found, has_head=False)
+        convolutions = [node for node in part.nodes if node.op_type in ("Conv", "ConvInteger")]
+        tables = _front_end(part, convolutions) if convolutions else _tables(part, "encoder")
+        return found | rest | _norms(part, "encoder", found, 2) | tables
 
 
 def decoder_weights(path: Path, *, positions: bool) -> Tensors:
@@ -101,12 +106,46 @@ def decoder_weights(path: Path, *, positions: bool) -> Tensors:
 
     positions: with the table of them; other models than those that hear compute theirs.
     """
-    nodes = list(read_graph(path))
-    part = _part(path, _branch_without_past(nodes) or nodes)
-    found = _stack(part, "decoder", ("self_attn", "encoder_attn"))
-    rest = _feed_forward(part, "decoder", found, has_head=True)
-    tables = _tables(part, "decoder", positions=positions)
-    return found | rest | _norms(part, "decoder", found, 3) | tables
+    with _refusing_other_graphs(path):
+        nodes = _plain_nodes(path)
+        part = _part(path, _branch_without_past(nodes) or nodes)
+        found = _stack(part, "decoder", ("self_attn", "encoder_attn"))
+        rest = _feed_forward(part, "decoder", found, has_head=True)
+        tables = _tables(part, "decoder", positions=positions)
+        return found | rest | _norms(part, "decoder", found, 3) | tables
+
+
+@contextlib.contextmanager
+def _refusing_other_graphs(path: Path) -> Iterator[None]:
+    """A graph that is none of an export may be anything: what is looked for where nothing is has many errors."""
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be taken apart: its nodes are not connected as in an export") from error
+
+
+def _plain_nodes(path: Path) -> list[ir.Node]:
+    """The nodes of a graph; where operators of ONNX Runtime's own show that its layers are not plain, it is refused.
+
+    Raises `CheckpointError`.
+    """
+    graph = read_graph(path)
+    nodes = ir.traversal.RecursiveGraphIterator(graph)
+    own = {node.op_type for node in nodes if node.domain == RUNTIME_DOMAIN or node.op_type in FUSED}
+    packed = sorted(own & IN_4_BITS)
+    if packed:
+        raise CheckpointError(
+            f"{path} has weights of 4 bits ({', '.join(packed)}), which are not read: take the export in float32, "
+            "float16 or 8 bits"
+        )
+    if own:
+        raise CheckpointError(
+            f"{path} is an optimised graph ({', '.join(sorted(own)[:4])}), which cannot be taken apart: export the "
+            "model without --optimize"
+        )
+    return list(graph)
 
 
 def hears(encoder: Tensors) -> bool:
@@ -118,11 +157,15 @@ def joined(encoder: Tensors, decoder: Tensors) -> Tensors:
     """Encoder and decoder, where what is one tensor in the model is there once."""
     ours, theirs, head = "decoder.embed_tokens.weight", "encoder.embed_tokens.weight", "lm_head.weight"
     tensors = encoder | decoder
-    if theirs in tensors and equal(tensors[theirs], tensors[ours]):
-        del tensors[theirs]
+    if theirs in tensors and _is_same(tensors[theirs], tensors[ours]):
+        tensors[ours] = min(tensors[ours], tensors.pop(theirs), key=_coarseness)
     if _is_same(tensors[head], tensors[ours]):
         del tensors[head]
     return tensors
+
+
+def _coarseness(entry: TensorEntry) -> int:
+    return 2 if entry.affine is not None else int(entry.dtype == "float16")
 
 
 def _is_same(a: TensorEntry, b: TensorEntry) -> bool:

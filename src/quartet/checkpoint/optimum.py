@@ -11,16 +11,22 @@ from quartet.checkpoint.shards import Tensors
 from quartet.errors import CheckpointError
 
 FOLDERS = ("", "onnx/")  # Optimum's own layout, and that of repositories for JavaScript
-KINDS = ("", "_quantized")
+KINDS = ("", "_fp16", "_quantized", "_int8", "_uint8")  # by what the weights are stored as, best first
+UNREAD = {  # other kinds
+    "_q4": "weights of 4 bits",
+    "_q4f16": "weights of 4 bits",
+    "_bnb4": "weights of 4 bits",
+    "_q2": "weights of 2 bits",
+    "_q2f16": "weights of 2 bits",
+    "_q1": "weights of 1 bit",
+    "_q1f16": "weights of 1 bit",
+    "_optimized": "an optimised graph, which cannot be taken apart",
+}
 ENCODER = "encoder_model"
 DECODERS = ("decoder_model", "decoder_model_merged")  # the decoder with past lacks half of cross-attention
 WITH_PAST = "decoder_with_past_model"
-FILES = tuple(
-    f"{folder}{name}{kind}.onnx"
-    for folder in FOLDERS
-    for kind in KINDS
-    for name in (ENCODER, DECODERS[1], DECODERS[0], WITH_PAST)
-)
+NAMES = (ENCODER, DECODERS[1], DECODERS[0], WITH_PAST)
+FILES = tuple(f"{folder}{name}{kind}.onnx" for folder in FOLDERS for kind in (*KINDS, *UNREAD) for name in NAMES)
 
 
 def index(folder: Path) -> Tensors:
@@ -33,20 +39,38 @@ def index(folder: Path) -> Tensors:
 
 
 def _pair(folder: Path) -> tuple[Path, Path]:
-    """Encoder and decoder of one kind: in float32 where both kinds are there."""
+    """Encoder and decoder of the best kind that both have, else each of its own best kind; both from one folder."""
     for where in FOLDERS:
-        for kind in KINDS:
-            encoder = folder / f"{where}{ENCODER}{kind}.onnx"
-            decoder = next(
-                (path for name in DECODERS if (path := folder / f"{where}{name}{kind}.onnx").is_file()), None
-            )
-            if encoder.is_file() and decoder:
-                return encoder, decoder
+        encoders, decoders = _kinds(folder / where, (ENCODER,)), _kinds(folder / where, DECODERS)
+        kind = next((kind for kind in encoders if kind in decoders), None)
+        if kind is not None:
+            return encoders[kind], decoders[kind]
+        if encoders and decoders:
+            return next(iter(encoders.values())), next(iter(decoders.values()))
+    raise _half(folder)
+
+
+def _kinds(folder: Path, names: tuple[str, ...]) -> dict[str, Path]:
+    """The files of one part that are read, by kind, best first."""
+    found = {kind: [path for name in names if (path := folder / f"{name}{kind}.onnx").is_file()] for kind in KINDS}
+    return {kind: paths[0] for kind, paths in found.items() if paths}
+
+
+def _half(folder: Path) -> CheckpointError:
+    """The error that encoder or decoder lacks, or is there only in kinds that are not read."""
     found = [name for name in FILES if (folder / name).is_file()]
-    if not any(ENCODER in name for name in found):
-        missing = f"{ENCODER}.onnx"
-    elif any(WITH_PAST not in name and ENCODER not in name for name in found):
-        raise CheckpointError(f"{folder} mixes two exports: {', '.join(found)} are not of one kind")
-    else:
-        missing = f"{DECODERS[0]}.onnx or {DECODERS[1]}.onnx"
-    raise CheckpointError(f"{folder} is half an export: it has {', '.join(found)}, but no {missing}")
+    unread = [name for name in found if _unread(name)]
+    read = [name for name in found if name not in unread and WITH_PAST not in name]
+    parts = {f"{ENCODER}.onnx": (ENCODER,), f"{DECODERS[0]}.onnx or {DECODERS[1]}.onnx": DECODERS}
+    missing = [part for part, names in parts.items() if not any(name in path for name in names for path in read)]
+    if not unread:
+        return CheckpointError(f"{folder} is half an export: it has {', '.join(found)}, but no {missing[0]}")
+    return CheckpointError(
+        f"{folder} has {', '.join(f'{name} ({_unread(name)})' for name in unread[:2])}, which is not read; what is "
+        f"missing is {' and '.join(missing)}, or the same with {', '.join(KINDS[1:])} at the end of the name"
+    )
+
+
+def _unread(name: str) -> str | None:
+    """What a file has that is not read, by its name; None where it is read."""
+    return next((words for kind, words in UNREAD.items() if name.endswith(f"{kind}.onnx")), None)

@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from quartet.checkpoint.shards import Tensors, index_sharded, parse_json_object, refuse_pointer
+from quartet.checkpoint.shards import Tensors, brief, index_sharded, parse_json_object, refuse_pointer
 from quartet.checkpoint.tensors import DType, TensorEntry, is_shape, itemsize
 from quartet.errors import CheckpointError
 
@@ -43,7 +43,23 @@ def index_file(path: Path) -> Tensors:
     """All tensors of one file. Raises `CheckpointError` where it is truncated or its header makes no sense."""
     header, start, length = _read_header(path)
     header.pop("__metadata__", None)
-    return {name: _entry(path, name, described, start, length) for name, described in header.items()}
+    tensors = {name: _entry(path, name, described, start, length) for name, described in header.items()}
+    _refuse_gaps(path, tensors, start, length)
+    return tensors
+
+
+def _refuse_gaps(path: Path, tensors: Tensors, start: int, length: int) -> None:
+    """The format has the tensors one behind the other and nothing else: where bytes are lost or added, that shows."""
+    end = start
+    for entry in sorted(tensors.values(), key=lambda entry: (entry.offset, entry.nbytes)):
+        if entry.offset != end:
+            raise CheckpointError(
+                f"{path} has a corrupt header: {brief(entry.name)} begins at byte {entry.offset} of the "
+                f"file, and what is before it ends at byte {end}"
+            )
+        end += entry.nbytes
+    if end != start + length:
+        raise CheckpointError(f"{path} is damaged: it has {start + length} bytes, and its tensors end at byte {end}")
 
 
 def _read_header(path: Path) -> tuple[dict[str, Any], int, int]:
@@ -70,9 +86,11 @@ def _entry(path: Path, name: str, described: Any, start: int, length: int) -> Te
         case {"dtype": str(dtype), "shape": list(shape), "data_offsets": [int(begin), int(end)]} if is_shape(shape):
             pass
         case _:
-            raise CheckpointError(f"{path} has a corrupt header: {name!r} has no proper dtype, shape and data_offsets")
+            raise CheckpointError(
+                f"{path} has a corrupt header: {brief(name)} has no proper dtype, shape and data_offsets"
+            )
     if dtype not in DTYPES:
-        raise CheckpointError(f"{path}: {name!r} has type {dtype}; what is read is {', '.join(DTYPES)}")
+        raise CheckpointError(f"{path}: {brief(name)} has type {brief(dtype)}; what is read is {', '.join(DTYPES)}")
     if not 0 <= begin <= end <= length:
         raise CheckpointError(
             f"{path} is truncated or corrupt: {name!r} is at bytes {begin} to {end} of {length} bytes of data"

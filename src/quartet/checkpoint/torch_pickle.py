@@ -12,7 +12,8 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from quartet.checkpoint.shards import Tensors, index_sharded, refuse_pointer
+from quartet.checkpoint.archives import DAMAGE, check_stored, open_zip
+from quartet.checkpoint.shards import Tensors, brief, index_sharded, refuse_pointer
 from quartet.checkpoint.tensors import TensorEntry, itemsize, normal_strides
 from quartet.checkpoint.unpickler import Storage, Tensor, unpickle
 from quartet.errors import CheckpointError
@@ -89,20 +90,20 @@ def _entry(path: Path, name: Any, tensor: Tensor, places: Places) -> TensorEntry
 
 def _load_zip(path: Path, file: io.BufferedReader, size: int) -> tuple[Any, Places]:
     try:
-        with zipfile.ZipFile(file) as archive:
+        with open_zip(path, file) as archive:
             members = {info.filename: info for info in archive.infolist()}
-            root = _root(path, members)
-            _check_byte_order(path, archive, members.get(f"{root}byteorder"))
-            pickled = _read_small(path, archive, members[f"{root}data.pkl"])
-            unpickled = unpickle(path, io.BytesIO(pickled))
-            places = {
-                key: _member_place(path, file, members.get(f"{root}data/{key}"), storage, size)
-                for key, storage in unpickled.storages.items()
-            }
+        root = _root(path, members)
+        _check_byte_order(path, file, members.get(f"{root}byteorder"))
+        pickled = _read_small(path, file, members[f"{root}data.pkl"])
+        unpickled = unpickle(path, io.BytesIO(pickled))
+        places = {
+            key: _storage_place(path, file, members.get(f"{root}data/{key}"), storage, size)
+            for key, storage in unpickled.storages.items()
+        }
         return unpickled.value, places
     except CheckpointError:
         raise
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError, struct.error) as error:
+    except DAMAGE as error:
         raise CheckpointError(f"{path} is truncated or damaged: {error}") from None
 
 
@@ -114,9 +115,9 @@ def _root(path: Path, members: dict[str, zipfile.ZipInfo]) -> str:
     return roots[0]
 
 
-def _check_byte_order(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo | None) -> None:
+def _check_byte_order(path: Path, file: io.BufferedReader, member: zipfile.ZipInfo | None) -> None:
     """Files without this member are older than it, and little-endian."""
-    if member is not None and _read_small(path, archive, member) != b"little":
+    if member is not None and _read_small(path, file, member) != b"little":
         raise _big_endian(path)
 
 
@@ -124,31 +125,39 @@ def _big_endian(path: Path) -> CheckpointError:
     return CheckpointError(f"{path} was saved on a big-endian machine; only little-endian files are read")
 
 
-def _read_small(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
-    _check_stored(path, member)
+def _read_small(path: Path, file: io.BufferedReader, member: zipfile.ZipInfo) -> bytes:
     if member.file_size > MAX_PICKLE_BYTES:
-        raise CheckpointError(f"{path}: {member.filename!r} has {member.file_size} bytes, at most {MAX_PICKLE_BYTES}")
-    return archive.read(member)
+        raise CheckpointError(
+            f"{path}: {brief(member.filename)} has {member.file_size} bytes, at most {MAX_PICKLE_BYTES}"
+        )
+    file.seek(_member_place(path, file, member))
+    return file.read(member.file_size)
 
 
-def _check_stored(path: Path, member: zipfile.ZipInfo) -> None:
+def _member_place(path: Path, file: io.BufferedReader, member: zipfile.ZipInfo) -> int:
+    """Where a member's bytes lie, whose checksum is checked; it has to be stored as it is."""
     if member.compress_type != zipfile.ZIP_STORED or member.compress_size != member.file_size:
-        raise CheckpointError(f"{path}: {member.filename!r} is compressed, which torch's files never are")
+        raise CheckpointError(f"{path}: {brief(member.filename)} is compressed, which torch's files never are")
+    file.seek(member.header_offset)
+    signature, name_length, extra_length = LOCAL_HEADER.unpack(file.read(LOCAL_HEADER.size))
+    if signature != b"PK\x03\x04":
+        raise CheckpointError(f"{path} is truncated or damaged: {brief(member.filename)} is not where it should be")
+    place = member.header_offset + LOCAL_HEADER.size + int(name_length) + int(extra_length)
+    check_stored(path, file, member, place)
+    return place
 
 
-def _member_place(
+def _storage_place(
     path: Path, file: io.BufferedReader, member: zipfile.ZipInfo | None, storage: Storage, size: int
 ) -> int:
+    """Where a storage lies."""
     nbytes = storage.count * itemsize(storage.dtype)
     if member is None or member.file_size < nbytes:
         found = 0 if member is None else member.file_size
-        raise CheckpointError(f"{path} is damaged: storage {storage.key!r} has {found} of {nbytes} bytes")
-    _check_stored(path, member)
-    file.seek(member.header_offset)
-    signature, name_length, extra_length = LOCAL_HEADER.unpack(file.read(LOCAL_HEADER.size))
-    place = member.header_offset + LOCAL_HEADER.size + int(name_length) + int(extra_length)
-    if signature != b"PK\x03\x04" or place + nbytes > size:
-        raise CheckpointError(f"{path} is truncated or damaged: storage {storage.key!r} is not where it should be")
+        raise CheckpointError(f"{path} is damaged: storage {brief(storage.key)} has {found} of {nbytes} bytes")
+    place = _member_place(path, file, member)
+    if place + nbytes > size:
+        raise CheckpointError(f"{path} is truncated or damaged: storage {brief(storage.key)} ends behind its end")
     return place
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from quartet import families
 from quartet.checkpoint import Checkpoint
+from quartet.checkpoint.shards import brief
 from quartet.checkpoint.tensors import TensorEntry
 from quartet.conversion import layouts
 from quartet.conversion.layouts import LayoutName
@@ -58,6 +59,7 @@ def describe(checkpoint: Checkpoint, request: ConversionRequest, origin: Origin)
             f"{request.tokenizer} has no tokeniser for a model of the family {spec.family}, "
             f"which is read from {TOKENIZERS[spec.family]}"
         )
+    _check_ids(spec, description)
     recipe = request.recipe
     if description.tokenizer is None or spec.front_end is not None:
         recipe = recipe.for_ids()
@@ -89,6 +91,30 @@ def _pruned(checkpoint: Checkpoint, spec: ModelSpec, description: Description, r
             else:
                 shutil.copyfile(content, Path(scratch) / name)
         return prune(Path(scratch), spec, description, request.languages, texts)
+
+
+def _check_ids(spec: ModelSpec, description: Description) -> None:
+    """Raise `CheckpointError` where a token that is fed or generated has no row in the embedding."""
+    tokens, generation, speech = description.tokens, description.generation, description.speech
+    ids: dict[str, int | None] = {
+        "the end token": tokens.eos,
+        "the padding token": tokens.pad,
+        "the decoder's start token": tokens.decoder_start,
+        "forced_bos_token_id": generation.forced_bos,
+        "forced_eos_token_id": generation.forced_eos,
+        "bad_words_ids": max((i for word in generation.bad_words_ids for i in word), default=None),
+        "suppress_tokens": max(generation.suppress_tokens, default=None),
+        "begin_suppress_tokens": max(generation.begin_suppress_tokens, default=None),
+    }
+    if speech is not None:
+        names = ("no_timestamps", "no_speech", "previous", "transcribe", "translate")
+        ids |= {name: getattr(speech, name) for name in names}
+    rows = dict.fromkeys(ids, spec.vocab_size)
+    ids |= {f"the token of language {language.code}": language.token_id for language in description.languages}
+    for name, i in ids.items():
+        most = rows.get(name, max(spec.vocab_size, spec.source_vocab_size or 0))
+        if i is not None and not 0 <= i < most:
+            raise CheckpointError(f"{name} has id {brief(i)}, which the vocabulary of {most} tokens does not have")
 
 
 def _tokenizer_files(folder: Path, description: Description, pruned: Pruned | None) -> dict[str, bytes | Path]:

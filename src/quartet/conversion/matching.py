@@ -3,17 +3,22 @@
 import re
 
 from quartet.checkpoint import Checkpoint
+from quartet.checkpoint.shards import brief
 from quartet.checkpoint.tensors import TensorEntry, equal
 from quartet.errors import CheckpointError
 from quartet.families import Family
 from quartet.graph.builder import Builder
 from quartet.spec import ModelSpec
 
+SIDES = ("encoder", "decoder")
+SHOWN = 6  # problems
+LONG = 160  # characters of one
+
 
 def match_tensors(
     checkpoint: Checkpoint, family: Family, spec: ModelSpec, graphs: dict[str, Builder]
 ) -> dict[str, TensorEntry]:
-    """The tensors that the graphs need, by canonical name; `CheckpointError` lists everything that does not fit."""
+    """The tensors that the graphs need, by canonical name; `CheckpointError` lists what does not fit."""
     names = family.tensor_names(spec)
     problems: list[str] = []
     found: dict[str, TensorEntry] = {}
@@ -30,9 +35,26 @@ def match_tensors(
         if not any(re.fullmatch(pattern, name) for pattern in family.leftovers)
     ]
     if problems:
-        listed = "; ".join(dict.fromkeys(problems))
-        raise CheckpointError(f"{checkpoint.folder}: the tensors do not fit config.json: {listed}")
+        raise CheckpointError(f"{checkpoint.folder}: {_half(checkpoint) or _listed(problems)}")
     return found
+
+
+def _half(checkpoint: Checkpoint) -> str | None:
+    """That there is no decoder or no encoder, as in models that classify, embed or go on with a text."""
+    sides = {side for name in checkpoint.tensors for side in SIDES if side in name.split(".")}
+    missing = [side for side in SIDES if side not in sides]
+    if not sides or not missing:
+        return None
+    architecture = checkpoint.config.get("architectures")
+    named = f" ({brief(architecture)})" if architecture else ""
+    return f"the model{named} has no {missing[0]}; encoder and decoder are needed, with the LM head"
+
+
+def _listed(problems: list[str]) -> str:
+    """The first problems in full, and how many more there are."""
+    each = [problem if len(problem) <= LONG else f"{problem[:LONG]}..." for problem in dict.fromkeys(problems)]
+    more = f"; and {len(each) - SHOWN} more" if len(each) > SHOWN else ""
+    return f"the tensors do not fit config.json: {'; '.join(each[:SHOWN])}{more}"
 
 
 def _find(

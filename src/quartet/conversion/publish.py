@@ -7,6 +7,7 @@ from pathlib import Path
 
 from quartet.conversion import layouts, verify
 from quartet.conversion.describe import Blueprint
+from quartet.conversion.trial_run import run_once
 from quartet.errors import OutputError
 from quartet.spec import MANIFEST_NAME, Manifest, file_entry
 from quartet.staging import staged_folder
@@ -45,9 +46,10 @@ def staged_output(out_dir: Path, force: bool) -> Iterator[Path]:
 def publish(blueprint: Blueprint, manifest: Manifest, staging: Path) -> Manifest:
     """Check and arrange the files in `staging`, hash them, and write the manifest, which is returned.
 
-    Raises `ManifestError` where something was written wrongly.
+    Raises `ManifestError` where something was written wrongly, `CheckpointError` where no numbers come out of it.
     """
     verify.verify(staging, manifest.files)
+    run_once(staging, manifest)
     manifest = layouts.arrange(
         staging, manifest, blueprint.layout, blueprint.spec, blueprint.recipe, blueprint.graphs.values()
     )

@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from quartet.checkpoint import Checkpoint
+from quartet.checkpoint.shards import brief
 from quartet.errors import UnsupportedModelError
 from quartet.families import m2m100, marian, opennmt, t5, whisper
 from quartet.families.description import Description
@@ -38,15 +39,15 @@ def find(config: dict[str, Any]) -> Family:
     """The family of a checkpoint's config; raises `UnsupportedModelError`."""
     model_type = config.get("model_type")
     for module in FAMILIES:
-        if model_type in module.MODEL_TYPES:
+        if isinstance(model_type, str) and model_type in module.MODEL_TYPES:
             is_tied = getattr(module, "is_tied", None)
             return Family(module.read_spec, module.tensor_names, module.LEFTOVERS, module.describe, is_tied)
     known = ", ".join(t for module in FAMILIES for t in module.MODEL_TYPES)
     if model_type is None:
         raise UnsupportedModelError(f"config.json names no model_type; supported are {known}")
-    if model_type in REFUSED:
+    if isinstance(model_type, str) and model_type in REFUSED:
         raise UnsupportedModelError(f"model_type {model_type!r} is not supported: {REFUSED[model_type]}")
-    raise UnsupportedModelError(f"model_type {model_type!r} is not supported; supported are {known}")
+    raise UnsupportedModelError(f"model_type {brief(model_type)} is not supported; supported are {known}")
 
 
 def spec_of(family: Family, checkpoint: Checkpoint) -> ModelSpec:

@@ -6,7 +6,17 @@ from quartet.checkpoint import Checkpoint
 from quartet.checkpoint.card import languages_of
 from quartet.families import tokenizers
 from quartet.families.bart import tensor_names
-from quartet.families.config import activation, check_heads, embed_scale, generation, integer, setting, stack, tokens
+from quartet.families.config import (
+    activation,
+    check_heads,
+    embed_scale,
+    flag,
+    generation,
+    integer,
+    setting,
+    stack,
+    tokens,
+)
 from quartet.families.description import Description
 from quartet.positions import fairseq
 from quartet.spec import Language, ModelSpec, Sinusoidal
@@ -39,7 +49,7 @@ def read_spec(config: dict[str, Any]) -> ModelSpec:
             layer_norm_epsilon=1e-5,
             positions=Sinusoidal(fairseq(d_model), offset=padding_id + 1, padding_id=padding_id),
             embed_scale=embed_scale(config, default=True),
-            tied_head=config.get("tie_word_embeddings", True),
+            tied_head=flag(config, "tie_word_embeddings", True),
             head_bias=False,
         )
     )

@@ -6,7 +6,7 @@ from quartet.checkpoint import Checkpoint
 from quartet.errors import UnsupportedModelError
 from quartet.families import tokenizers
 from quartet.families.bart import tensor_names
-from quartet.families.config import activation, check_heads, embed_scale, generation, integer, stack, tokens
+from quartet.families.config import activation, check_heads, embed_scale, flag, generation, integer, stack, tokens
 from quartet.families.description import Description
 from quartet.positions import vaswani
 from quartet.spec import ModelSpec, Sinusoidal
@@ -29,7 +29,7 @@ def read_spec(config: dict[str, Any]) -> ModelSpec:
         if config.get(switch):
             raise UnsupportedModelError(f"config.json sets {switch}, which is not supported for Marian")
     d_model, vocab_size = integer(config, "d_model"), integer(config, "vocab_size")
-    shared = config.get("share_encoder_decoder_embeddings", True)
+    shared = flag(config, "share_encoder_decoder_embeddings", True)
     return check_heads(
         ModelSpec(
             family="marian",
@@ -44,7 +44,7 @@ def read_spec(config: dict[str, Any]) -> ModelSpec:
             layer_norm_epsilon=1e-5,
             positions=Sinusoidal(vaswani(d_model), offset=0, padding_id=None),
             embed_scale=embed_scale(config, default=False),
-            tied_head=config.get("tie_word_embeddings", True),
+            tied_head=flag(config, "tie_word_embeddings", True),
             head_bias=True,
         )
     )

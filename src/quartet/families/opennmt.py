@@ -8,7 +8,7 @@ from typing import Any
 from quartet.checkpoint import Checkpoint
 from quartet.families import tokenizers
 from quartet.families.bart import tensor_names
-from quartet.families.config import activation, check_heads, generation, integer, setting, stack, tokens
+from quartet.families.config import activation, check_heads, epsilon, generation, integer, setting, stack, tokens
 from quartet.families.description import Description
 from quartet.positions import fairseq, vaswani
 from quartet.spec import ModelSpec, Sinusoidal
@@ -38,7 +38,7 @@ def read_spec(config: dict[str, Any]) -> ModelSpec:
             activation=activation(config),
             norm_first=config["normalize_before"],
             final_norm=config["normalize_before"],
-            layer_norm_epsilon=setting(config, "layer_norm_epsilon"),
+            layer_norm_epsilon=epsilon(config, "layer_norm_epsilon", 1e-5),
             positions=positions(setting(config, "position_encoding"), d_model),
             embed_scale=config["embed_scale"],
             tied_head=config["tie_word_embeddings"],

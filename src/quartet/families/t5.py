@@ -10,9 +10,10 @@ from dataclasses import replace
 from typing import Any
 
 from quartet.checkpoint import Checkpoint, equal
+from quartet.checkpoint.shards import brief
 from quartet.errors import UnsupportedModelError
 from quartet.families import tokenizers
-from quartet.families.config import ACTIVATIONS, generation, integer, tokens
+from quartet.families.config import ACTIVATIONS, count, epsilon, flag, generation, integer, tokens
 from quartet.families.description import Description
 from quartet.spec import Activation, ModelSpec, RelativeBias, Stack
 
@@ -45,10 +46,10 @@ def read_spec(config: dict[str, Any]) -> ModelSpec:
         activation=activation,
         norm_first=True,
         final_norm=True,
-        layer_norm_epsilon=float(config.get("layer_norm_epsilon", 1e-6)),
+        layer_norm_epsilon=epsilon(config, "layer_norm_epsilon", 1e-6),
         positions=_positions(config),
         embed_scale=1.0,
-        tied_head=bool(config.get("tie_word_embeddings", True)),
+        tied_head=flag(config, "tie_word_embeddings", True),
         head_bias=False,
         head_size=integer(config, "d_kv"),
         attention_scale=1.0,
@@ -65,14 +66,14 @@ def feed_forward(config: dict[str, Any]) -> tuple[Activation, bool]:
     gate, _, function = name.rpartition("-")
     if gate not in ("", "gated") or function not in ACTIVATIONS:
         known = ", ".join((*ACTIVATIONS, *(f"gated-{function}" for function in ACTIVATIONS)))
-        raise UnsupportedModelError(f"feed_forward_proj {name!r} is not supported; supported are {known}")
+        raise UnsupportedModelError(f"feed_forward_proj {brief(name)} is not supported; supported are {known}")
     # version 1.1 was trained with the approximation, whatever its name says
     return ("gelu_new" if name == "gated-gelu" else ACTIVATIONS[function]), bool(gate)
 
 
 def _scales_output(config: dict[str, Any]) -> bool:
     """Whether the decoder's output is scaled before the LM head: where it was tied when the model was trained."""
-    return bool(config.get("scale_decoder_outputs", config.get("tie_word_embeddings", True)))
+    return flag(config, "scale_decoder_outputs", flag(config, "tie_word_embeddings", True))
 
 
 def _positions(config: dict[str, Any]) -> RelativeBias:
@@ -131,7 +132,7 @@ def _layer_modules(attentions: dict[str, str], gated: bool) -> Iterator[tuple[st
 def describe(checkpoint: Checkpoint) -> Description:
     """Prompts `text </s>`, after the target's `<2xx>` in MADLAD-400, and the decoder start."""
     config = checkpoint.config
-    window = int(config.get("n_positions") or WINDOW)
+    window = count(config, "n_positions") or WINDOW
     found = tokenizers.t5(checkpoint.tokenizer_folder, config)
     languages = found.languages if found else ()
     space = found.space if found else None

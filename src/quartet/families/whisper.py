@@ -9,9 +9,10 @@ from typing import Any
 
 from quartet.checkpoint import Checkpoint
 from quartet.checkpoint.openai import ENGLISH_VOCABULARY
-from quartet.errors import UnsupportedModelError
+from quartet.checkpoint.shards import brief
+from quartet.errors import CheckpointError, UnsupportedModelError
 from quartet.families import bart, tokenizers
-from quartet.families.config import activation, check_heads, generation, integer, stack, tokens
+from quartet.families.config import activation, check_heads, count, flag, generation, integer, stack, token_ids, tokens
 from quartet.families.description import Description
 from quartet.spec import FrontEnd, Generation, Language, Learned, ModelSpec, Speech, Tokens
 
@@ -29,6 +30,8 @@ en zh de es ru ko fr ja pt tr pl ca nl ar sv it id hi fi vi he uk el ms cs ro da
 te fa lv bn sr az sl kn et mk br eu is hy ne mn bs kk sq sw gl mr pa si km sn yo so af oc ka be tg sd gu am yi lo uz fo
 ht ps tk nn mt sa lb my bo tl mg as tt haw ln ha ba jw su yue
 """
+TASKS = {"transcribe", "translate"}
+INITIAL = "max_initial_timestamp_index"
 SPACE = 220  # in GPT-2's vocabulary and in the multilingual one alike
 
 # The heads whose attention OpenAI found to follow the audio, by decoder layers, heads and rows of the vocabulary. The
@@ -88,7 +91,7 @@ def read_spec(config: dict[str, Any]) -> ModelSpec:
             # sines, but stored: checkpoints in float16 have rounded ones, and a model's output depends on that
             positions=Learned(integer(config, "max_source_positions"), d_model),
             embed_scale=1.0,
-            tied_head=config.get("tie_word_embeddings", True),
+            tied_head=flag(config, "tie_word_embeddings", True),
             head_bias=False,
             front_end=FrontEnd(integer(config, "num_mel_bins")),
             decoder_positions=Learned(integer(config, "max_target_positions"), d_model),
@@ -119,12 +122,14 @@ def describe(checkpoint: Checkpoint) -> Description:
     """Tokens and languages by `generation_config.json`, or by the size of the vocabulary where that does not say."""
     config, asked = checkpoint.config, checkpoint.generation_config
     positions, length = integer(config, "max_source_positions"), integer(config, "max_target_positions")
-    multilingual = bool(asked.get("is_multilingual", config["vocab_size"] > ENGLISH_VOCABULARY))
-    no_timestamps = int(asked.get("no_timestamps_token_id", config["vocab_size"] - TIMESTAMPS - 1))
-    tasks = asked.get("task_to_id") or {"transcribe": no_timestamps - 4, "translate": no_timestamps - 5}
+    multilingual = flag(asked, "is_multilingual", config["vocab_size"] > ENGLISH_VOCABULARY)
+    no_timestamps = count(asked, "no_timestamps_token_id", config["vocab_size"] - TIMESTAMPS - 1)
+    tasks = _ids(asked, "task_to_id") or {"transcribe": no_timestamps - 4, "translate": no_timestamps - 5}
+    if multilingual and not tasks.keys() >= TASKS:
+        raise CheckpointError(f"generation_config.json has task_to_id = {brief(tasks)}; it has to name {sorted(TASKS)}")
     start = tokens(config, unk=None)
     found = tokenizers.whisper(checkpoint.tokenizer_folder)
-    initial = asked.get("max_initial_timestamp_index")
+    initial = None if asked.get(INITIAL) is None else count(asked, INITIAL)
     return Description(
         tokens=start,
         generation=suppressed(checkpoint, generation(config, asked, default_length=length), start, no_timestamps),
@@ -147,7 +152,7 @@ def describe(checkpoint: Checkpoint) -> Description:
             timestamp_begin=no_timestamps + 1,
             no_timestamps=no_timestamps,
             no_speech=no_timestamps - 1,
-            previous=int(asked.get("prev_sot_token_id", no_timestamps - 2)),
+            previous=count(asked, "prev_sot_token_id", no_timestamps - 2),
             transcribe=tasks["transcribe"] if multilingual else None,
             translate=tasks["translate"] if multilingual else None,
             multilingual=multilingual,
@@ -172,7 +177,7 @@ def suppressed(checkpoint: Checkpoint, read: Generation, start: Tokens, no_times
 
 def languages(asked: dict[str, Any], decoder_start: int, tasks: dict[str, int]) -> tuple[Language, ...]:
     """The languages by the ids of their tokens, which lie between the decoder start and the tasks."""
-    ids = {code.strip("<|>"): int(token) for code, token in (asked.get("lang_to_id") or {}).items()}
+    ids = {code.strip("<|>"): token for code, token in _ids(asked, "lang_to_id").items()}
     if not ids:
         rows = range(decoder_start + 1, min(tasks.values()))
         ids = dict(zip(LANGUAGES.split(), rows, strict=False))
@@ -186,8 +191,27 @@ def languages(asked: dict[str, Any], decoder_start: int, tasks: dict[str, int]) 
 def alignment_heads(config: dict[str, Any], asked: dict[str, Any]) -> tuple[tuple[int, int], ...]:
     """(layer, head) whose attention follows the audio; where nobody says, all of the later half, as OpenAI has it."""
     named = asked.get("alignment_heads")
-    if named:
-        return tuple((int(layer), int(head)) for layer, head in named)
     layers, heads = integer(config, "decoder_layers"), integer(config, "decoder_attention_heads")
+    if named:
+        return _heads(named, layers, heads)
     known = ALIGNMENT_HEADS.get((layers, heads, config["vocab_size"]))
     return known or tuple((layer, head) for layer in range(layers // 2, layers) for head in range(heads))
+
+
+def _ids(asked: dict[str, Any], key: str) -> dict[str, int]:
+    """Ids by name; empty where the config does not say. Raises `CheckpointError`."""
+    named = asked.get(key) or {}
+    if not isinstance(named, dict):
+        raise CheckpointError(f"generation_config.json has {key} = {brief(named)}; ids by name are expected")
+    return dict(zip(named, token_ids(list(named.values()), key), strict=True))
+
+
+def _heads(named: Any, layers: int, heads: int) -> tuple[tuple[int, int], ...]:
+    """Pairs of layer and head that the decoder has; raises `CheckpointError`."""
+    pairs = [token_ids(pair, "alignment_heads") for pair in (named if isinstance(named, list) else [named])]
+    if not all(len(pair) == 2 and pair[0] < layers and pair[1] < heads for pair in pairs):
+        raise CheckpointError(
+            f"generation_config.json has alignment_heads = {brief(named)}; pairs of layer and head are expected, below "
+            f"{layers} and {heads}"
+        )
+    return tuple((pair[0], pair[1]) for pair in pairs)

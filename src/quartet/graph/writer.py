@@ -15,6 +15,7 @@ import numpy as np
 import onnx_ir as ir
 
 from quartet.arrays import Floats
+from quartet.checkpoint.soundness import refuse_damaged
 from quartet.checkpoint.tensors import TensorEntry, read, row_slices
 from quartet.errors import CheckpointError
 from quartet.graph.builder import Builder, Initializer, Weight
@@ -130,7 +131,7 @@ def _stored(weight: Weight, entries: list[TensorEntry], recipe: Recipe) -> Itera
         if scales is not None:
             yield [scales]
     elif weight.transposed:
-        yield [np.ascontiguousarray(np.concatenate([read(entry) for entry in entries]).T)]
+        yield [np.ascontiguousarray(np.concatenate([_sound(entry, 0, None) for entry in entries]).T)]
     else:
         yield slices(entries)
 
@@ -139,8 +140,15 @@ def slices(entries: list[TensorEntry], scales: Floats | None = None) -> Iterator
     """The rows of matrices put under each other, a few MB at a time, their columns divided by `scales` [k]."""
     for entry in entries:
         for start, stop in row_slices(entry.shape, SLICE_BYTES):
-            rows = read(entry, start, stop)
+            rows = _sound(entry, start, stop)
             yield rows if scales is None else rows / scales
+
+
+def _sound(entry: TensorEntry, start: int, stop: int | None) -> Floats:
+    """Rows of a tensor; `CheckpointError` where they hold what no trained model has."""
+    rows = read(entry, start, stop)
+    refuse_damaged(entry, rows, start)
+    return rows
 
 
 def column_scales(entries: list[TensorEntry]) -> Floats:

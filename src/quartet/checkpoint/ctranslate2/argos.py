@@ -5,9 +5,9 @@ Argos Translate keeps them unpacked; such a folder is read too. Its sentence spl
 
 import shutil
 import zipfile
-import zlib
 from pathlib import Path, PurePosixPath
 
+from quartet.checkpoint.archives import DAMAGE, check_sizes, open_zip
 from quartet.checkpoint.ctranslate2.translation import SENTENCEPIECE, Source
 from quartet.checkpoint.shards import read_json_object
 from quartet.errors import CheckpointError, UnsupportedModelError
@@ -52,15 +52,16 @@ def unpack(source: Path, scratch: Path) -> Source:
 def _unzip(source: Path, out: Path) -> Path:
     """What a conversion reads of a package: the files beside its metadata and in `model/`."""
     try:
-        with zipfile.ZipFile(source) as archive:
+        with source.open("rb") as file, open_zip(source, file) as archive:
             root = _root(source, archive)
-            for info in archive.infolist():
-                inside = PurePosixPath(info.filename)
-                if not info.is_dir() and inside.parent in (root, root / MODEL):
-                    _extract(archive, info, out / inside.relative_to(root))
+            places = {info: PurePosixPath(info.filename) for info in archive.infolist() if not info.is_dir()}
+            wanted = {info: path for info, path in places.items() if path.parent in (root, root / MODEL)}
+            check_sizes(source, wanted)
+            for info, path in wanted.items():
+                _extract(archive, info, out / path.relative_to(root))
     except OSError as error:
         raise CheckpointError(f"{source} cannot be unpacked: {error.strerror or error}") from None
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+    except DAMAGE as error:
         raise CheckpointError(f"{source} is truncated, damaged, or no Argos package: {error}") from None
     return out
 

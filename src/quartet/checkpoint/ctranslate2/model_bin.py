@@ -66,6 +66,8 @@ def _index(path: Path, file: BufferedReader, size: int) -> ModelBin:
         if name not in variables:
             raise CheckpointError(f"{path} is damaged: {alias!r} stands for {name!r}, which it does not have")
         variables[alias] = variables[name]
+    if file.tell() != size:
+        raise CheckpointError(f"{path} is damaged: it has {size} bytes, and what it holds ends at byte {file.tell()}")
     return ModelBin(path, kind, revision, variables)
 
 

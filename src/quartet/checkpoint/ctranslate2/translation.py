@@ -25,7 +25,7 @@ from quartet.checkpoint.ctranslate2.names import (
     variable,
     width,
 )
-from quartet.checkpoint.shards import Tensors, read_json_object
+from quartet.checkpoint.shards import Tensors, brief, read_json_object
 from quartet.checkpoint.tensors import read
 from quartet.errors import CheckpointError, UnsupportedModelError
 from quartet.positions import fairseq, vaswani
@@ -86,7 +86,12 @@ def lay_out(source: Source, model: ModelBin, tensors: Tensors, out: Path) -> Non
 def _settings(folder: Path) -> dict[str, Any]:
     """`config.json`, with CTranslate2's defaults for what it does not say."""
     defaults = {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>", "decoder_start_token": "<s>"}
-    return defaults | read_json_object(folder / "config.json")
+    settings = defaults | read_json_object(folder / "config.json")
+    for name in defaults:
+        optional = name == "decoder_start_token" and settings[name] is None
+        if not optional and not isinstance(settings[name], str):
+            raise CheckpointError(f"{folder}: config.json has {name} = {brief(settings[name])}; a token is expected")
+    return settings
 
 
 # ---- vocabulary -------------------------------------------------------------------------------------------------
