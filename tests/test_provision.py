@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from platformdirs import user_cache_dir
 
-from quartet import catalog, provision, store
+from quartet import catalog, derived, provision, store
 from quartet.catalog import Source, aliases, resolve
 from quartet.checkpoint import hub
 from quartet.errors import ManifestError, ModelNotFoundError, OptionError, OutputError
@@ -241,7 +241,7 @@ def test_a_damaged_conversion_is_made_again():
 
 def test_leftovers_of_an_interrupted_conversion_vanish(cache):
     def interrupted(folder: Path, out_dir: Path, *, precision: str, origin: Origin, progress: object = None) -> None:
-        fake_convert(folder, out_dir.with_name(f".{out_dir.name}.abc.partial"), precision=precision, origin=origin)
+        fake_convert(folder, out_dir.with_name(f".{out_dir.name}.abcdefgh.partial"), precision=precision, origin=origin)
         raise KeyboardInterrupt
 
     make_checkpoint("mine")
@@ -341,14 +341,14 @@ def test_list_and_clear(cache, downloads):
     assert [model.revision for model in cached] == ["c0ffee", None, None]
     assert cached[2].precision == "int4"
     size = cached[2].bytes
-    assert size == 5 + (folders[0] / "quartet.json").stat().st_size
+    assert size == 5 + sum((folders[0] / name).stat().st_size for name in ("quartet.json", derived.MARK))
 
     with pytest.raises(ModelNotFoundError, match=r"no model 'dmeo' \(did you mean demo\?\)"):
         clear_cache("dmeo")
     assert clear_cache("mine") == size
     assert clear_cache("opus-mt-en-fr") > 0
     assert [model.name for model in list_cached()] == ["demo"]
-    leftover = folders[0].with_name(f".{folders[0].name}.abc.partial")
+    leftover = folders[0].with_name(f".{folders[0].name}.abcdefgh.partial")
     leftover.mkdir()
     (leftover / "data").write_bytes(b"1234567")
     assert clear_cache() == cached[1].bytes + 7
@@ -359,7 +359,7 @@ def test_clearing_leaves_a_running_conversion_alone():
     def clear_meanwhile(
         folder: Path, out_dir: Path, *, precision: str, origin: Origin, progress: object = None
     ) -> None:
-        staging = out_dir.with_name(f".{out_dir.name}.abc.partial")
+        staging = out_dir.with_name(f".{out_dir.name}.abcdefgh.partial")
         staging.mkdir()
         script = "from quartet.store import clear_cache; print(clear_cache())"
         assert output(start(script)) == "0\n"

@@ -21,7 +21,14 @@ LARGEST_MARK = 64 << 20  # bytes; hashes of a terabyte take less
 def seal(folder: Path, of: str) -> None:
     """Write the mark of a finished folder: what it is derived from, sizes and hashes of its files."""
     files = {path.name: {"bytes": path.stat().st_size, "blocks": list(_hashes(path))} for path in folder.iterdir()}
-    (folder / MARK).write_text(json.dumps({"of": of, "block": BLOCK, "files": files}), encoding="utf-8")
+    mark = {"of": of, "block": BLOCK, "files": files, "hash": _hash(json.dumps(files).encode())}
+    (folder / MARK).write_text(json.dumps(mark), encoding="utf-8")
+
+
+def claim(folder: Path) -> None:
+    """Mark a folder as quartet's own whose hashes are kept elsewhere. Raises `OSError`."""
+    if not is_marked(folder):
+        (folder / MARK).write_text(json.dumps({"of": folder.name}), encoding="utf-8")
 
 
 def is_marked(folder: Path) -> bool:
@@ -39,14 +46,16 @@ def damage(folder: Path, of: str, needed: Collection[str], *, wholly: bool = Fal
         mark = _read_mark(folder)
         if mark["of"] != of or mark["block"] != BLOCK:
             return f"{MARK} is of something else"
+        if mark["hash"] != _hash(json.dumps(mark["files"]).encode()):
+            return f"{MARK} is damaged"
         missing = sorted(set(needed) - mark["files"].keys())
         if missing:
             return f"{MARK} does not name {missing[0]}"
-        if any(Path(name).name != name for name in mark["files"]):
+        if any(not name or Path(name).name != name for name in mark["files"]):
             return f"{MARK} names what is not in its folder"
         changed = (name for name, entry in mark["files"].items() if not _is_as_sealed(folder / name, entry, wholly))
         name = next(changed, None)
-        return name and f"{name} has changed since it was made"
+        return None if name is None else f"{name} has changed since it was made"
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return f"{MARK} is damaged"
 

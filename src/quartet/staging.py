@@ -76,6 +76,16 @@ def folder_beside(target: Path) -> Iterator[Path]:
             os.close(lock)
 
 
+def remove_at_once(path: Path) -> None:
+    """Remove a folder, so that nobody sees half of it; or a file, or a link. Raises `OSError`."""
+    if path.is_symlink() or not path.is_dir():
+        path.unlink()
+        return
+    with folder_beside(path) as beside:
+        path.rename(beside / path.name)
+        shutil.rmtree(beside / path.name)
+
+
 def remove_abandoned(folder: Path, target: str | None = None) -> int:
     """Remove what interrupted processes have left in a folder, of one target or of all; returns the bytes freed.
 

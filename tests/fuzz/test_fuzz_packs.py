@@ -176,6 +176,7 @@ def trials(folder: str, home: str, seconds: str, seed: str) -> None:
         try:
             same = texts_of(Path(folder), verify) == expected
             outcome = "wrong" if not same else "remade" if told.messages else "unharmed"
+            print(told.messages, file=sys.stderr)
         except QuartetError:
             outcome = "refused"
         faulthandler.cancel_dump_traceback_later()

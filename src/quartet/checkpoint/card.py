@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+CARD = "README.md"
+
 
 def license_of(folder: Path) -> str | None:
     """The licence that a checkpoint's model card (`README.md`) names in its front matter, or None.
@@ -24,7 +26,7 @@ def languages_of(folder: Path) -> list[str]:
 
 def _front_matter(folder: Path) -> str:
     try:
-        card = (folder / "README.md").read_text(encoding="utf-8", errors="replace")
+        card = (folder / CARD).read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
     head = re.match(r"\ufeff?\s*---[ \t]*\n(.*?)\n---[ \t]*(\n|$)", card.replace("\r\n", "\n"), re.DOTALL)

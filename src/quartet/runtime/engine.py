@@ -16,7 +16,7 @@ from pathlib import Path
 import onnxruntime as ort
 
 from quartet.arrays import Ids
-from quartet.errors import ForkedError, ManifestError, OptionError
+from quartet.errors import ForkedError, ManifestError, OptionError, OutputError
 from quartet.runtime.batching import Batching
 from quartet.runtime.machine import packing
 from quartet.runtime.machine.head_selection import check_head, load_rows
@@ -33,17 +33,58 @@ MANY_ROWS = 8  # from here on int8 products are faster than those of the stored 
 log = logging.getLogger("quartet")
 
 
+class Packs:
+    """Weights packed for this machine, of a model and of what is made of it."""
+
+    def __init__(self, manifest: Manifest, verify: bool) -> None:
+        """verify: look at every byte of what was packed."""
+        self._manifest, self._verify = manifest, verify
+        self._told = False  # that something cannot be packed; once is enough
+
+    def get(self, folder: Path, threads: int | None, use: str, files: Mapping[str, packing.Products]) -> Path | None:
+        """The folder with packed weights, made where it is missing; None: the model has to do without.
+
+        use: a name for what these files are opened for. Raises `ManifestError` where packing finds the files damaged.
+        """
+        try:
+            packed = packing.packed_folder(folder, self._manifest, use)
+        except OutputError as error:  # no home
+            self._tell(f"no packed weights can be kept, so {folder.name} is slower: {error}")
+            return None
+        if packed is None:
+            return None
+
+        def load(where: Path, file: str, adapt: packing.Adapt) -> ort.InferenceSession:
+            return open_file(where, file, self._manifest, threads, adapt=adapt).session
+
+        def check() -> None:
+            if (folder / MANIFEST_NAME).exists():
+                check_files(folder, self._manifest, hashes=True)
+            else:
+                check_head(folder)
+
+        why_not = packing.pack(folder, packed, files, load, check, verify=self._verify)
+        if why_not:
+            self._tell(why_not)
+        return None if why_not else packed
+
+    def _tell(self, why_not: str) -> None:
+        if not self._told:
+            log.warning("%s", why_not)
+        self._told = True
+
+
 class Sessions:
     """The four files opened with one number of threads; further forms of them are opened when they are first wanted."""
 
-    def __init__(self, folder: Path, manifest: Manifest, threads: int | None, verify: bool = False) -> None:
-        """Raises `ManifestError` where a file does not load. verify: look at every byte of what was packed."""
-        self._folder, self._manifest, self._threads, self._verify = folder, manifest, threads, verify
+    def __init__(self, folder: Path, manifest: Manifest, threads: int | None, packs: Packs) -> None:
+        """Raises `ManifestError` where a file does not load."""
+        self._folder, self._manifest, self._threads, self._packs = folder, manifest, threads, packs
         self._lock = threading.Lock()
         self._many: dict[Path, OpenFile | None] = {}  # by the folder and file that they are made of
         self._heads: dict[Path, tuple[OpenFile, Ids]] = {}  # by the folder that a selected head is in
         self.residency = Residency()
-        self.encoder, self.cache_initializer, self.decoder, self.lm_head = _open_all(folder, manifest, threads, verify)
+        self.encoder, self.cache_initializer, self.decoder, self.lm_head = _open_all(folder, manifest, threads, packs)
         self.residency.add((self.encoder, self.cache_initializer), (self.decoder, self.lm_head))
 
     def decoder_for(self, rows: int) -> OpenFile:
@@ -64,7 +105,7 @@ class Sessions:
         return self._many_rows(head, LM_HEAD, rows) or few, ids
 
     def _open_head(self, head: Path) -> tuple[OpenFile, Ids]:
-        packed = _packed(head, self._manifest, self._threads, "few", {LM_HEAD: "blocks"}, self._verify)
+        packed = self._packs.get(head, self._threads, "few", {LM_HEAD: "blocks"})
         few = _open(packed, head, LM_HEAD, self._manifest, self._threads)
         self.residency.add(decoding=(few,))
         return few, load_rows(head)
@@ -75,9 +116,7 @@ class Sessions:
         key = folder / file
         with self._lock:
             if key not in self._many:
-                self._many[key] = opened = _open_for_many_rows(
-                    folder, file, self._manifest, self._threads, self._verify
-                )
+                self._many[key] = opened = _open_for_many_rows(folder, file, self._manifest, self._threads, self._packs)
                 packing.trim()  # opening has freed much of what it took
                 self.residency.add(decoding=(opened,) if opened else ())
             return self._many[key]
@@ -103,7 +142,8 @@ class Engine:
         self._embedding = MatrixRows(folder, manifest.embedding)
         two_planes = manifest.lm_head.residual is not None
         self._candidates = MatrixRows(folder, manifest.lm_head) if two_planes else None
-        self._alone = Sessions(folder, manifest, threads, verify)
+        self._packs = Packs(manifest, verify)
+        self._alone = Sessions(folder, manifest, threads, self._packs)
         self._parallel: Sessions | None = None  # with fewer threads, for two callers at a time
         self._models: dict[tuple[object, ...], Model] = {}  # that were asked for
 
@@ -143,7 +183,7 @@ class Engine:
             return False
         with self._lock:
             if self._parallel is None and worth_it:
-                self._parallel = Sessions(self.folder, self.manifest, threads, self.verify)
+                self._parallel = Sessions(self.folder, self.manifest, threads, self._packs)
             opened = self._parallel is not None
         if opened:
             self._alone.residency.give_back()  # the other ones are read now
@@ -264,11 +304,11 @@ def check_files(folder: Path, manifest: Manifest, hashes: bool) -> None:
 # ---- files ----------------------------------------------------------------------------------------------------------
 
 
-def _open_all(folder: Path, manifest: Manifest, threads: int | None, verify: bool) -> list[OpenFile]:
+def _open_all(folder: Path, manifest: Manifest, threads: int | None, packs: Packs) -> list[OpenFile]:
     """The four files for few rows, packed for this machine where that pays and works."""
     encoding: packing.Products = "rows" if _many_rows_pay(manifest) else "blocks"
-    files = {file: encoding if file in ENCODING else "blocks" for file in OPENED}
-    packed = _packed(folder, manifest, threads, "few", files, verify)
+    files: dict[str, packing.Products] = {file: encoding if file in ENCODING else "blocks" for file in OPENED}
+    packed = packs.get(folder, threads, "few", files)
 
     def opened(file: str) -> OpenFile:
         return _open(packed, folder, file, manifest, threads, arena=_wants_arena(file, manifest))
@@ -290,10 +330,10 @@ def _open(
 
 
 def _open_for_many_rows(
-    folder: Path, file: str, manifest: Manifest, threads: int | None, verify: bool
+    folder: Path, file: str, manifest: Manifest, threads: int | None, packs: Packs
 ) -> OpenFile | None:
     """A decoder or head with int8 products, packed for this machine; None where that does not work."""
-    packed = _packed(folder, manifest, threads, f"many-{file}", {file: "rows"}, verify)
+    packed = packs.get(folder, threads, f"many-{file}", {file: "rows"})
     if packed is None:
         return None
     try:
@@ -318,31 +358,3 @@ def _many_rows_pay(manifest: Manifest) -> bool:
 def _wants_arena(file: str, manifest: Manifest) -> bool:
     """Whether a session keeps memory from run to run: the decoder of few rows, where there is another one for many."""
     return file == DECODER and _many_rows_pay(manifest)
-
-
-def _packed(
-    folder: Path,
-    manifest: Manifest,
-    threads: int | None,
-    use: str,
-    files: Mapping[str, packing.Products],
-    verify: bool,
-) -> Path | None:
-    """The folder with weights packed for this machine, made where it is missing; None: the model has to do without.
-
-    use: a name for what these files are opened for. Raises `ManifestError` where packing finds the files damaged.
-    """
-    packed = packing.packed_folder(folder, manifest, use)
-    if packed is None:
-        return None
-
-    def load(where: Path, file: str, adapt: packing.Adapt) -> ort.InferenceSession:
-        return open_file(where, file, manifest, threads, adapt=adapt).session
-
-    def check() -> None:
-        if (folder / MANIFEST_NAME).exists():
-            check_files(folder, manifest, hashes=True)
-        else:
-            check_head(folder)
-
-    return packed if packing.pack(folder, packed, files, load, check, verify=verify) else None

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import tiny
-from quartet import store
+from quartet import derived, store
 from quartet.conversion.convert import convert_folder
 from quartet.quantize.recipes import QuantizationOptions
 from quartet.runtime import engine
@@ -77,9 +77,8 @@ def test_a_damaged_cache_for_many_rows_is_made_anew(quartet, tmp_path):
     first = logits(quartet, MANY)
     (folder,) = packed(tmp_path, "many-decoder")
     (folder / "decoder.onnx").write_bytes(b"damaged")
-    assert np.isfinite(logits(quartet, MANY)).all()
-    assert not folder.exists()
     assert np.array_equal(logits(quartet, MANY), first)
+    assert (folder / "decoder.onnx").stat().st_size > 100
 
 
 def test_eight_bits_are_multiplied_as_they_are_stored(tmp_path, monkeypatch):
@@ -133,8 +132,6 @@ def test_a_damaged_cache_is_made_anew(quartet, tmp_path):
     first = logits(quartet)
     (folder,) = packed(tmp_path)
     (folder / "decoder.onnx").write_bytes(b"damaged")
-    assert np.isfinite(logits(quartet)).all()
-    assert not folder.exists()
     assert np.array_equal(logits(quartet), first)
     assert (folder / "decoder.onnx").stat().st_size > 100
 
@@ -204,7 +201,7 @@ def test_packed_weights_that_give_other_results_are_not_used(quartet, tmp_path, 
     monkeypatch.setattr(packing, "_same", lambda some, others: False)
     first = logits(quartet)
     (folder,) = packed(tmp_path)
-    assert [path.name for path in folder.iterdir()] == ["unusable"]
+    assert {path.name for path in folder.iterdir()} == {"unusable", derived.MARK}
     assert np.array_equal(logits(quartet), first)
 
 

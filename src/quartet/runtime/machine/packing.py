@@ -12,7 +12,6 @@ import logging
 import os
 import platform
 import re
-import shutil
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -26,7 +25,7 @@ from quartet import derived, store
 from quartet.arrays import Floats
 from quartet.runtime.machine import pages
 from quartet.spec import DECODER, Manifest
-from quartet.staging import folder_beside, remove_abandoned, staged_folder
+from quartet.staging import remove_abandoned, remove_at_once, staged_folder
 
 log = logging.getLogger("quartet")
 
@@ -73,8 +72,8 @@ def pack(
     check: Callable[[], None],
     *,
     verify: bool = False,
-) -> bool:
-    """Fill `packed` with the weights of the quartet in `folder`, unless it is there; False where that does not work.
+) -> str | None:
+    """Fill `packed` with the weights of the quartet in `folder`, unless it is there; why not, where that does not work.
 
     files: which ones, and what their products are to be. load: opens one file of a folder, with session options that
     the function it is given was applied to. check: raises `ManifestError` where what is in `folder` is damaged; it is
@@ -82,7 +81,7 @@ def pack(
     is there, else at some of them (`derived.damage`). What has changed is removed and made again.
 
     It does not work for want of space or rights, or because ONNX Runtime gives other results with the weights that it
-    saved (1.29 does): they are tried before they are used. A warning says why. Processes that race pack twice, and the
+    saved (1.29 does): they are tried before they are used. Processes that race pack twice, and the
     first one's folder stays.
     """
     if not _is_there(packed, files, verify):
@@ -98,20 +97,15 @@ def pack(
             _remove_stale(packed.parent)
         except Exception as error:  # a disk that is full shows as one of ONNX Runtime's own classes
             why = next(iter(str(error).splitlines()), type(error).__name__)
-            log.warning("no packed weights can be kept in %s, so %s is slower: %s", packed.parent, folder.name, why)
-            return False
+            return f"no packed weights can be kept in {packed.parent}, so {folder.name} is slower: {why}"
         finally:
             trim()
     if (packed / UNUSABLE).exists():
-        log.warning(
-            "ONNX Runtime %s reads weights that it has packed as others, so %s is slower; another version may not",
-            ort.__version__,
-            folder.name,
-        )
-        return False
+        version = f"ONNX Runtime {ort.__version__}"
+        return f"{version} reads weights that it has packed as others, so {folder.name} is slower; another one may not"
     with contextlib.suppress(OSError):
         os.utime(packed.parent)  # when it was last used
-    return True
+    return None
 
 
 def _is_there(packed: Path, files: Mapping[str, Products], verify: bool) -> bool:
@@ -132,9 +126,9 @@ def _damage(packed: Path, files: Mapping[str, Products], verify: bool) -> str | 
 
 
 def remove(packed: Path) -> None:
-    """Remove packed weights at once, whoever may have opened them; where that does not work, they stay."""
-    with contextlib.suppress(OSError), folder_beside(packed) as beside:
-        packed.rename(beside / packed.name)
+    """Remove what is derived from a model, whoever may have opened it; where that does not work, it stays."""
+    with contextlib.suppress(OSError):
+        remove_at_once(packed)
 
 
 def _identity(packed: Path) -> str:
@@ -217,9 +211,10 @@ def _remove_stale(own: Path) -> None:
     remove_abandoned(own)
     others = [other for other in own.parent.iterdir() if other != own and PACK.fullmatch(other.name)]
     same_weights = [other for other in others if other.name.partition("-")[0] == own.name.partition("-")[0]]
-    same_weights.sort(key=lambda other: other.stat().st_mtime_ns, reverse=True)
-    for other in set(others) - set(same_weights[: MOST_MACHINES - 1]):
-        shutil.rmtree(other, ignore_errors=True)
+    sealed = [other for other in same_weights if any(map(derived.is_marked, other.iterdir()))]
+    sealed.sort(key=lambda other: other.stat().st_mtime_ns, reverse=True)
+    for other in set(others) - set(sealed[: MOST_MACHINES - 1]):
+        remove(other)
 
 
 def _cpu() -> str:
