@@ -67,8 +67,7 @@ def test_only_so_much_of_large_files_is_read(sealed: Path, monkeypatch: pytest.M
     hash_of = derived._hash
     monkeypatch.setattr(derived, "_hash", lambda block: (hashed.append(len(block)), hash_of(block))[1])
     assert damage(sealed, "a model", ["weights.data"]) is None
-    mark, *blocks = hashed
-    assert sum(blocks) <= 1000 + derived.SAMPLED * derived.BLOCK
+    assert sum(hashed[1:]) <= 1000 + derived.SAMPLED * derived.BLOCK
 
 
 @pytest.mark.parametrize("place", [0, 500, 999])

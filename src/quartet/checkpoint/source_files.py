@@ -44,7 +44,7 @@ SUBFOLDERS = (*(folder.rstrip("/") for folder in FOLDERS if folder), argos.MODEL
 
 
 def source_files(source: Path) -> list[Path]:
-    """What conversion may read of a checkpoint: a folder, an Argos package, or a file that its tokeniser lies beside."""
+    """What conversion may read of a checkpoint: a folder, an Argos package, or a file with its tokeniser beside it."""
     if source.suffix == argos.SUFFIX:
         return [source]
     if source.is_file():

@@ -60,7 +60,7 @@ class Packs:
         def check() -> None:
             if (folder / MANIFEST_NAME).exists():
                 check_files(folder, self._manifest, hashes=True)
-            else:
+            elif folder.is_dir():  # else the cache was cleared meanwhile, and what is open has to do
                 check_head(folder)
 
         why_not = packing.pack(folder, packed, files, load, check, verify=self._verify)

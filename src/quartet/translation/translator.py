@@ -407,7 +407,7 @@ class Translator:
             return None
         key = target.code if target else None
         with engine.selecting:
-            if key not in self._heads:
+            if key not in self._heads or not self._heads[key].is_dir():  # the cache may have been cleared meanwhile
                 self._heads[key] = selected_head(
                     self.folder, self.manifest, target, self._texts_to_select, verify=engine.verify
                 )
