@@ -276,9 +276,9 @@ def memory(folder: str, seconds: str) -> dict[str, object]:
 
 
 def _weights() -> set[int]:
-    """Where mappings of files of weights begin."""
+    """Where mappings of files of weights begin. They are mapped under a name that was there for a moment only."""
     lines = Path("/proc/self/maps").read_text().splitlines()
-    return {int(line.split("-")[0], 16) for line in lines if line.endswith(".data")}
+    return {int(line.split("-")[0], 16) for line in lines if line.endswith((".data", ".data (deleted)"))}
 
 
 def _block(size: int, pattern: int, mapped: bool) -> tuple[np.ndarray, int]:

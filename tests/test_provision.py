@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from platformdirs import user_cache_dir
 
-from quartet import catalog, provision, store
+from quartet import catalog, derived, provision, store
 from quartet.catalog import Source, aliases, resolve
 from quartet.checkpoint import hub
 from quartet.errors import ManifestError, ModelNotFoundError, OptionError, OutputError
@@ -214,6 +214,27 @@ def test_converted_once_and_again_when_the_checkpoint_changes():
     assert len({first, second, ready("mine", convert=fake_convert)}) == 3
 
 
+@pytest.mark.parametrize(
+    "file",
+    [
+        "README.md",
+        "onnx/encoder_model.onnx",
+        "onnx/weights.onnx_data",
+        "merges.txt",
+        "tokenizer.json",
+        "model/model.bin",
+    ],
+)
+def test_everything_that_conversion_reads_counts(file):
+    make_checkpoint("mine")
+    first = ready("mine", convert=fake_convert)
+    Path("mine", file).parent.mkdir(exist_ok=True)
+    Path("mine", file).write_text("new")
+    second = ready("mine", convert=fake_convert)
+    Path("mine", file).write_text("newer")
+    assert len({first, second, ready("mine", convert=fake_convert)}) == 3
+
+
 def test_folders_of_the_same_name_are_different_models():
     make_checkpoint("a/mine")
     make_checkpoint("b/mine")
@@ -241,7 +262,7 @@ def test_a_damaged_conversion_is_made_again():
 
 def test_leftovers_of_an_interrupted_conversion_vanish(cache):
     def interrupted(folder: Path, out_dir: Path, *, precision: str, origin: Origin, progress: object = None) -> None:
-        fake_convert(folder, out_dir.with_name(f".{out_dir.name}.abc.partial"), precision=precision, origin=origin)
+        fake_convert(folder, out_dir.with_name(f".{out_dir.name}.abcdefgh.partial"), precision=precision, origin=origin)
         raise KeyboardInterrupt
 
     make_checkpoint("mine")
@@ -341,25 +362,145 @@ def test_list_and_clear(cache, downloads):
     assert [model.revision for model in cached] == ["c0ffee", None, None]
     assert cached[2].precision == "int4"
     size = cached[2].bytes
-    assert size == 5 + (folders[0] / "quartet.json").stat().st_size
+    assert size == 5 + sum((folders[0] / name).stat().st_size for name in ("quartet.json", derived.MARK))
 
     with pytest.raises(ModelNotFoundError, match=r"no model 'dmeo' \(did you mean demo\?\)"):
         clear_cache("dmeo")
     assert clear_cache("mine") == size
     assert clear_cache("opus-mt-en-fr") > 0
     assert [model.name for model in list_cached()] == ["demo"]
-    leftover = folders[0].with_name(f".{folders[0].name}.abc.partial")
+    leftover = folders[0].with_name(f".{folders[0].name}.abcdefgh.partial")
     leftover.mkdir()
     (leftover / "data").write_bytes(b"1234567")
     assert clear_cache() == cached[1].bytes + 7
     assert {path.name for path in (cache / "models").iterdir()} == {"not-made-by-quartet", "quartet-named--by-hand"}
 
 
+def foreign(cache: Path) -> list[Path]:
+    """What somebody else has put into the cache folder, under names that look like quartet's."""
+    places = [
+        "models/thesis--0123456789ab/notes.txt",  # named as an entry
+        "models/.thesis.partial/notes.txt",
+        "models/notes.txt",
+        "packed/notes.txt",
+        "packed/0123456789abcdef/notes.txt",
+        "packed/0123456789abcdef/0123456789ab-0123456789ab/few/notes.txt",
+        "packed/mine/few/decoder.onnx",
+        "heads/0123456789abcdef01234567/notes.txt",
+        "heads/mine/lm_head.onnx.txt",
+        "notes.txt",
+    ]
+    for place in places:
+        (cache / place).parent.mkdir(parents=True, exist_ok=True)
+        (cache / place).write_text("worth keeping")
+    return [cache / place for place in places]
+
+
+def test_clearing_leaves_what_quartet_did_not_make(cache, caplog):
+    make_checkpoint("mine")
+    files = foreign(cache)
+    folder = ready("mine", convert=fake_convert)
+    pack = cache / "packed" / "0123456789abcdef" / "0123456789ab-aaaaaaaaaaaa" / "few"
+    head = cache / "heads" / ("a" * 24)
+    for made in (pack, head):
+        made.mkdir(parents=True)
+        (made / "lm_head.onnx").write_bytes(b"1234567")
+        derived.seal(made, "something")
+    assert clear_cache() > 0
+    assert not any(path.exists() for path in (folder, pack.parent, head))
+    assert all(path.read_text() == "worth keeping" for path in files)
+    (record,) = caplog.records
+    assert record.getMessage().startswith("left alone, since quartet did not make it or does not know it: ")
+    assert str(files[3]) in record.getMessage()
+    assert record.getMessage().endswith("and 4 more")
+
+
+def test_clearing_finds_what_older_quartets_made(cache):
+    """They marked nothing: a model is told by its manifest, packed weights and heads by their files."""
+    make_checkpoint("mine")
+    folder = ready("mine", convert=fake_convert)
+    (folder / derived.MARK).unlink()
+    pack = cache / "packed" / "0123456789abcdef" / "0123456789ab-aaaaaaaaaaaa" / "few"
+    head = cache / "heads" / ("a" * 24)
+    for made, file in ((pack, "decoder.onnx.data"), (pack.with_name("many-decoder"), "unusable"), (head, "rows.npy")):
+        made.mkdir(parents=True)
+        (made / file).write_bytes(b"1234567")
+    assert clear_cache() > 21
+    assert [path for path in cache.rglob("*") if path.is_file() and path.suffix != ".lock"] == []
+
+
+def test_clearing_finds_damaged_models_and_leftovers(cache):
+    make_checkpoint("mine")
+    folder = ready("mine", convert=fake_convert)
+    (folder / "quartet.json").write_text("damaged")
+    leftovers = [
+        folder.with_name(f".{folder.name}.abcdefgh.partial"),
+        folder.with_name(f".{folder.name}.abcdefgh.old"),
+        cache / "packed" / "0123456789abcdef" / "0123456789ab-aaaaaaaaaaaa" / ".few.abcdefgh.partial",
+        cache / "heads" / f".{'a' * 24}.abcdefgh.partial",
+    ]
+    for leftover in leftovers:
+        leftover.mkdir(parents=True)
+        (leftover / "data").write_bytes(b"1234567")
+    assert clear_cache() >= 28
+    assert not any(path.exists() for path in (folder, *leftovers))
+
+
+def test_links_in_the_cache_are_left_alone(cache, tmp_path, caplog):
+    make_checkpoint("mine")
+    folder = ready("mine", convert=fake_convert)
+    moved = tmp_path / "larger disk" / folder.name
+    moved.parent.mkdir()
+    folder.rename(moved)
+    folder.symlink_to(moved)
+    (cache / "packed").symlink_to(moved)
+    assert [model.name for model in list_cached()] == ["mine"]
+    assert ready("mine", convert=refuse_convert) == folder
+    assert clear_cache() == clear_cache("mine") == 0
+    assert folder.is_symlink()
+    assert (moved / "encoder.onnx").read_bytes() == b"graph"
+    assert len(caplog.records) == 2
+    assert str(folder) in caplog.records[0].getMessage()
+
+
+def test_a_cache_that_is_a_file(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("worth keeping")
+    monkeypatch.setenv("QUARTET_HOME", str(tmp_path / "file"))
+    assert list_cached() == []
+    assert clear_cache() == 0
+    assert (tmp_path / "file").read_text() == "worth keeping"
+
+
+def test_a_cache_that_cannot_be_read(cache, monkeypatch):
+    (cache / "models").mkdir(parents=True)
+    monkeypatch.setattr(Path, "iterdir", lambda _: (_ for _ in ()).throw(PermissionError(13, "Permission denied")))
+    for look in (list_cached, clear_cache):
+        with pytest.raises(OutputError, match="cannot be read: Permission denied"):
+            look()
+
+
+@pytest.mark.parametrize("home", ["", "~/models", "~nobody-of-this-name/models"])
+def test_a_user_without_a_home(monkeypatch, home):
+    """As in a container that runs under a number."""
+
+    def nobody(*_):
+        raise KeyError
+
+    pwd = pytest.importorskip("pwd")
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    monkeypatch.setattr(pwd, "getpwnam", nobody)
+    for name in ("HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("QUARTET_HOME", home)
+    with pytest.raises(OutputError, match=r"has no home folder; set QUARTET_HOME"):
+        store.cache_folder()
+
+
 def test_clearing_leaves_a_running_conversion_alone():
     def clear_meanwhile(
         folder: Path, out_dir: Path, *, precision: str, origin: Origin, progress: object = None
     ) -> None:
-        staging = out_dir.with_name(f".{out_dir.name}.abc.partial")
+        staging = out_dir.with_name(f".{out_dir.name}.abcdefgh.partial")
         staging.mkdir()
         script = "from quartet.store import clear_cache; print(clear_cache())"
         assert output(start(script)) == "0\n"

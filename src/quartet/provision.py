@@ -6,7 +6,6 @@ A model that is already converted is found without a network and without importi
 import hashlib
 import json
 import logging
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,14 +14,11 @@ from typing import Protocol
 from quartet import store
 from quartet.catalog import DEMO, Source, aliases, resolve, safe_length_of
 from quartet.checkpoint.card import license_of
-from quartet.checkpoint.ctranslate2 import argos
+from quartet.checkpoint.source_files import source_files
 from quartet.errors import CheckpointError, OptionError
 from quartet.progress import Bars, Progress, silent, terminal_bar
 from quartet.quantize.recipes import DEFAULT_PRECISION, QuantizationOptions, recipe_of
 from quartet.spec import FORMAT_VERSION, Manifest, Origin
-
-SOURCE_SUFFIXES = {".json", ".safetensors", ".bin", ".model", ".spm", ".onnx", ".onnx_data"}  # what a conversion reads
-SOURCE_ENDINGS = ("vocabulary.txt", "merges.txt")  # likewise
 
 log = logging.getLogger("quartet")
 
@@ -70,6 +66,7 @@ def ready(
                 folder, origin = fetch(source, bars)
                 with bars(f"converting {origin.name}", "bytes") as progress:
                     convert(folder, entry, precision=precision, origin=origin, progress=progress)
+                store.mark(entry)
                 log.info("converted %s once; licence of the model: %s", origin.name, origin.license or "not stated")
     return entry
 
@@ -165,29 +162,20 @@ def _as_asked(folder: Path, precision: str | None) -> Path:
 def entry_name(source: Source, precision: str) -> str:
     """A readable name and a hash of all that the conversion depends on."""
     key = json.dumps([source.kind, _identity(source), precision, FORMAT_VERSION])
-    readable = re.sub(r"[^\w.-]+", "-", f"{source.name}-{precision}", flags=re.ASCII).strip(".-")[:80]
-    return f"{readable}--{hashlib.sha256(key.encode()).hexdigest()[:12]}"
+    return f"{store.readable(source.name, precision)}--{hashlib.sha256(key.encode()).hexdigest()[:12]}"
 
 
 def _identity(source: Source) -> list[object]:
     """For the hub the revision as it was asked for, so that a conversion is found again without a network."""
     if source.folder is None:
         return [source.name, source.revision or "main"]
-    files = _source_files(source.folder)
+    files = source_files(source.folder)
     if source.name == DEMO:  # by content: a new installation of the same files is no reason to convert again
         return [(path.name, hashlib.sha256(path.read_bytes()).hexdigest()) for path in files]
-    return [str(source.folder.resolve()), [(path.name, *_size_and_time(path)) for path in files]]
-
-
-def _source_files(folder: Path) -> list[Path]:
-    """What a conversion may read of a checkpoint's folder or an Argos package."""
-    if folder.suffix == argos.SUFFIX:
-        return [folder]
-    if folder.is_file():  # the tokeniser lies beside it
-        return [folder, *_source_files(folder.parent)]
-    inside = [path for part in (folder, folder / argos.MODEL) if part.is_dir() for path in part.iterdir()]
-    read = (path for path in inside if path.suffix in SOURCE_SUFFIXES or path.name.endswith(SOURCE_ENDINGS))
-    return sorted(path for path in read if path.is_file())
+    return [
+        str(source.folder.resolve()),
+        [(f"{path.parent.name}/{path.name}", *_size_and_time(path)) for path in files],
+    ]
 
 
 def _size_and_time(path: Path) -> tuple[int, int]:

@@ -5,7 +5,6 @@ import hashlib
 import logging
 import os
 import re
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +12,18 @@ from pathlib import Path
 import platformdirs
 
 from quartet.catalog import alias_of
+from quartet.derived import claim, is_marked
 from quartet.errors import ManifestError, ModelNotFoundError, OutputError, did_you_mean
-from quartet.spec import Manifest
+from quartet.spec import CACHE_INITIALIZER, DECODER, ENCODER, LM_HEAD, Manifest
+from quartet.staging import STAGED, bytes_of, remove_abandoned, remove_at_once
 
 PACKED = "packed"  # folder in the cache for weights as this machine packs them, see `runtime.machine.packing`
 HEADS = "heads"  # likewise for heads of one target language, see `runtime.machine.head_selection`
-ENTRY = re.compile(r"(?P<entry>[\w.-]+--[0-9a-f]{12})(?P<leftover>.*)")  # of the cache; a leftover has a longer name
+ENTRY = re.compile(r"[\w.-]+--[0-9a-f]{12}")  # name of a converted model in the cache
+DERIVED = re.compile(r"[0-9a-f]{16}|[0-9a-f]{12}-[0-9a-f]{12}")  # names of folders that packed weights are in
+OPENED = (ENCODER, CACHE_INITIALIZER, DECODER, LM_HEAD)
+UNMARKED = {f"{file}.onnx{ending}" for file in OPENED for ending in ("", ".data")} | {"unusable", "rows.npy"}
+MOST_NAMED = 5  # of what is left alone
 
 logger = logging.getLogger(__name__)
 
@@ -36,9 +41,16 @@ class CachedModel:
 
 
 def cache_folder() -> Path:
-    """Where converted models are kept: `$QUARTET_HOME`, else the platform's folder for caches."""
+    """Where converted models are kept: `$QUARTET_HOME`, else the platform's folder for caches.
+
+    Raises `OutputError` where the user has no home, in which that folder would be.
+    """
     home = os.environ.get("QUARTET_HOME", "").strip()
-    return Path(home).expanduser() if home else Path(platformdirs.user_cache_dir("quartet", appauthor=False))
+    try:
+        return Path(home).expanduser() if home else Path(platformdirs.user_cache_dir("quartet", appauthor=False))
+    except (RuntimeError, KeyError):
+        named = f"QUARTET_HOME is {home}, but that" if home else "this"
+        raise OutputError(f"{named} user has no home folder; set QUARTET_HOME to a folder for models") from None
 
 
 def models_folder() -> Path:
@@ -49,11 +61,12 @@ def models_folder() -> Path:
 def list_cached() -> list[CachedModel]:
     """The converted models in the cache, by name."""
     models = []
-    for folder in _entries():
-        with contextlib.suppress(ManifestError):
-            manifest = Manifest.load(folder)
-            facts = (manifest.name, manifest.precision, manifest.revision, manifest.license)
-            models.append(CachedModel(*facts, folder, _bytes_of(folder)))
+    for folder in _inside(models_folder()):
+        if ENTRY.fullmatch(folder.name):
+            with contextlib.suppress(ManifestError):
+                manifest = Manifest.load(folder)
+                facts = (manifest.name, manifest.precision, manifest.revision, manifest.license)
+                models.append(CachedModel(*facts, folder, bytes_of(folder)))
     return sorted(models, key=lambda model: (model.name, model.precision))
 
 
@@ -61,27 +74,99 @@ def clear_cache(name: str | None = None) -> int:
     """Delete converted models, their packed weights, and what interrupted conversions left; returns the bytes freed.
 
     name: only the conversions of this model (a name, alias or repository, as `list_cached` or the user spells it).
-    What is being converted at the moment is left alone, and so is everything in the folder that quartet did not
-    make. Raises `ModelNotFoundError` where the cache has no such model.
+    What is being converted or packed at the moment is left alone, and so is everything that quartet has not marked as
+    its own: a warning names it. Raises `ModelNotFoundError` where the cache has no such model, and `OutputError` where
+    something cannot be deleted.
     """
+    left: list[Path] = []
     if name is None:
-        derived = sum(_remove_packed(cache_folder() / name) for name in (PACKED, HEADS))
-        return sum(map(_remove_unless_busy, _entries())) + derived
+        derived_folders = (cache_folder() / PACKED, cache_folder() / HEADS)
+        freed = sum(_clear_derived(folder, left) for folder in derived_folders) + _clear_models(left)
+    else:
+        folders = _of_model(name)
+        freed = sum(_remove_model(folder, left) + _clear_derived(packed_folder(folder), left) for folder in folders)
+    if left:
+        names = ", ".join(str(path) for path in left[:MOST_NAMED])
+        more = f" and {len(left) - MOST_NAMED} more" if len(left) > MOST_NAMED else ""
+        logger.warning("left alone, since quartet did not make it or does not know it: %s%s", names, more)
+    return freed
+
+
+def _of_model(name: str) -> list[Path]:
     cached = list_cached()
     alias = alias_of(name)
     folders = [model.folder for model in cached if model.name in (name, alias and alias.repo)]
     if not folders:
         raise ModelNotFoundError(f"the cache has no model {name!r}{did_you_mean(name, [m.name for m in cached])}")
-    return sum(_remove_unless_busy(folder) + _remove_packed(packed_folder(folder)) for folder in folders)
+    return folders
+
+
+def _clear_models(left: list[Path]) -> int:
+    freed = 0
+    for path in _inside(models_folder()):
+        staged = STAGED.fullmatch(path.name)
+        if ENTRY.fullmatch(staged["target"] if staged else path.name):
+            freed += _remove_model(path, left)
+        else:
+            left.append(path)
+    return freed
+
+
+def _remove_model(path: Path, left: list[Path]) -> int:
+    staged = STAGED.fullmatch(path.name)
+    if not _is_dir(path) or not (staged or is_marked(path) or _is_named_as_its_manifest(path)):
+        left.append(path)
+        return 0
+    with locked(staged["target"] if staged else path.name, wait=False) as held:
+        return _remove(path) if held else 0
+
+
+def _clear_derived(folder: Path, left: list[Path]) -> int:
+    """Delete what is derived from models in a folder of the cache, and the folder if nothing else is in it."""
+    freed = _removed_leftovers(folder)
+    for path in _inside(folder):
+        if _is_dir(path) and (is_marked(path) or _is_of_older_quartets(path)):
+            freed += _remove(path)
+        elif _is_dir(path) and DERIVED.fullmatch(path.name):
+            freed += _clear_derived(path, left)
+        elif not STAGED.fullmatch(path.name):  # these are being written
+            left.append(path)
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+    return freed
+
+
+def _removed_leftovers(folder: Path) -> int:
+    return remove_abandoned(folder) if _is_dir(folder) else 0
+
+
+def _is_dir(path: Path) -> bool:
+    """Whether it is a folder and no link to one: quartet makes no links."""
+    return path.is_dir() and not path.is_symlink()
+
+
+def _is_named_as_its_manifest(folder: Path) -> bool:
+    """Whether this is a model that an older quartet put there: it marked none."""
+    with contextlib.suppress(ManifestError):
+        manifest = Manifest.load(folder)
+        return folder.name.startswith(f"{readable(manifest.name, manifest.precision)}--")
+    return False
+
+
+def _is_of_older_quartets(folder: Path) -> bool:
+    """Likewise packed weights and heads of one language: they are told by their files."""
+    names = {path.name for path in _inside(folder)}
+    return bool(names) and names <= UNMARKED
+
+
+def readable(name: str, precision: str) -> str:
+    """The part of an entry's name that is for people."""
+    return re.sub(r"[^\w.-]+", "-", f"{name}-{precision}", flags=re.ASCII).strip(".-")[:80]
 
 
 def packed_folder(folder: Path) -> Path:
     """Where the weights of the quartet in `folder`, anywhere on the disk, are kept as this machine packs them."""
     return cache_folder() / PACKED / hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
-
-
-def _remove_packed(path: Path) -> int:
-    return _remove(path) if path.is_dir() else 0
 
 
 def is_whole(folder: Path) -> bool:
@@ -121,40 +206,32 @@ def locked(entry_name: str, *, wait: bool) -> Iterator[bool]:
         lock.release()
 
 
-def _entries() -> list[Path]:
-    """Everything in the cache that quartet made: converted models and leftovers of interrupted conversions."""
-    folder = models_folder()
-    return sorted(path for path in folder.iterdir() if ENTRY.fullmatch(path.name)) if folder.is_dir() else []
+def _inside(folder: Path) -> list[Path]:
+    """What is in a folder, by name; nothing where there is none."""
+    try:
+        return sorted(folder.iterdir()) if folder.is_dir() else []
+    except OSError as error:
+        raise OutputError(f"the cache folder {folder} cannot be read: {error.strerror}") from None
+
+
+def mark(entry: Path) -> None:
+    """Mark a converted model as the cache's own, so that `clear_cache` knows it."""
+    with contextlib.suppress(OSError):
+        claim(entry)
 
 
 def remove_all_of(entry: Path) -> None:
     """Delete a damaged entry and what interrupted conversions into it left; its lock is held."""
-    for path in _entries():
-        found = ENTRY.fullmatch(path.name)
-        if found and found["entry"].lstrip(".") == entry.name:
+    for path in _inside(models_folder()):
+        staged = STAGED.fullmatch(path.name)
+        if path == entry or (staged and staged["target"] == entry.name):
             _remove(path)
 
 
-def _remove_unless_busy(path: Path) -> int:
-    found = ENTRY.fullmatch(path.name)
-    assert found is not None
-    with locked(found["entry"].lstrip("."), wait=False) as held:
-        return _remove(path) if held else 0
-
-
 def _remove(path: Path) -> int:
-    size = _bytes_of(path)
+    size = bytes_of(path)
     try:
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
+        remove_at_once(path)
     except OSError as error:
         raise OutputError(f"{path} cannot be deleted: {error.strerror}") from None
     return size
-
-
-def _bytes_of(path: Path) -> int:
-    if path.is_symlink() or path.is_file():
-        return path.lstat().st_size
-    return sum(p.lstat().st_size for p in path.rglob("*") if p.is_symlink() or p.is_file())

@@ -86,6 +86,15 @@ def test_cache(checkpoint, run, home):
     assert not folder.exists()
 
 
+def test_clearing_the_cache_names_what_it_leaves(run, home):
+    (home / "packed").mkdir(parents=True)
+    (home / "packed" / "notes.txt").write_text("worth keeping")
+    result = run("cache", "clear")
+    assert (result.code, result.out) == (0, "0.0 MB freed\n")
+    assert re.fullmatch(r"left alone, .*: .*packed/notes\.txt\n", result.err)
+    assert (home / "packed" / "notes.txt").read_text() == "worth keeping"
+
+
 def test_inspect_answers_what_goes_in_and_out(model, run, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     result = run("inspect", model)

@@ -165,16 +165,16 @@ def test_many_who_open_at_once_open_once(demo, monkeypatch):
 
 def test_what_many_want_first_at_once_is_opened_once(demo, monkeypatch):
     opened: list[tuple[str, str]] = []
-    open_file = engines.open_file
+    open_packed = engines.open_packed
 
     def counted(folder, file, *rest, **options):
         opened.append((folder.name, file))
-        return open_file(folder, file, *rest, **options)
+        return open_packed(folder, file, *rest, **options)
 
     with Translator(demo, threads=2) as whole, Translator(demo, threads=2, vocabulary="auto") as selecting:
         whole.translate_batch(MANY, "fr", "en", **LIMITED)  # packs what has to be packed
         selecting.translate_batch(MANY, "fr", "en", **LIMITED)
-    monkeypatch.setattr(engines, "open_file", counted)
+    monkeypatch.setattr(engines, "open_packed", counted)
     with Translator(demo, threads=2) as whole, Translator(demo, threads=2, vocabulary="auto") as selecting:
         few = [(folder, file) for folder, file in opened if folder == "few"]
         jobs = [lambda: [one.text for one in whole.translate_batch(MANY, "fr", "en", **LIMITED)]] * 2

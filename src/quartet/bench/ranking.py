@@ -19,6 +19,7 @@ from quartet.bench.quality import Judged, difference, judge, shared_ranks, signa
 from quartet.bench.rows import Choice, Ranking, Row, Text
 from quartet.bench.worker import installed, peer_of
 from quartet.checkpoint import open_checkpoint
+from quartet.checkpoint.source_files import source_files
 from quartet.errors import LanguageError, MeasurementError, OptionError, QuartetError
 from quartet.progress import Progress, Stage, silent_stage
 from quartet.spec import MANIFEST_NAME, Manifest
@@ -194,7 +195,7 @@ def _of_peer(name: str, kind: str, source: catalog.Source) -> Candidate:
     peer, variant = peer_of(kind)
     engine = Path(kind).stem if kind.endswith(".py") else kind.partition("-")[0]
     checkpoint, _ = provision.fetch(source)
-    read = [path for path in checkpoint.iterdir() if path.suffix in provision.SOURCE_SUFFIXES and path.is_file()]
+    read = [path for path in source_files(checkpoint) if path.parent == checkpoint]
     folder = checkpoint
     if hasattr(peer, "make"):
         folder = cache.peers_folder() / provision.entry_name(source, Path(kind).name)

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+CARD = "README.md"
 MAX_CHARACTERS = 1 << 18  # of a card that are read; the front matter is at its beginning
 
 
@@ -26,7 +27,7 @@ def languages_of(folder: Path) -> list[str]:
 
 def _front_matter(folder: Path) -> str:
     try:
-        with (folder / "README.md").open(encoding="utf-8", errors="replace") as file:
+        with (folder / CARD).open(encoding="utf-8", errors="replace") as file:
             card = file.read(MAX_CHARACTERS)
     except OSError:
         return ""

@@ -30,39 +30,11 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
 from quartet.checkpoint import foreign
+from quartet.checkpoint.source_files import OTHER_FILES, WEIGHTS
 from quartet.errors import CheckpointError, DownloadError, ModelNotFoundError, QuartetError, did_you_mean
 from quartet.progress import Bars, Progress, terminal_bar
 
-# In this order: where a repository has several formats, the first one is taken and nothing is downloaded twice.
-WEIGHTS = (
-    "model.safetensors",
-    "model.safetensors.index.json",
-    "pytorch_model.bin",
-    "pytorch_model.bin.index.json",
-    "model.bin",  # of CTranslate2
-)
 INDEX_SUFFIX = ".index.json"
-VOCABULARIES = ("shared_vocabulary", "source_vocabulary", "target_vocabulary", "vocabulary")  # of CTranslate2
-OTHER_FILES = (
-    "config.json",
-    "generation_config.json",
-    "README.md",  # its head names the licence
-    "sentencepiece.bpe.model",
-    "spiece.model",
-    "source.spm",
-    "target.spm",
-    "vocab.json",
-    "merges.txt",
-    "target_vocab.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    # beside CTranslate2's weights
-    *(f"{name}.{ending}" for name in VOCABULARIES for ending in ("json", "txt")),
-    "sentencepiece.model",
-    "preprocessor_config.json",
-)
 TOKENIZERS = ("tokenizer.json", "sentencepiece.bpe.model", "spiece.model", "source.spm", "vocab.json")
 
 ATTEMPTS = 3  # of one file, where the connection breaks

@@ -138,7 +138,7 @@ def _translate(p: argparse.ArgumentParser) -> None:
         "occurs in this text in the target language; default: all of it",
     )
     p.add_argument("--threads", metavar="N", type=int, help="threads; default: all cores")
-    p.add_argument("--verify", action="store_true", help="check the hashes of the model's files first")
+    p.add_argument("--verify", action="store_true", help="check the hashes of all files of the model first")
     _json_option(p)
     _runs(p, "translate", "translate")
 
@@ -174,7 +174,7 @@ def _transcribe(p: argparse.ArgumentParser) -> None:
     batch_size = "windows of 30 s decoded together, cut where nobody speaks; default 1, one after the other"
     p.add_argument("--batch-size", metavar="N", type=int, default=1, help=batch_size)
     p.add_argument("--threads", metavar="N", type=int, help="threads; default: all cores")
-    p.add_argument("--verify", action="store_true", help="check the hashes of the model's files first")
+    p.add_argument("--verify", action="store_true", help="check the hashes of all files of the model first")
     _runs(p, "transcribe", "transcribe")
 
 

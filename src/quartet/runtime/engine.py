@@ -7,7 +7,6 @@ it; with the last one who lets go of it, sessions, memory and files are given ba
 import ctypes
 import logging
 import os
-import shutil
 import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -17,12 +16,12 @@ from pathlib import Path
 import onnxruntime as ort
 
 from quartet.arrays import Ids
-from quartet.errors import ForkedError, ManifestError, OptionError
+from quartet.errors import ForkedError, ManifestError, OptionError, OutputError
 from quartet.runtime.batching import Batching
 from quartet.runtime.machine import packing
-from quartet.runtime.machine.head_selection import load_rows
+from quartet.runtime.machine.head_selection import check_head, load_rows
 from quartet.runtime.matrix import MatrixRows
-from quartet.runtime.model import Model, OpenFile, Residency, open_file
+from quartet.runtime.model import Model, OpenFile, Residency, open_file, open_packed
 from quartet.runtime.requests import Pending, Request, Result, batches_by_length
 from quartet.spec import CACHE_INITIALIZER, DECODER, ENCODER, LM_HEAD, MANIFEST_NAME, Manifest, file_entry
 
@@ -34,17 +33,58 @@ MANY_ROWS = 8  # from here on int8 products are faster than those of the stored 
 log = logging.getLogger("quartet")
 
 
+class Packs:
+    """Weights packed for this machine, of a model and of what is made of it."""
+
+    def __init__(self, manifest: Manifest, verify: bool) -> None:
+        """verify: look at every byte of what was packed."""
+        self._manifest, self._verify = manifest, verify
+        self._told = False  # that something cannot be packed; once is enough
+
+    def get(self, folder: Path, threads: int | None, use: str, files: Mapping[str, packing.Products]) -> Path | None:
+        """The folder with packed weights, made where it is missing; None: the model has to do without.
+
+        use: a name for what these files are opened for. Raises `ManifestError` where packing finds the files damaged.
+        """
+        try:
+            packed = packing.packed_folder(folder, self._manifest, use)
+        except OutputError as error:  # no home
+            self._tell(f"no packed weights can be kept, so {folder.name} is slower: {error}")
+            return None
+        if packed is None:
+            return None
+
+        def load(where: Path, file: str, adapt: packing.Adapt) -> ort.InferenceSession:
+            return open_file(where, file, self._manifest, threads, adapt=adapt).session
+
+        def check() -> None:
+            if (folder / MANIFEST_NAME).exists():
+                check_files(folder, self._manifest, hashes=True)
+            elif folder.is_dir():  # else the cache was cleared meanwhile, and what is open has to do
+                check_head(folder)
+
+        why_not = packing.pack(folder, packed, files, load, check, verify=self._verify)
+        if why_not:
+            self._tell(why_not)
+        return None if why_not else packed
+
+    def _tell(self, why_not: str) -> None:
+        if not self._told:
+            log.warning("%s", why_not)
+        self._told = True
+
+
 class Sessions:
     """The four files opened with one number of threads; further forms of them are opened when they are first wanted."""
 
-    def __init__(self, folder: Path, manifest: Manifest, threads: int | None) -> None:
+    def __init__(self, folder: Path, manifest: Manifest, threads: int | None, packs: Packs) -> None:
         """Raises `ManifestError` where a file does not load."""
-        self._folder, self._manifest, self._threads = folder, manifest, threads
+        self._folder, self._manifest, self._threads, self._packs = folder, manifest, threads, packs
         self._lock = threading.Lock()
         self._many: dict[Path, OpenFile | None] = {}  # by the folder and file that they are made of
         self._heads: dict[Path, tuple[OpenFile, Ids]] = {}  # by the folder that a selected head is in
         self.residency = Residency()
-        self.encoder, self.cache_initializer, self.decoder, self.lm_head = _open_all(folder, manifest, threads)
+        self.encoder, self.cache_initializer, self.decoder, self.lm_head = _open_all(folder, manifest, threads, packs)
         self.residency.add((self.encoder, self.cache_initializer), (self.decoder, self.lm_head))
 
     def decoder_for(self, rows: int) -> OpenFile:
@@ -65,8 +105,8 @@ class Sessions:
         return self._many_rows(head, LM_HEAD, rows) or few, ids
 
     def _open_head(self, head: Path) -> tuple[OpenFile, Ids]:
-        weights = _packed(head, self._manifest, self._threads, "few", {LM_HEAD: "blocks"}) or head
-        few = open_file(weights, LM_HEAD, self._manifest, self._threads)
+        packed = self._packs.get(head, self._threads, "few", {LM_HEAD: "blocks"})
+        few = _open(packed, head, LM_HEAD, self._manifest, self._threads)
         self.residency.add(decoding=(few,))
         return few, load_rows(head)
 
@@ -76,7 +116,7 @@ class Sessions:
         key = folder / file
         with self._lock:
             if key not in self._many:
-                self._many[key] = opened = _open_for_many_rows(folder, file, self._manifest, self._threads)
+                self._many[key] = opened = _open_for_many_rows(folder, file, self._manifest, self._threads, self._packs)
                 packing.trim()  # opening has freed much of what it took
                 self.residency.add(decoding=(opened,) if opened else ())
             return self._many[key]
@@ -91,18 +131,19 @@ class Sessions:
 class Engine:
     """An open model. `model` gives what a batch is computed with; what is slow to open is opened once, for everyone."""
 
-    def __init__(self, folder: Path, manifest: Manifest, threads: int | None) -> None:
+    def __init__(self, folder: Path, manifest: Manifest, threads: int | None, verify: bool = False) -> None:
         """Use `open_engine`, which shares what is open."""
         if manifest.embedding is None or manifest.lm_head is None:
             raise ManifestError(f"{folder} was made by an older quartet; convert the model again")
-        self.folder, self.manifest, self.threads = folder, manifest, threads
+        self.folder, self.manifest, self.threads, self.verify = folder, manifest, threads, verify
         self.process = os.getpid()
         self.selecting = threading.Lock()  # held by whoever makes a head for a language
         self._lock = threading.Lock()
         self._embedding = MatrixRows(folder, manifest.embedding)
         two_planes = manifest.lm_head.residual is not None
         self._candidates = MatrixRows(folder, manifest.lm_head) if two_planes else None
-        self._alone = Sessions(folder, manifest, threads)
+        self._packs = Packs(manifest, verify)
+        self._alone = Sessions(folder, manifest, threads, self._packs)
         self._parallel: Sessions | None = None  # with fewer threads, for two callers at a time
         self._models: dict[tuple[object, ...], Model] = {}  # that were asked for
 
@@ -142,7 +183,7 @@ class Engine:
             return False
         with self._lock:
             if self._parallel is None and worth_it:
-                self._parallel = Sessions(self.folder, self.manifest, threads)
+                self._parallel = Sessions(self.folder, self.manifest, threads, self._packs)
             opened = self._parallel is not None
         if opened:
             self._alone.residency.give_back()  # the other ones are read now
@@ -175,7 +216,7 @@ class Engine:
 # ---- opening and sharing --------------------------------------------------------------------------------------------
 
 
-Key = tuple[Path, str, int | None]  # folder, hash of its manifest, threads
+Key = tuple[Path, str, int | None, bool]  # folder, hash of its manifest, threads, whether all of it was verified
 
 
 class _Opened:
@@ -212,8 +253,8 @@ def open_engine(folder: Path, threads: int | None = None, verify: bool = False) 
     """The model in `folder`: opened, or what is open of it in this process with as many threads.
 
     threads: per operator; None leaves the choice to ONNX Runtime (all physical cores). Sizes are always checked against
-    the manifest, hashes with `verify`. Raises `OptionError`, and `ManifestError` where a file is missing, differs, or
-    does not load.
+    the manifest, hashes with `verify`, those of what is derived from the files too.
+    Raises `OptionError`, and `ManifestError` where a file is missing, differs, or does not load.
     """
     if threads is not None and threads < 1:
         raise OptionError(f"threads is {threads}; 1 or more is expected")
@@ -224,13 +265,13 @@ def open_engine(folder: Path, threads: int | None = None, verify: bool = False) 
     if manifest.format_version in ONE_TOKEN_FORMATS:
         raise ManifestError(f"{folder} was made by an older quartet; convert the model again")
     packing.keep_freed()
-    key = folder.resolve(), file_entry(folder / MANIFEST_NAME).sha256, threads
-    return _opened.get(key, lambda: Engine(folder, manifest, threads))
+    key = folder.resolve(), file_entry(folder / MANIFEST_NAME).sha256, threads, verify
+    return _opened.get(key, lambda: Engine(folder, manifest, threads, verify))
 
 
 def of_this_process(engine: Engine) -> Engine:
     """The engine; in a process that was forked from the one that opened it, the same model opened anew."""
-    return engine if engine.process == os.getpid() else open_engine(engine.folder, engine.threads)
+    return engine if engine.process == os.getpid() else open_engine(engine.folder, engine.threads, engine.verify)
 
 
 def threads_of_each(threads: int | None) -> int:
@@ -263,42 +304,50 @@ def check_files(folder: Path, manifest: Manifest, hashes: bool) -> None:
 # ---- files ----------------------------------------------------------------------------------------------------------
 
 
-def _open_all(folder: Path, manifest: Manifest, threads: int | None) -> list[OpenFile]:
+def _open_all(folder: Path, manifest: Manifest, threads: int | None, packs: Packs) -> list[OpenFile]:
     """The four files for few rows, packed for this machine where that pays and works."""
     encoding: packing.Products = "rows" if _many_rows_pay(manifest) else "blocks"
-    packed = _packed(folder, manifest, threads, "few", {f: encoding if f in ENCODING else "blocks" for f in OPENED})
-    try:
-        return _open_few(packed or folder, manifest, threads)
-    except ManifestError as error:
-        if packed is None:
-            raise
-        _remove_damaged(packed, error)
-        return _open_few(folder, manifest, threads)
+    files: dict[str, packing.Products] = {file: encoding if file in ENCODING else "blocks" for file in OPENED}
+    packed = packs.get(folder, threads, "few", files)
 
+    def opened(file: str) -> OpenFile:
+        return _open(packed, folder, file, manifest, threads, arena=_wants_arena(file, manifest))
 
-def _open_few(folder: Path, manifest: Manifest, threads: int | None) -> list[OpenFile]:
     with ThreadPoolExecutor(2) as pool:  # ONNX Runtime packs weights on one core
-        return list(
-            pool.map(lambda f: open_file(folder, f, manifest, threads, arena=_wants_arena(f, manifest)), OPENED)
-        )
+        return list(pool.map(opened, OPENED))
 
 
-def _open_for_many_rows(folder: Path, file: str, manifest: Manifest, threads: int | None) -> OpenFile | None:
+def _open(
+    packed: Path | None, folder: Path, file: str, manifest: Manifest, threads: int | None, *, arena: bool = False
+) -> OpenFile:
+    """A file of packed weights; the one in `folder`, which is slower, where there are none or they do not load."""
+    if packed is not None:
+        try:
+            return open_packed(packed, file, manifest, threads, arena=arena)
+        except ManifestError as error:
+            _remove_unreadable(packed, error)
+    return open_file(folder, file, manifest, threads, arena=arena)
+
+
+def _open_for_many_rows(
+    folder: Path, file: str, manifest: Manifest, threads: int | None, packs: Packs
+) -> OpenFile | None:
     """A decoder or head with int8 products, packed for this machine; None where that does not work."""
-    packed = _packed(folder, manifest, threads, f"many-{file}", {file: "rows"})
+    packed = packs.get(folder, threads, f"many-{file}", {file: "rows"})
     if packed is None:
         return None
     try:
-        return open_file(packed, file, manifest, threads)
+        return open_packed(packed, file, manifest, threads)
     except ManifestError as error:
-        _remove_damaged(packed, error)
+        _remove_unreadable(packed, error)
         return None
 
 
-def _remove_damaged(packed: Path, error: ManifestError) -> None:
+def _remove_unreadable(packed: Path, error: ManifestError) -> None:
     """The next process makes it anew."""
-    log.warning("%s; slower kernels are used until the next start", str(error))
-    shutil.rmtree(packed, ignore_errors=True)
+    if packed.is_dir():  # the first file that does not load says so for all
+        log.warning("%s; slower kernels are used until the next start", str(error))
+        packing.remove(packed)
 
 
 def _many_rows_pay(manifest: Manifest) -> bool:
@@ -309,20 +358,3 @@ def _many_rows_pay(manifest: Manifest) -> bool:
 def _wants_arena(file: str, manifest: Manifest) -> bool:
     """Whether a session keeps memory from run to run: the decoder of few rows, where there is another one for many."""
     return file == DECODER and _many_rows_pay(manifest)
-
-
-def _packed(
-    folder: Path, manifest: Manifest, threads: int | None, use: str, files: Mapping[str, packing.Products]
-) -> Path | None:
-    """The folder with weights packed for this machine, made where it is missing; None: the model has to do without.
-
-    use: a name for what these files are opened for.
-    """
-    packed = packing.packed_folder(folder, manifest, use)
-    if packed is None:
-        return None
-
-    def load(where: Path, file: str, adapt: packing.Adapt) -> ort.InferenceSession:
-        return open_file(where, file, manifest, threads, adapt=adapt).session
-
-    return packed if packing.pack(folder, packed, files, load) else None

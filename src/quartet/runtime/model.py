@@ -20,10 +20,21 @@ from quartet.spec import LM_HEAD, PAST_LENGTH, Manifest, past_name
 
 @dataclass(frozen=True)
 class OpenFile:
-    """A session, and where its weights are mapped for as long as it lives."""
+    """A session, and where its weights are mapped for as long as it lives.
+
+    Nobody else knows these addresses, and whoever calls a method holds the session: so they are still its own.
+    """
 
     session: ort.InferenceSession
-    mappings: pages.Mappings
+    _mappings: pages.Mappings = ()
+
+    def give_back(self) -> None:
+        """Let go of pages that will not be read for a while."""
+        pages.give_back(self._mappings)
+
+    def want_large(self) -> None:
+        """Ask for large pages where those that went are read again."""
+        pages.want_large(self._mappings)
 
 
 class Residency:
@@ -76,7 +87,7 @@ class Residency:
     @staticmethod
     def _give_back(files: list[OpenFile]) -> None:
         for file in files:
-            pages.give_back(file.mappings)
+            file.give_back()
 
 
 @dataclass(frozen=True)
@@ -132,6 +143,33 @@ def open_file(
 
     adapt: changes session options. arena: whether memory is kept from run to run.
     """
+    options = _options(file, manifest, threads, arena)
+    adapt(options)
+    pages.read_in_large_pages(folder / f"{file}.onnx.data")
+    return OpenFile(_session(folder / f"{file}.onnx", options))
+
+
+def open_packed(packed: Path, file: str, manifest: Manifest, threads: int | None, *, arena: bool = False) -> OpenFile:
+    """The same of a folder of packed weights, whose pages are let go of while nobody reads them.
+
+    In other folders ONNX Runtime maps next to nothing: it packs the matrices into memory of its own.
+    """
+    options = _options(file, manifest, threads, arena)
+    graph, data = f"{file}.onnx", f"{file}.onnx.data"
+    pages.read_in_large_pages(packed / data)
+    names = [name for name in (graph, data) if (packed / name).is_file()]
+    with pages.own_names(packed, names) as folder:
+        try:
+            session = _session(folder / graph, options)
+        except ManifestError:  # perhaps for the second name
+            return OpenFile(_session(packed / graph, options))
+        opened = OpenFile(session, pages.mappings_of(folder / data) if folder != packed else ())
+    opened.give_back()  # it looked at all weights while loading: until they are used they need not count
+    opened.want_large()
+    return opened
+
+
+def _options(file: str, manifest: Manifest, threads: int | None, arena: bool) -> ort.SessionOptions:
     options = ort.SessionOptions()
     # the graphs are written with fused kernels, the optimiser finds nothing but costs time at load
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
@@ -145,16 +183,14 @@ def open_file(
     if file == LM_HEAD and manifest.precision == "fp32":
         # the mapped matrix is used as it is: packing it would be a copy
         options.add_session_config_entry("session.disable_prepacking", "1")
-    adapt(options)
-    path, data = folder / f"{file}.onnx", folder / f"{file}.onnx.data"
-    pages.read_in_large_pages(data)
-    with pages.new_mappings(data) as found:
-        try:
-            with forking.opening():
-                session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # ONNX Runtime raises a family of classes that share no public base
-            raise ManifestError(f"{path} does not load: {str(error).splitlines()[0]}") from None
-    opened = OpenFile(session, tuple(found))
-    pages.give_back(opened.mappings)  # it looked at all weights while loading: until they are used they need not count
-    pages.want_large(opened.mappings)
-    return opened
+    return options
+
+
+def _session(path: Path, options: ort.SessionOptions) -> ort.InferenceSession:
+    try:
+        with forking.opening():
+            session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime raises a family of classes that share no public base
+        raise ManifestError(f"{path} does not load: {str(error).splitlines()[0]}") from None
+    session.disable_fallback()  # after some errors it would open the file anew, under the same object
+    return session

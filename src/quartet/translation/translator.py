@@ -88,7 +88,8 @@ class Translator:
     """A model ready to translate.
 
     model: a folder (a quartet or a checkpoint), `demo`, an alias, or `org/name` on the hub; what is no quartet yet
-    is converted once into the cache. threads: per operator, None for all cores. verify: check the files' hashes.
+    is converted once into the cache. threads: per operator, None for all cores. verify: check the hashes of
+    its files, and of what is derived from them in the cache.
     vocabulary: what a translation may be made of, a smaller choice being faster: None for all that the model knows,
     `auto` for what is written in the target language's script, or a file of text in the target language, for what
     occurs in it. `generate` is not limited by it.
@@ -406,8 +407,10 @@ class Translator:
             return None
         key = target.code if target else None
         with engine.selecting:
-            if key not in self._heads:
-                self._heads[key] = selected_head(self.folder, self.manifest, target, self._texts_to_select)
+            if key not in self._heads or not self._heads[key].is_dir():  # the cache may have been cleared meanwhile
+                self._heads[key] = selected_head(
+                    self.folder, self.manifest, target, self._texts_to_select, verify=engine.verify
+                )
             return self._heads[key]
 
 

@@ -1,5 +1,6 @@
 """A head of the rows that one target language can need: the same scores, from fewer rows, built once."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,8 +9,9 @@ import onnxruntime as ort
 import pytest
 
 import tiny
+from quartet import derived
 from quartet.conversion.convert import convert_folder
-from quartet.errors import OptionError, OutputError
+from quartet.errors import ManifestError, OptionError, OutputError
 from quartet.runtime.machine import head_selection as head
 from quartet.runtime.machine.head_selection import load_rows, selected_head, target_rows
 from quartet.spec import LM_HEAD, Language, Manifest
@@ -79,7 +81,7 @@ def test_made_once_and_anew_for_something_else(quartets, tmp_path: Path, monkeyp
     monkeypatch.setenv("QUARTET_HOME", str(tmp_path / "home"))
     (tmp_path / "text").write_text("la gare")
     made = selected_head(folder, manifest, french(manifest))
-    assert {path.name for path in made.iterdir()} == {"lm_head.onnx", "lm_head.onnx.data", "rows.npy"}
+    assert {path.name for path in made.iterdir()} == {*head.NEEDED, derived.MARK}
     with monkeypatch.context() as patch:
         patch.setattr(head, "_make", lambda *_: pytest.fail("made again"))
         assert selected_head(folder, manifest, french(manifest)) == made
@@ -107,6 +109,32 @@ def test_another_process_may_be_faster(quartets, tmp_path: Path, monkeypatch: py
     head._make(folder, manifest, load_rows(made), made)
     assert (made / "lm_head.onnx").stat().st_ino == before
     assert list(made.parent.iterdir()) == [made]
+
+
+@pytest.mark.parametrize("file", head.NEEDED)
+def test_a_damaged_head_is_made_again(quartets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog, file) -> None:
+    folder, manifest = quartets["int8"], Manifest.load(quartets["int8"])
+    monkeypatch.setenv("QUARTET_HOME", str(tmp_path))
+    made = selected_head(folder, manifest, french(manifest))
+    before = {path.name: path.read_bytes() for path in made.iterdir()}
+    (made / file).write_bytes(before[file][:-1] + bytes([before[file][-1] ^ 1]))
+    assert selected_head(folder, manifest, french(manifest), verify=True) == made
+    assert {path.name: path.read_bytes() for path in made.iterdir()} == before
+    (record,) = caplog.records
+    assert file in record.getMessage()
+
+
+def test_no_head_is_made_of_damaged_weights(quartets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its hashes would be those of the damage."""
+    shutil.copytree(quartets["int8"], tmp_path / "quartet")
+    manifest = Manifest.load(tmp_path / "quartet")
+    monkeypatch.setenv("QUARTET_HOME", str(tmp_path / "home"))
+    weights = tmp_path / "quartet" / manifest.lm_head.file
+    content = weights.read_bytes()
+    weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(ManifestError, match="is damaged"):
+        selected_head(tmp_path / "quartet", manifest, french(manifest))
+    assert not list((tmp_path / "home" / "heads").iterdir())
 
 
 def test_a_cache_that_cannot_be_written(quartets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,14 +1,18 @@
+import os
 import platform
+import shutil
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import tiny
-from quartet import store
+from quartet import derived, store
 from quartet.conversion.convert import convert_folder
+from quartet.errors import ManifestError, OutputError
 from quartet.quantize.recipes import QuantizationOptions
 from quartet.runtime import engine
 from quartet.runtime import logits as head
@@ -21,11 +25,19 @@ from quartet.spec import Manifest
 MANY = engine.MANY_ROWS
 
 
+@pytest.fixture(scope="module")
+def converted(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("packing")
+    convert_folder(tiny.make(folder / "checkpoint", "m2m100-base"), folder / "quartet", precision="int4")
+    return folder
+
+
 @pytest.fixture
-def quartet(tmp_path, monkeypatch):
+def quartet(converted, tmp_path, monkeypatch):
+    """A copy of its own, beside its checkpoint."""
     monkeypatch.setattr(packing, "SMALLEST", 0)
     monkeypatch.setenv("QUARTET_HOME", str(tmp_path / "home"))
-    convert_folder(tiny.make(tmp_path / "checkpoint", "m2m100-base"), tmp_path / "quartet", precision="int4")
+    shutil.copytree(converted, tmp_path, dirs_exist_ok=True)
     return tmp_path / "quartet"
 
 
@@ -33,9 +45,9 @@ def packed(tmp_path, use="few"):
     return sorted((tmp_path / "home" / "packed").glob(f"*/*/{use}"))
 
 
-def logits(folder, rows=1):
+def logits(folder, rows=1, verify=False):
     """Of the first step, of equal rows."""
-    model = open_engine(folder, 1).model(rows)
+    model = open_engine(folder, 1, verify).model(rows)
     state = encode(model, [[5, 6, 7, 2]] * rows)
     return read_scores(model, decode_one_token(model, state, np.array([2] * rows))).logits
 
@@ -77,9 +89,8 @@ def test_a_damaged_cache_for_many_rows_is_made_anew(quartet, tmp_path):
     first = logits(quartet, MANY)
     (folder,) = packed(tmp_path, "many-decoder")
     (folder / "decoder.onnx").write_bytes(b"damaged")
-    assert np.isfinite(logits(quartet, MANY)).all()
-    assert not folder.exists()
     assert np.array_equal(logits(quartet, MANY), first)
+    assert (folder / "decoder.onnx").stat().st_size > 100
 
 
 def test_eight_bits_are_multiplied_as_they_are_stored(tmp_path, monkeypatch):
@@ -133,10 +144,156 @@ def test_a_damaged_cache_is_made_anew(quartet, tmp_path):
     first = logits(quartet)
     (folder,) = packed(tmp_path)
     (folder / "decoder.onnx").write_bytes(b"damaged")
-    assert np.isfinite(logits(quartet)).all()
-    assert not folder.exists()
     assert np.array_equal(logits(quartet), first)
     assert (folder / "decoder.onnx").stat().st_size > 100
+
+
+def garbage(path, size=64 << 10):
+    """In the middle of a file."""
+    content = bytearray(path.read_bytes())
+    part = content[len(content) // 2 :][:size]
+    content[len(content) // 2 : len(content) // 2 + len(part)] = np.random.default_rng(0).bytes(len(part))
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("rows", [1, MANY])
+def test_garbage_in_packed_weights_is_found_and_they_are_made_again(quartet, tmp_path, caplog, monkeypatch, rows):
+    """Blocks are so small that not all of them are looked at, unless all are to be."""
+    monkeypatch.setattr(derived, "BLOCK", 512)
+    first = logits(quartet, rows)
+    garbage(packed(tmp_path)[0] / "encoder.onnx.data", 512)
+    for folder in packed(tmp_path, "many-*"):
+        garbage(folder / f"{folder.name.removeprefix('many-')}.onnx.data", 512)
+    assert np.array_equal(logits(quartet, rows, verify=True), first)
+    messages = [record.getMessage() for record in caplog.records]
+    assert len(messages) == (1 if rows == 1 else 3)
+    assert all("are damaged and are made again" in message for message in messages)
+    assert np.array_equal(logits(quartet, rows, verify=True), first)
+    assert len(caplog.records) == len(messages)
+
+
+def test_packs_of_another_model_are_not_used(quartet, tmp_path):
+    """However they came there."""
+    first = logits(quartet)
+    convert_folder(
+        tmp_path / "checkpoint", tmp_path / "other", precision="int4", options=QuantizationOptions(block_size=32)
+    )
+    others = logits(tmp_path / "other")
+    one, other = packed(tmp_path)
+    one.rename(tmp_path / "aside")
+    other.rename(one)
+    (tmp_path / "aside").rename(other)
+    assert np.array_equal(logits(quartet), first)
+    assert np.array_equal(logits(tmp_path / "other"), others)
+    assert not np.array_equal(first, others)
+
+
+def test_nothing_is_packed_of_damaged_files(quartet, tmp_path):
+    """Its hashes would be those of the damage, and the model may be mended meanwhile."""
+    garbage(quartet / "decoder.onnx.data")
+    with pytest.raises(ManifestError, match=r"decoder\.onnx\.data is damaged"):
+        logits(quartet)
+    assert packed(tmp_path) == []
+
+
+def test_an_engine_that_was_not_verified_is_not_given_to_who_wants_that(quartet, tmp_path, monkeypatch):
+    monkeypatch.setattr(derived, "BLOCK", 512)
+    logits(quartet)
+    held = open_engine(quartet, 1)
+    garbage(packed(tmp_path)[0] / "lm_head.onnx.data", 512)
+    assert open_engine(quartet, 1) is held
+    verified = open_engine(quartet, 1, verify=True)
+    assert verified is not held
+    assert open_engine(quartet, 1, verify=True) is verified
+
+
+def test_damaged_packs_that_cannot_be_removed_are_not_used(quartet, tmp_path, monkeypatch, caplog):
+    first = logits(quartet)
+    (folder,) = packed(tmp_path)
+    garbage(folder / "decoder.onnx")
+    monkeypatch.setattr(packing, "remove", lambda packed: None)
+    assert np.abs(logits(quartet) - first).max() < 0.1 * np.abs(first).max()
+    damaged, slower = [record.getMessage() for record in caplog.records]
+    assert "made again" in damaged
+    assert "cannot be removed" in slower
+
+
+def test_what_cannot_be_packed_is_told_once(quartet, tmp_path, caplog):
+    """Not again for the kernels of many rows, and for a second set of sessions."""
+    (tmp_path / "home").write_text("a file where the folder should be")
+    engine = open_engine(quartet, 3)
+    engine.model(MANY)
+    assert engine.open_parallel(worth_it=True)
+    engine.model(MANY, parallel=True)
+    (record,) = caplog.records
+    assert "so quartet is slower: " in record.getMessage()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="files that are open cannot be deleted everywhere")
+def test_what_is_open_works_on_when_the_cache_is_cleared(quartet, tmp_path, caplog):
+    first = logits(quartet)
+    engine = open_engine(quartet, 1)
+    assert store.clear_cache() > 0
+    assert packed(tmp_path) == []
+    assert np.array_equal(logits(quartet), first)
+    quartet.rename(tmp_path / "gone")  # as `cache clear` does with converted models
+    state = encode(engine.model(MANY), [[5, 6, 7, 2]] * MANY)
+    many = read_scores(engine.model(MANY), decode_one_token(engine.model(MANY), state, np.array([2] * MANY))).logits
+    assert np.abs(many - first).max() < 0.1 * np.abs(first).max()
+    (record,) = caplog.records
+    assert "so quartet is slower" in record.getMessage()
+
+
+def test_without_a_home_nothing_is_packed(quartet, monkeypatch, caplog):
+    def no_home():
+        raise OutputError("this user has no home folder; set QUARTET_HOME to a folder for models")
+
+    monkeypatch.setattr(store, "cache_folder", no_home)
+    assert np.isfinite(logits(quartet)).all()
+    (record,) = caplog.records
+    assert "QUARTET_HOME" in record.getMessage()
+
+
+def test_leftovers_of_a_killed_packing_go_with_the_next_one(quartet, tmp_path):
+    logits(quartet)
+    (folder,) = packed(tmp_path)
+    leftover = folder.with_name(".many-decoder.abcdefgh.partial")
+    (leftover / "many-decoder").mkdir(parents=True)
+    logits(quartet, MANY)
+    assert not leftover.exists()
+
+
+def test_a_folder_of_somebody_elses_stays_when_old_packs_go(quartet, tmp_path):
+    logits(quartet)
+    (folder,) = packed(tmp_path)
+    (folder.parent.parent / "notes").mkdir()
+    convert_folder(
+        tmp_path / "checkpoint", quartet, precision="int4", force=True, options=QuantizationOptions(block_size=32)
+    )
+    logits(quartet)
+    assert not folder.exists()
+    assert (folder.parent.parent / "notes").is_dir()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks the system for the names of open files")
+def test_packed_files_appear_when_they_are_on_the_disk(quartet, tmp_path, monkeypatch):
+    synced = set()
+    fsync, rename = os.fsync, Path.rename
+
+    def told(descriptor):
+        synced.add(Path(f"/dev/fd/{descriptor}").resolve().name)
+        fsync(descriptor)
+
+    def renamed(path, target):
+        if Path(target).name == "few":
+            assert {file.name for file in path.iterdir()} | {"few"} <= synced
+        return rename(path, target)
+
+    monkeypatch.setattr(os, "fsync", told)
+    monkeypatch.setattr(Path, "rename", renamed)
+    logits(quartet)
+    (folder,) = packed(tmp_path)
+    assert folder.parent.name in synced
 
 
 def test_float32_is_not_packed(tmp_path):
@@ -204,7 +361,7 @@ def test_packed_weights_that_give_other_results_are_not_used(quartet, tmp_path, 
     monkeypatch.setattr(packing, "_same", lambda some, others: False)
     first = logits(quartet)
     (folder,) = packed(tmp_path)
-    assert [path.name for path in folder.iterdir()] == ["unusable"]
+    assert {path.name for path in folder.iterdir()} == {"unusable", derived.MARK}
     assert np.array_equal(logits(quartet), first)
 
 

@@ -1,7 +1,7 @@
+import ctypes
 import mmap
+import os
 import sys
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -29,68 +29,90 @@ def resident(mapping):
 
 @pytest.fixture
 def weights(tmp_path):
-    path = tmp_path / "weights"
+    path = tmp_path / "packed" / "weights"
+    path.parent.mkdir()
     path.write_bytes(b"w" * (1 << 20))
     return path
 
 
 @on_linux
-def test_only_what_is_opened_meanwhile_is_found(weights):
+def test_only_what_is_opened_under_the_second_name_is_found(weights):
+    """Whoever opens the same file meanwhile may close it before the session is gone."""
     before = opened(weights)
-    with pages.new_mappings(weights) as found:
-        own = [opened(weights), opened(weights)]
-    after = opened(weights)
+    with pages.own_names(weights.parent, ["weights"]) as folder:
+        meanwhile, own = opened(weights), [opened(folder / "weights"), opened(folder / "weights")]
+        found = pages.mappings_of(folder / "weights")
     assert [mapping.length for mapping in found] == [1 << 20] * 2
-    del before, own, after
+    assert {path.name for path in weights.parent.parent.iterdir()} == {"packed"}
+    del before, meanwhile, own
 
 
 @on_linux
-def test_what_another_thread_maps_to_read_it_is_not_found(weights):
-    """It will be gone before the session that is being opened, and its place somebody else's."""
-    with pages.new_mappings(weights) as found, weights.open("rb") as file:
-        other = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    assert found == []
-    del other
+def test_two_who_open_at_once_find_their_own(weights, tmp_path):
+    (tmp_path / "link").symlink_to(weights.parent)
+    with pages.own_names(weights.parent, ["weights"]) as one, pages.own_names(tmp_path / "link", ["weights"]) as other:
+        own, others = opened(one / "weights"), [opened(other / "weights") for _ in range(2)]
+        assert len(pages.mappings_of(one / "weights")) == 1
+        assert len(pages.mappings_of(other / "weights")) == 2
+    del own, others
 
 
 @on_linux
-def test_one_file_by_two_names_is_opened_in_turns(weights, tmp_path):
-    (tmp_path / "link").symlink_to(weights)
-    inside = threading.Event()
-
-    def wait() -> list[pages.Mapping]:
-        with pages.new_mappings(tmp_path / "link") as found:
-            inside.set()
-        return found
-
-    with ThreadPoolExecutor(1) as pool:
-        with pages.new_mappings(weights) as found:
-            other = pool.submit(wait)
-            assert not inside.wait(0.2)
-            own = opened(weights)
-        assert other.result() == []
-    assert len(found) == 1
-    del own
+def test_memory_in_the_place_of_somebody_elses_mapping_stays(weights):
+    """It was mapped while a session was opened, and closed before the session: its address is another one's by now."""
+    with pages.own_names(weights.parent, ["weights"]) as folder:
+        other = opened(weights)
+        (place,) = (line for line in Path("/proc/self/maps").read_text().splitlines() if line.endswith(str(weights)))
+        found = pages.mappings_of(folder / "weights")
+    start = int(place.split("-")[0], 16)
+    other.close()
+    library = pages.c_library()
+    numbers = (ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long)
+    map_at = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, *numbers)(("mmap", library))
+    taken = map_at(start, 1 << 20, 3, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x100000, -1, 0)  # NOREPLACE
+    assert taken == start
+    ctypes.memset(start, 7, 1 << 20)
+    pages.give_back(found)
+    assert ctypes.string_at(start, 1 << 20) == b"\7" * (1 << 20)
 
 
 @on_linux
 def test_what_is_given_back_is_read_again(weights):
-    with pages.new_mappings(weights) as found:
-        own = opened(weights)
+    with pages.own_names(weights.parent, ["weights"]) as folder:
+        own = opened(folder / "weights")
+        found = pages.mappings_of(folder / "weights")
     (mapping,) = found
     assert own[:] == b"w" * (1 << 20)
     assert resident(mapping) == 1 << 20
-    pages.give_back(tuple(found))
+    pages.give_back(found)
     assert resident(mapping) == 0
     assert own[:] == b"w" * (1 << 20)
 
 
 @on_linux
 def test_what_was_written_to_is_not_found(weights):
-    with pages.new_mappings(weights) as found, weights.open("rb") as file:
-        own = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+    with pages.own_names(weights.parent, ["weights"]) as folder:
+        with (folder / "weights").open("rb") as file:
+            own = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
         own[0] = 1
-    assert found == []
+        assert pages.mappings_of(folder / "weights") == ()
+
+
+def test_where_no_second_name_can_be_the_first_one_has_to_do(weights, monkeypatch):
+    def refuse(*_):
+        raise OSError
+
+    monkeypatch.setattr(os, "link", refuse)
+    with pages.own_names(weights.parent, ["weights"]) as folder:
+        assert folder == weights.parent
+
+
+def test_what_cannot_be_looked_up_is_not_found(weights, monkeypatch):
+    monkeypatch.setattr(pages, "_lines", lambda _: [])
+    with pages.own_names(weights.parent, ["weights"]) as folder:
+        own = opened(folder / "weights")
+        assert pages.mappings_of(folder / "weights") == ()
+    del own
 
 
 def test_an_untouched_array_takes_only_what_is_written():

@@ -6,32 +6,44 @@ embedding stays whole, so that any source text is read as before.
 
 import hashlib
 import json
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from quartet import derived
 from quartet.arrays import Ids
 from quartet.errors import ManifestError, OptionError, OutputError
-from quartet.spec import FORMAT_VERSION, Language, Manifest, file_entry
+from quartet.runtime.machine.packing import remove
+from quartet.spec import FORMAT_VERSION, LM_HEAD, MANIFEST_NAME, Language, Manifest, file_entry
 from quartet.staging import staged_folder
 from quartet.store import HEADS, cache_folder
 from quartet.text.vocabulary import rows_of, sides
 
+log = logging.getLogger("quartet")
+
 ROWS = "rows.npy"  # ids [n] of the rows, ascending, int64
-VERSION = 1  # of what is in the cache
+NEEDED = (f"{LM_HEAD}.onnx", f"{LM_HEAD}.onnx.data", ROWS)
+VERSION = 2  # of what is in the cache
 
 
-def selected_head(folder: Path, manifest: Manifest, target: Language | None, texts: Sequence[Path] = ()) -> Path:
+def selected_head(
+    folder: Path, manifest: Manifest, target: Language | None, texts: Sequence[Path] = (), *, verify: bool = False
+) -> Path:
     """The folder with the head (`lm_head.onnx`) and its `rows.npy` for a target language, made where there is none.
 
-    texts: text in the language, of which the pieces are kept; none: all pieces in its script. Raises `OptionError`
-    where the model has no SentencePiece tokeniser or a text cannot be read, and `OutputError` where the cache cannot be
-    written.
+    texts: text in the language, of which the pieces are kept; none: all pieces in its script. verify: look at every
+    byte of a head that is there, else at some of them; one that has changed is made again. Raises `OptionError` where
+    the model has no SentencePiece tokeniser or a text cannot be read, `ManifestError` where the quartet's own head is
+    damaged, and `OutputError` where the cache cannot be written.
     """
     heads = cache_folder() / HEADS
     made = heads / _key(manifest, target, texts)
-    if not (made / ROWS).is_file():
+    if made.is_dir() and (damage := derived.damage(made, made.name, NEEDED, wholly=verify)):
+        log.warning("a vocabulary of one language is damaged and is made again: in %s, %s", made, damage)
+        remove(made)
+    if not made.is_dir():
         try:
             heads.mkdir(parents=True, exist_ok=True)
             _make(folder, manifest, target_rows(folder, manifest, target, texts), made)
@@ -40,6 +52,12 @@ def selected_head(folder: Path, manifest: Manifest, target: Language | None, tex
                 raise
             raise OutputError(f"the cache folder {heads} cannot be written ({error.strerror})") from None
     return made
+
+
+def check_head(made: Path) -> None:
+    """Raise `ManifestError` where anything of a selected head has changed since it was made."""
+    if damage := derived.damage(made, made.name, NEEDED, wholly=True):
+        raise ManifestError(f"{made} is damaged ({damage}); delete it, or run `quartet cache clear`")
 
 
 def load_rows(made: Path) -> Ids:
@@ -88,8 +106,12 @@ def _make(folder: Path, manifest: Manifest, rows: Ids, made: Path) -> None:
 
     if manifest.lm_head is None:
         raise ManifestError(f"{folder} was made by an older quartet; convert the model again")
+    matrix = folder / manifest.lm_head.file
+    if file_entry(matrix) != manifest.files[matrix.name]:  # nobody would see it afterwards
+        raise ManifestError(f"{matrix} is damaged: its SHA-256 differs from {MANIFEST_NAME}; convert the model again")
     with staged_folder(made) as staging:
         write_selected_head(folder, manifest.lm_head, rows, staging)
         np.save(staging / ROWS, rows)
-    if not (made / ROWS).is_file():
-        raise OutputError(f"{made} cannot be written")
+        derived.seal(staging, made.name)
+    if damage := derived.damage(made, made.name, NEEDED):
+        raise OutputError(f"{made} cannot be written: {damage}")

@@ -11,9 +11,8 @@ import json
 import logging
 import os
 import platform
-import shutil
+import re
 import sys
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
@@ -22,21 +21,22 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from quartet import store
+from quartet import derived, store
 from quartet.arrays import Floats
 from quartet.runtime.machine import pages
 from quartet.spec import DECODER, Manifest
-from quartet.staging import staged_folder
+from quartet.staging import remove_abandoned, remove_at_once, staged_folder
 
 log = logging.getLogger("quartet")
 
-LAYOUT = 5  # of this cache; to be raised where its contents change
+LAYOUT = 6  # of this cache; to be raised where its contents change
 SMALLEST = 32 << 20  # bytes of weights below which packing costs nothing worth keeping
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's `mallopt`
 KEPT_BYTES = 512 << 20  # of memory that is free at its end
 LARGEST_KEPT = 32 << 20  # bytes of an array; glibc takes no larger ones from what it keeps
 
 MOST_MACHINES = 4  # whose packs of a model are kept
+PACK = re.compile(r"[0-9a-f]{12}-[0-9a-f]{12}")  # name of a folder: hashes of the weights and of the machine
 UNUSABLE = "unusable"  # a file in place of packed weights that give other results
 
 FLOAT_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
@@ -64,38 +64,76 @@ def _short_hash(facts: object) -> str:
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]
 
 
-def pack(folder: Path, packed: Path, files: Mapping[str, Products], load: Load) -> bool:
-    """Fill `packed` with the weights of the quartet in `folder`, unless it is there; False where that does not work.
+def pack(
+    folder: Path,
+    packed: Path,
+    files: Mapping[str, Products],
+    load: Load,
+    check: Callable[[], None],
+    *,
+    verify: bool = False,
+) -> str | None:
+    """Fill `packed` with the weights of the quartet in `folder`, unless it is there; why not, where that does not work.
 
     files: which ones, and what their products are to be. load: opens one file of a folder, with session options that
-    the function it is given was applied to.
+    the function it is given was applied to. check: raises `ManifestError` where what is in `folder` is damaged; it is
+    called before anything is packed, since nobody would see the damage afterwards. verify: look at every byte of what
+    is there, else at some of them (`derived.damage`). What has changed is removed and made again.
 
     It does not work for want of space or rights, or because ONNX Runtime gives other results with the weights that it
-    saved (1.29 does): they are tried before they are used. A warning says why. Processes that race pack twice, and the
+    saved (1.29 does): they are tried before they are used. Processes that race pack twice, and the
     first one's folder stays.
     """
-    if not packed.is_dir():
+    if not _is_there(packed, files, verify):
+        check()
         try:
-            with (
-                staged_folder(packed) as staging,
-                tempfile.TemporaryDirectory(prefix=f".{packed.name}.", dir=packed.parent) as work,
-            ):
-                _fill(folder, staging, Path(work), files, load)
+            with staged_folder(packed) as staging:
+                work = staging.with_name("work")
+                work.mkdir()
+                _fill(folder, staging, work, files, load)
+                derived.seal(staging, _identity(packed))
+            if damage := _damage(packed, files, verify):
+                raise OSError(f"{damage}, and it cannot be removed")
             _remove_stale(packed.parent)
         except Exception as error:  # a disk that is full shows as one of ONNX Runtime's own classes
             why = next(iter(str(error).splitlines()), type(error).__name__)
-            log.warning("no packed weights can be kept in %s, so %s is slower: %s", packed.parent, folder.name, why)
-        trim()
+            return f"no packed weights can be kept in {packed.parent}, so {folder.name} is slower: {why}"
+        finally:
+            trim()
     if (packed / UNUSABLE).exists():
-        log.warning(
-            "ONNX Runtime %s reads weights that it has packed as others, so %s is slower; another version may not",
-            ort.__version__,
-            folder.name,
-        )
-        return False
+        version = f"ONNX Runtime {ort.__version__}"
+        return f"{version} reads weights that it has packed as others, so {folder.name} is slower; another one may not"
     with contextlib.suppress(OSError):
         os.utime(packed.parent)  # when it was last used
-    return packed.is_dir()
+    return None
+
+
+def _is_there(packed: Path, files: Mapping[str, Products], verify: bool) -> bool:
+    """Whether what was packed is there as it was made; what is not is removed."""
+    if not packed.is_dir():
+        return False
+    damage = _damage(packed, files, verify)
+    if damage is None:
+        return True
+    log.warning("packed weights are damaged and are made again: in %s, %s", packed, damage)
+    remove(packed)
+    return False
+
+
+def _damage(packed: Path, files: Mapping[str, Products], verify: bool) -> str | None:
+    needed = () if (packed / UNUSABLE).exists() else [f"{file}.onnx" for file in files]
+    return derived.damage(packed, _identity(packed), needed, wholly=verify)
+
+
+def remove(packed: Path) -> None:
+    """Remove what is derived from a model, whoever may have opened it; where that does not work, it stays."""
+    with contextlib.suppress(OSError):
+        remove_at_once(packed)
+
+
+def _identity(packed: Path) -> str:
+    """What packed weights are derived from, by the names of their folders: another model's are of no use."""
+    return "/".join(packed.parts[-3:])
 
 
 def _fill(folder: Path, staging: Path, work: Path, files: Mapping[str, Products], load: Load) -> None:
@@ -170,11 +208,13 @@ def _remove_stale(own: Path) -> None:
 
     Machines, and versions of ONNX Runtime, that share a home keep their packs side by side.
     """
-    others = [other for other in own.parent.iterdir() if other != own and not other.name.startswith(".")]
+    remove_abandoned(own)
+    others = [other for other in own.parent.iterdir() if other != own and PACK.fullmatch(other.name)]
     same_weights = [other for other in others if other.name.partition("-")[0] == own.name.partition("-")[0]]
-    same_weights.sort(key=lambda other: other.stat().st_mtime_ns, reverse=True)
-    for other in set(others) - set(same_weights[: MOST_MACHINES - 1]):
-        shutil.rmtree(other, ignore_errors=True)
+    sealed = [other for other in same_weights if any(map(derived.is_marked, other.iterdir()))]
+    sealed.sort(key=lambda other: other.stat().st_mtime_ns, reverse=True)
+    for other in set(others) - set(sealed[: MOST_MACHINES - 1]):
+        remove(other)
 
 
 def _cpu() -> str:

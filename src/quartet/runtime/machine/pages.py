@@ -9,13 +9,14 @@ import functools
 import mmap
 import os
 import sys
-import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
+
+from quartet.staging import folder_beside
 
 MADV_DONTNEED, MADV_HUGEPAGE, MADV_NOHUGEPAGE, MADV_POPULATE_READ = 4, 14, 15, 22
 AT_ONCE = 32 << 20  # bytes of a file that are mapped on their way into the page cache
@@ -30,11 +31,6 @@ class Mapping(NamedTuple):
 
 
 Mappings = tuple[Mapping, ...]
-
-# of files that sessions are being opened over; a process that is forked has none
-_opening: dict[str, threading.Lock] = {}
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_opening.clear)
 
 
 @functools.cache
@@ -72,33 +68,40 @@ def read_in_large_pages(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def new_mappings(file: Path) -> Iterator[list[Mapping]]:
-    """Where whoever opens `file` in this block maps it and writes nothing; the list is filled when the block ends.
+def own_names(folder: Path, names: Sequence[str]) -> Iterator[Path]:
+    """A folder in which files of `folder` have second names, for this block alone; `folder` itself where none can be.
 
-    Mappings of the same file that were there before are somebody else's. Two blocks over one file take turns, so that
-    each finds its own. The kernel never joins the mappings of two openings of a file. Only private mappings count, as
-    ONNX Runtime's are: what Python maps meanwhile, in another thread, is shared, and would be gone before the session.
+    The system lists a mapping under the name by which its file was opened. So what is listed under a second name
+    belongs to whoever opened the file in this block, and to nobody else. Only for folders that are quartet's own: to
+    some readers a file of two names is an attack (onnx 1.23).
     """
-    found: list[Mapping] = []
     if not ON_LINUX:
-        yield found
+        yield folder
         return
-    name = str(file.resolve())
-    with _opening.setdefault(name, threading.Lock()):
-        before = {line for line in _lines("/proc/self/maps") if line.endswith(name)}
-        yield found
-        found += (_mapping(line) for line in _unwritten(name) if line not in before)
+    with contextlib.ExitStack() as stack:
+        linked = folder
+        with contextlib.suppress(OSError):  # a folder that cannot be written, or a file system without links
+            beside = stack.enter_context(folder_beside(folder))
+            for name in names:
+                os.link(folder / name, beside / name)
+            linked = beside
+        yield linked
 
 
-def _unwritten(name: str) -> Iterator[str]:
-    """The lines of private mappings of a file that have no page of this process's own."""
-    wanted = False
-    for line in _lines("/proc/self/smaps"):
+def mappings_of(path: Path) -> Mappings:
+    """What is mapped of a file under this very name and has no page of this process's own: no change is lost.
+
+    Empty where that cannot be found out.
+    """
+    name, wanted = str(path.resolve()), False
+    unwritten: list[Mapping] = []
+    for line in _lines("/proc/self/smaps") if ON_LINUX else ():
         first, *rest = line.split(maxsplit=5)
         if not first.endswith(":"):  # a mapping begins
-            mapping, wanted = line, len(rest) == 5 and rest[-1] == name and rest[0].endswith("p")
+            mapping, wanted = line, len(rest) == 5 and rest[-1] == name
         elif wanted and first == "Anonymous:" and rest[0] == "0":
-            yield mapping
+            unwritten.append(_mapping(mapping))
+    return tuple(unwritten)
 
 
 def _mapping(line: str) -> Mapping:
@@ -114,8 +117,8 @@ def want_large(mappings: Mappings) -> None:
 def give_back(mappings: Mappings) -> None:
     """Let go of pages of mapped files that will not be read for a while; the next read finds them in the page cache.
 
-    Only for whoever holds what has mapped them: addresses that are mapped no more may be somebody else's by now, and
-    would read as zeros.
+    Only for whoever holds what has mapped them (`model.OpenFile`): addresses that are mapped no more may be somebody
+    else's by now, whose memory would read as zeros.
     """
     _advise(mappings, MADV_DONTNEED)
 
