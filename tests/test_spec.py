@@ -52,7 +52,7 @@ def test_manifest_with_tokeniser_fits_its_schema(tmp_path, demo_checkpoint):
 
 def test_the_schema_names_every_field():
     properties = schema()["properties"]
-    assert properties.keys() == {f.name for f in dataclasses.fields(Manifest)}
+    assert properties.keys() == {f.name for f in dataclasses.fields(Manifest)} | {"digest"}
 
 
 def test_a_newer_minor_version_may_say_more(folder):
@@ -63,7 +63,7 @@ def test_a_newer_minor_version_may_say_more(folder):
 
 def test_a_newer_major_version_is_refused_by_name(folder):
     change(folder, format_version="99.0")
-    with pytest.raises(ManifestError, match=r"format version 99\.0.*reads 2\.1"):
+    with pytest.raises(ManifestError, match=r"format version 99\.0.*reads 2\.2"):
         Manifest.load(folder)
 
 
@@ -72,10 +72,10 @@ def test_a_missing_manifest_is_named(tmp_path):
         Manifest.load(tmp_path)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"format_version": "x"}', '{"format_version": "1.0"}', "\0"])
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "\0", '{"a": NaN}', "[" * 100_000, '{"a": -Infinity}'])
 def test_a_damaged_manifest_is_named(folder, text):
     (folder / MANIFEST_NAME).write_text(text)
-    with pytest.raises(ManifestError, match=r"quartet\.json is damaged"):
+    with pytest.raises(ManifestError, match=r"quartet\.json is damaged: [^\n]*$"):
         Manifest.load(folder)
 
 
