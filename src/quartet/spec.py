@@ -171,6 +171,24 @@ def file_entry(path: Path) -> FileEntry:
     return FileEntry(path.stat().st_size, digest.hexdigest())
 
 
+def file_in(folder: Path, name: str) -> Path:
+    """A file that a manifest names. Raises `ManifestError` where it is missing, no regular file, or in another folder.
+
+    Links may lead to files of the folder, and of the hub's cache from `snapshots/COMMIT` to the `blobs` beside it.
+    """
+    path, home = folder / name, folder.resolve()
+    if not path.exists():
+        raise ManifestError(f"{folder} is not complete: {name} is missing; convert the model again")
+    if not path.is_file():
+        raise ManifestError(f"{path} is no regular file; convert the model again")
+    if path.is_symlink():
+        leads_to = path.resolve().parent
+        blobs = home.parent.parent / "blobs" if home.parent.name == "snapshots" else home
+        if leads_to not in (home, blobs):
+            raise ManifestError(f"{path} is a link to {leads_to}, out of its folder; convert the model again")
+    return path
+
+
 def unhashed(path: Path) -> FileEntry:
     """The size alone of a file that still changes; it is hashed once, when its quartet is finished."""
     return FileEntry(path.stat().st_size, NOT_HASHED)
@@ -418,10 +436,9 @@ class Manifest:
 def _read(path: Path) -> dict[str, Any]:
     """The JSON object in a file of a bounded size."""
     try:
-        if not path.is_file():
-            if path.exists():
-                raise ManifestError(f"{path} is no regular file")
+        if not path.exists():
             raise ManifestError(f"{path.parent} is not a quartet: it has no {MANIFEST_NAME}")
+        file_in(path.parent, path.name)
         with path.open("rb") as file:
             text = file.read(LARGEST_MANIFEST + 1)
         if len(text) > LARGEST_MANIFEST:
@@ -526,7 +543,7 @@ def _choice(data: dict[str, Any]) -> Choice:
 
 def contradiction(manifest: Manifest) -> str | None:
     """The first field that another one of a manifest contradicts, in one line; None where none does."""
-    for faults in (_of_ids, _of_prompts, _of_languages, _of_tokenizer, _of_matrices, _of_speech):
+    for faults in (_of_files, _of_ids, _of_prompts, _of_languages, _of_tokenizer, _of_matrices, _of_speech):
         if (fault := next(faults(manifest), None)) is not None:
             return fault
     return None
@@ -534,6 +551,12 @@ def contradiction(manifest: Manifest) -> str | None:
 
 def _not(place: str, value: object, expected: str) -> str:
     return f"field {place} is {shown(value)}; expected {expected}"
+
+
+def _of_files(manifest: Manifest) -> Iterator[str]:
+    if manifest.layout == "quartet":
+        for name in (f"{file}.onnx" for file in FILES if f"{file}.onnx" not in manifest.files):
+            yield f"field files.{name} is missing; expected its size and hash"
 
 
 def _of_ids(manifest: Manifest) -> Iterator[str]:
