@@ -418,19 +418,30 @@ class Manifest:
     def load(folder: Path, verify: bool = False) -> "Manifest":
         """Read `quartet.json`, checked against its schema and for what is said in two places.
 
-        verify: check its digest too, which manifests have from format 2.2 on. Raises `ManifestError` where it is
-        missing, damaged or of a newer major version.
+        verify: it has to have its digest, as manifests have from format 2.2 on; one that is there is always checked.
+        Raises `ManifestError` where it is missing, damaged or of a newer major version.
         """
         path = folder / MANIFEST_NAME
-        data = _read(path)
-        _check_version(path, data)
-        manifest = _checked(path, data)
-        if verify and _version(data) >= DIGEST_SINCE and data.get("digest") != _digest(data):
-            raise ManifestError(f"{path} is damaged: its content differs from its own digest; convert the model again")
-        return manifest
+        try:
+            return _loaded(path, verify)
+        except RecursionError:
+            raise ManifestError(f"{path} is damaged: it is nested too deeply") from None
 
 
 # ---- reading ----------------------------------------------------------------------------------------------------
+
+
+def _loaded(path: Path, verify: bool) -> Manifest:
+    data = _read(path)
+    _check_version(path, data)
+    manifest = _checked(path, data)
+    wants_digest = verify and _version(data) >= DIGEST_SINCE
+    if ("digest" in data or wants_digest) and data.get("digest") != _digest(data):
+        raise ManifestError(
+            f"{path} was changed: its digest is that of other content; convert the model again, "
+            "or take the digest out if the change was meant"
+        )
+    return manifest
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -446,8 +457,6 @@ def _read(path: Path) -> dict[str, Any]:
         data = json.loads(text.decode("utf-8"), parse_constant=_refuse_constant)
     except ManifestError:
         raise
-    except RecursionError:
-        raise ManifestError(f"{path} is damaged: it is nested too deeply") from None
     except (ValueError, OSError) as error:
         raise ManifestError(f"{path} is damaged: {error}") from None
     if not isinstance(data, dict):
