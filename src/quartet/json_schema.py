@@ -13,12 +13,12 @@ from typing import Any
 
 Schema = Mapping[str, Any]
 
-# what a schema may say; of others, `titles` say in errors what is expected
-KEYWORDS = frozenset(
-    "type enum minimum maximum exclusiveMinimum pattern maxLength minItems maxItems items required properties"
-    " additionalProperties propertyNames oneOf $ref".split()
-)
-NOTES = frozenset(("$schema", "$defs", "title", "description"))
+# what a schema may say; a `title` says in errors what is expected
+KEYWORDS = {
+    *("type", "enum", "minimum", "maximum", "exclusiveMinimum", "pattern", "maxLength", "minItems", "maxItems"),
+    *("items", "required", "properties", "additionalProperties", "propertyNames", "oneOf", "$ref"),
+}
+NOTES = {"$schema", "$defs", "title", "description"}
 LONGEST_SHOWN = 60  # characters of a value in an error
 
 _TYPES: dict[str, tuple[type, ...]] = {
@@ -88,7 +88,9 @@ def _resolved(value: object, schema: Schema, definitions: Mapping[str, Schema]) 
             schema = definitions[schema["$ref"].removeprefix("#/$defs/")]
         else:
             branches = [_resolved(value, branch, definitions) for branch in schema["oneOf"]]
-            schema = next((branch for branch in branches if _has_type(value, branch)), {**branches[-1], "nullable": True})
+            schema = next(
+                (branch for branch in branches if _has_type(value, branch)), {**branches[-1], "nullable": True}
+            )
     return schema
 
 
@@ -109,17 +111,17 @@ def _fits(value: object, schema: Schema) -> bool:
     if not _has_type(value, schema) or ("enum" in schema and value not in schema["enum"]):
         return False
     if isinstance(value, str):
-        return len(value) <= schema.get("maxLength", len(value)) and _matches(value, schema.get("pattern", ""))
+        return bool(len(value) <= schema.get("maxLength", len(value))) and _matches(value, schema.get("pattern", ""))
     if isinstance(value, list):
-        return schema.get("minItems", 0) <= len(value) <= schema.get("maxItems", len(value))
+        return bool(schema.get("minItems", 0) <= len(value) <= schema.get("maxItems", len(value)))
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         in_range = schema.get("minimum", value) <= value <= schema.get("maximum", value)
-        return in_range and math.isfinite(value) and value > schema.get("exclusiveMinimum", -math.inf)
+        return bool(in_range and math.isfinite(value) and value > schema.get("exclusiveMinimum", -math.inf))
     return True
 
 
 def _matches(text: str, pattern: str) -> bool:
-    r"""Whether a pattern is found; its `$` is the end, as in ECMA 262, while Python's matches before a last `\n` too."""
+    r"""Whether a pattern is found. Its `$` is the end, as in ECMA 262; Python's matches before a last `\n` too."""
     return re.search(re.sub(r"(?<!\\)\$$", r"\\Z", pattern), text) is not None
 
 

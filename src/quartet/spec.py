@@ -477,7 +477,9 @@ def _check_version(path: Path, data: dict[str, Any]) -> None:
     """Before all else: a newer manifest may look otherwise."""
     version = data.get("format_version")
     if not (isinstance(version, str) and re.fullmatch("[0-9]{1,9}[.][0-9]{1,9}", version)):
-        raise ManifestError(f'{path}: field format_version is {shown(version)}; expected text such as "{FORMAT_VERSION}"')
+        raise ManifestError(
+            f'{path}: field format_version is {shown(version)}; expected text such as "{FORMAT_VERSION}"'
+        )
     if _version(data)[0] > int(FORMAT_VERSION.partition(".")[0]):
         raise ManifestError(
             f"{path} has format version {version}; this quartet reads {FORMAT_VERSION}. Upgrade quartet to use it."
@@ -619,9 +621,13 @@ def _of_languages(manifest: Manifest) -> Iterator[str]:
             yield _not(f"{place}.code", language.code, "a code that no other language has")
         known.add(language.code)
         if language.source and "source" in manifest.source_prompt:
-            yield from _outside([(f"{place}.token_id", language.token_id)], shapes.source_vocab_size or shapes.vocab_size)
+            yield from _outside(
+                [(f"{place}.token_id", language.token_id)], shapes.source_vocab_size or shapes.vocab_size
+            )
         if language.target and "target" in manifest.source_prompt:
-            yield from _outside([(f"{place}.token_id", language.token_id)], shapes.source_vocab_size or shapes.vocab_size)
+            yield from _outside(
+                [(f"{place}.token_id", language.token_id)], shapes.source_vocab_size or shapes.vocab_size
+            )
         if {"source", "target"} & set(manifest.target_prompt):
             yield from _outside([(f"{place}.token_id", language.token_id)], shapes.vocab_size)
 

@@ -36,7 +36,23 @@ OUTCOMES = ("tried", "refused", "unharmed", "tracebacks", "hangs", "deaths", "wr
 SCALARS: tuple[object, ...] = (
     *(None, True, False, 0, 1, -1, 2, 3, 7, 64, 1000, 2**31 - 1, 2**31, 2**53, 2**63, 10**30, -(2**63), 10**400),
     *(0.5, 1.0, -0.0, 1e308, float("nan"), float("inf"), float("-inf")),
-    *("", "x", "0", "fr", "../x", "/dev/zero", "..", ".", "a/b", "C:\\x", "a\0b", "\x1b[2J", "\ud800", "é" * 300, "NaN"),
+    *(
+        "",
+        "x",
+        "0",
+        "fr",
+        "../x",
+        "/dev/zero",
+        "..",
+        ".",
+        "a/b",
+        "C:\\x",
+        "a\0b",
+        "\x1b[2J",
+        "\ud800",
+        "é" * 300,
+        "NaN",
+    ),
     *("sentencepiece", "sentencepiece-vocab", "tokenizers", "int4", "fp32", "1.0", "2.0", "99.0", "decoder.onnx"),
     *([], {}, [[]], [None], [0], [-1], [[0, 1]], ["text"], ["text", "text"], {"": 0}, {"a": {"b": []}}),
 )
@@ -134,7 +150,7 @@ def damage(folder: Path, out: Path, chance: random.Random, forged_graphs: bool) 
         content, done = change_bytes((folder / name).read_bytes(), chance)
         forged = forged and (forged_graphs or not name.endswith(".onnx"))
         if forged:
-            from quartet.spec import file_entry  # noqa: PLC0415
+            from quartet.spec import file_entry
 
             (out / name).write_bytes(content)
             entry = file_entry(out / name)
@@ -151,7 +167,7 @@ def damage(folder: Path, out: Path, chance: random.Random, forged_graphs: bool) 
 
 
 def _digest(data: dict[str, Any]) -> str:
-    from quartet import spec  # noqa: PLC0415
+    from quartet import spec
 
     return spec._digest(data)
 
@@ -161,7 +177,7 @@ def _digest(data: dict[str, Any]) -> str:
 
 def translated(folder: Path, verify: bool) -> str:
     """What a quartet makes of a text."""
-    from quartet import Translator  # noqa: PLC0415
+    from quartet import Translator
 
     with Translator(folder, threads=1, verify=verify) as translator:
         return translator.translate(TEXT, "fr", "en").text
@@ -169,8 +185,8 @@ def translated(folder: Path, verify: bool) -> str:
 
 def heard(folder: Path, verify: bool) -> str:
     """What a quartet makes of a sound, with the times of words."""
-    import sounds  # noqa: PLC0415
-    from quartet import Transcriber  # noqa: PLC0415
+    import sounds
+    from quartet import Transcriber
 
     with Transcriber(folder, threads=1, verify=verify) as transcriber:
         segments, _ = transcriber.transcribe(sounds.tone(1.5), "en", word_timestamps=True, temperature=0.0)
@@ -184,14 +200,14 @@ def _hears(folder: Path) -> bool:
 
 def outcome(folder: Path, verify: bool, expected: str) -> tuple[str, str]:
     """What becomes of a damaged quartet, and the error."""
-    from quartet.errors import QuartetError  # noqa: PLC0415
+    from quartet.errors import QuartetError
 
     try:
         text = (heard if _hears(folder) else translated)(folder, verify)
     except QuartetError as error:
         return ("refused" if str(error) and len(str(error).splitlines()) == 1 else "tracebacks"), str(error)
     except Exception as error:
-        import traceback  # noqa: PLC0415
+        import traceback
 
         return "tracebacks", "".join(traceback.format_exception(error)[-3:])
     return ("unharmed" if text == expected else "wrong"), text
@@ -199,7 +215,7 @@ def outcome(folder: Path, verify: bool, expected: str) -> tuple[str, str]:
 
 def try_all(folder: Path, seed: int, first: int, forged_graphs: bool) -> None:
     """Trial after trial, without an end; says so on stdout as JSON, before and after each."""
-    import logging  # noqa: PLC0415
+    import logging
 
     logging.disable(logging.CRITICAL)
     said = os.fdopen(os.dup(1), "w")
@@ -281,9 +297,9 @@ def _count(about: dict[str, Any], counts: Counter[str]) -> bool:
 
 def make_quartet(folder: Path, speech: bool = False) -> Path:
     """A small quartet to translate or, for speech, to transcribe with."""
-    import tiny_speech_text  # noqa: PLC0415
-    import tiny_text  # noqa: PLC0415
-    from quartet.conversion.convert import convert_folder  # noqa: PLC0415
+    import tiny_speech_text
+    import tiny_text
+    from quartet.conversion.convert import convert_folder
 
     kind = tiny_speech_text if speech else tiny_text
     convert_folder(kind.make(folder / "checkpoint"), folder / "quartet", precision="int8")

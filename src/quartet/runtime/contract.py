@@ -1,7 +1,7 @@
 """Whether the files of a quartet are what its manifest says, before ONNX Runtime is given them.
 
 An ONNX file is a protocol buffer (`onnx.proto`). Only its inputs, outputs and the places of its weights are read: that
-takes milliseconds, while the `onnx` package takes longer to import than a model to open. Nodes are left to ONNX Runtime.
+takes milliseconds, while the `onnx` package takes longer to import than a model to open. Nodes are for ONNX Runtime.
 
 Shapes: as in docs/run-anywhere.md; a dimension that is open is None.
 """
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from quartet.errors import ManifestError
+from quartet.json_schema import shown
 from quartet.protobuf_wire import VARINT, plain_fields, read_varint
 from quartet.spec import (
     CACHE_INITIALIZER,
@@ -19,6 +20,7 @@ from quartet.spec import (
     KEY_AND_VALUE,
     LM_HEAD,
     Manifest,
+    Part,
     past_name,
     present_name,
 )
@@ -158,7 +160,9 @@ def _inputs(file: str, manifest: Manifest) -> dict[str, Dims]:
     shapes, speech = manifest.shapes, manifest.speech
     d, heads, size = shapes.d_model, shapes.decoder_heads, shapes.head_size
     if file == ENCODER:
-        return {"embed_matrix": (None, None, d)} if speech is None else {"input_features": (None, speech.mel_bins, None)}
+        return (
+            {"embed_matrix": (None, None, d)} if speech is None else {"input_features": (None, speech.mel_bins, None)}
+        )
     if file == CACHE_INITIALIZER:
         return {"encoder_hidden_states": (None, None, d)}
     if file == LM_HEAD:
@@ -179,8 +183,8 @@ def _outputs(file: str, manifest: Manifest) -> dict[str, Dims]:
         return {"last_hidden_state": (None, None, d)}
     if file == LM_HEAD:
         return {"logits": (None, 1, shapes.vocab_size)}
-    part = "encoder" if file == CACHE_INITIALIZER else "decoder"
-    presents = {
+    part: Part = "encoder" if file == CACHE_INITIALIZER else "decoder"
+    presents: dict[str, Dims] = {
         present_name(layer, part, what): (None, heads, None, size)
         for layer in range(shapes.decoder_layers)
         for what in KEY_AND_VALUE
@@ -214,12 +218,11 @@ def _fault_of_rows(graph: GraphFile, file: str, manifest: Manifest) -> str | Non
     """Tables of the graph have a row for each id or position that it is asked for."""
     shapes = manifest.shapes
     rows = {weight.name: weight.dims[0] for weight in graph.weights if weight.dims}
-    tables = [n for name, n in rows.items() if name.startswith("/encoder/embed_tokens.weight")] if file == ENCODER else []
-    for count in tables or [shapes.source_vocab_size]:
-        if count != shapes.source_vocab_size and file == ENCODER:
-            return f"its embedding has {count} rows, shapes.source_vocab_size is {shapes.source_vocab_size}"
-    if file == ENCODER and not tables and shapes.source_vocab_size is not None:
-        return f"it has no embedding of its own, shapes.source_vocab_size is {shapes.source_vocab_size}"
+    if file == ENCODER:
+        own = {count for name, count in rows.items() if name.startswith("/encoder/embed_tokens.weight")}
+        if own != {shapes.source_vocab_size} - {None}:
+            found = f"an embedding of {min(own)} rows" if own else "no embedding of its own"
+            return f"it has {found}, shapes.source_vocab_size is {shown(shapes.source_vocab_size)}"
     positions = rows.get(f"/{file}/embed_positions.weight")
     needed = shapes.max_target_length
     if file == ENCODER:

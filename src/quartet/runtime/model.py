@@ -151,7 +151,8 @@ def open_file(
     with pages.new_mappings(data) as found:
         try:
             with forking.opening():
-                session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+                # a second try with the same provider would fail as the first one, and print to stdout that it is made
+                session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"], enable_fallback=0)
         except Exception as error:  # ONNX Runtime raises a family of classes that share no public base
             raise ManifestError(f"{path} does not load: {str(error).splitlines()[0]}") from None
     opened = OpenFile(session, tuple(found))
