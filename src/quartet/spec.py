@@ -477,9 +477,8 @@ def _check_version(path: Path, data: dict[str, Any]) -> None:
     """Before all else: a newer manifest may look otherwise."""
     version = data.get("format_version")
     if not (isinstance(version, str) and re.fullmatch("[0-9]{1,9}[.][0-9]{1,9}", version)):
-        raise ManifestError(
-            f'{path}: field format_version is {shown(version)}; expected text such as "{FORMAT_VERSION}"'
-        )
+        found = shown(version) if "format_version" in data else "missing"
+        raise ManifestError(f'{path}: field format_version is {found}; expected text such as "{FORMAT_VERSION}"')
     if _version(data)[0] > int(FORMAT_VERSION.partition(".")[0]):
         raise ManifestError(
             f"{path} has format version {version}; this quartet reads {FORMAT_VERSION}. Upgrade quartet to use it."
@@ -554,7 +553,7 @@ def _choice(data: dict[str, Any]) -> Choice:
 
 def contradiction(manifest: Manifest) -> str | None:
     """The first field that another one of a manifest contradicts, in one line; None where none does."""
-    for faults in (_of_files, _of_ids, _of_prompts, _of_languages, _of_tokenizer, _of_matrices, _of_speech):
+    for faults in (_of_ids, _of_prompts, _of_languages, _of_tokenizer, _of_matrices, _of_speech):
         if (fault := next(faults(manifest), None)) is not None:
             return fault
     return None
@@ -562,12 +561,6 @@ def contradiction(manifest: Manifest) -> str | None:
 
 def _not(place: str, value: object, expected: str) -> str:
     return f"field {place} is {shown(value)}; expected {expected}"
-
-
-def _of_files(manifest: Manifest) -> Iterator[str]:
-    if manifest.layout == "quartet":
-        for name in (f"{file}.onnx" for file in FILES if f"{file}.onnx" not in manifest.files):
-            yield f"field files.{name} is missing; expected its size and hash"
 
 
 def _of_ids(manifest: Manifest) -> Iterator[str]:

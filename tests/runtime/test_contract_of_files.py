@@ -78,6 +78,12 @@ def test_what_is_read_is_what_onnx_reads(quartets, variant):
     check_graphs(quartets[variant], Manifest.load(quartets[variant]))
 
 
+@pytest.mark.parametrize("precision", ["fp32", "int8", "int4"])
+def test_every_precision_is_what_it_says(tmp_path, precision):
+    checkpoint = tiny.make(tmp_path / "checkpoint", "marian-separate-sizes")
+    check_graphs(tmp_path / "quartet", convert_folder(checkpoint, tmp_path / "quartet", precision=precision))
+
+
 @pytest.mark.parametrize("content", [b"", b"\0" * 100, b"not found", b"\x3a\x7f", b"\xff" * 50])
 def test_what_is_no_graph_is_named(folder, content):
     (folder / "encoder.onnx").write_bytes(content)

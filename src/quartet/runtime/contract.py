@@ -19,6 +19,7 @@ from quartet.spec import (
     ENCODER,
     KEY_AND_VALUE,
     LM_HEAD,
+    MANIFEST_NAME,
     Manifest,
     Part,
     past_name,
@@ -62,6 +63,10 @@ def check_graphs(folder: Path, manifest: Manifest) -> None:
     """
     for name in (ENCODER, CACHE_INITIALIZER, DECODER, LM_HEAD):
         path = folder / f"{name}.onnx"
+        if path.name not in manifest.files:
+            raise ManifestError(
+                f"{folder / MANIFEST_NAME}: field files.{path.name} is missing; convert the model again"
+            )
         graph = read_graph_file(path)
         for weight in graph.weights:
             if weight.place and (fault := _fault_of_place(weight, manifest)):
@@ -219,9 +224,9 @@ def _fault_of_rows(graph: GraphFile, file: str, manifest: Manifest) -> str | Non
     shapes = manifest.shapes
     rows = {weight.name: weight.dims[0] for weight in graph.weights if weight.dims}
     if file == ENCODER:
-        own = {count for name, count in rows.items() if name.startswith("/encoder/embed_tokens.weight")}
-        if own != {shapes.source_vocab_size} - {None}:
-            found = f"an embedding of {min(own)} rows" if own else "no embedding of its own"
+        own = rows.get("/encoder/embed_tokens.weight", rows.get("/encoder/embed_tokens.weight.codes"))
+        if own != shapes.source_vocab_size:
+            found = f"an embedding of {own} rows" if own else "no embedding of its own"
             return f"it has {found}, shapes.source_vocab_size is {shown(shapes.source_vocab_size)}"
     positions = rows.get(f"/{file}/embed_positions.weight")
     needed = shapes.max_target_length
