@@ -14,7 +14,7 @@ from quartet.checkpoint import hub
 from quartet.errors import ManifestError, ModelNotFoundError, OptionError, OutputError
 from quartet.progress import silent, terminal_bar
 from quartet.provision import ready
-from quartet.spec import FileEntry, Generation, Manifest, Origin, Shapes, Tokens
+from quartet.spec import NOT_HASHED, FileEntry, Generation, Manifest, Origin, Shapes, Tokens
 from quartet.store import clear_cache, list_cached
 
 MANIFEST = Manifest(
@@ -32,7 +32,7 @@ MANIFEST = Manifest(
     safe_length=32,
     languages=(),
     tokenizer=None,
-    files={"encoder.onnx": FileEntry(5, "")},
+    files={"encoder.onnx": FileEntry(5, NOT_HASHED)},
 )
 
 
@@ -44,7 +44,8 @@ def fake_convert(folder: Path, out_dir: Path, *, precision: str, origin: Origin,
     assert (folder / "config.json").is_file()
     out_dir.mkdir(parents=True)
     (out_dir / "encoder.onnx").write_bytes(b"graph")
-    dataclasses.replace(MANIFEST, **vars(origin), precision=precision).save(out_dir)
+    facts = vars(origin) | {"safe_length": MANIFEST.safe_length}
+    dataclasses.replace(MANIFEST, **facts, precision=precision).save(out_dir)
 
 
 def refuse_convert(folder: Path, out_dir: Path, *, precision: str, origin: Origin, progress: object = None) -> None:

@@ -11,6 +11,7 @@ import { Tokenizer } from "@huggingface/tokenizers";
 
 export const FILES = ["embed_and_lm_head", "encoder", "cache_initializer", "decoder"];
 export const TOKENIZER = "tokenizer.json";
+const PLAIN_NAME = /^(?!\.)[^\p{Cc}\p{Cs}/\\:]+$/u; // of a file in the model's own folder
 const SPACE = "▁"; // how SentencePiece writes a space
 const NEVER = "\uffff"; // no letter
 const LETTER = /\p{L}/u;
@@ -39,9 +40,15 @@ export async function openModel(ort, source) {
   return { ort, manifest, sessions, tokenizer };
 }
 
-function checkManifest({ format_version, layout }) {
+/** Throws for a model that this reader does not know, and for names and sizes of files that are none. */
+export function checkManifest({ format_version, layout, files }) {
   if (!/^[12]\./.test(format_version)) throw new Error(`format ${format_version}: this reader knows formats 1 and 2`);
   if (layout !== "quartet") throw new Error(`layout ${layout}: convert the model without --layout`);
+  for (const [name, entry] of Object.entries(files ?? {})) {
+    if (!PLAIN_NAME.test(name)) throw new Error(`files has the name ${JSON.stringify(name)}; expected that of a file beside it`);
+    const size = entry?.bytes;
+    if (!Number.isSafeInteger(size) || size < 0) throw new Error(`files.${name}.bytes is ${size}; expected an integer of 0 or more`);
+  }
 }
 
 /**

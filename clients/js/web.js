@@ -2,7 +2,7 @@
 
 import * as ort from "onnxruntime-web/wasm";
 
-import { FILES, TOKENIZER, openModel } from "./quartet.js";
+import { FILES, TOKENIZER, checkManifest, openModel } from "./quartet.js";
 
 /**
  * Load the model in the folder `url` (with a slash at its end).
@@ -16,6 +16,7 @@ export async function open(url, { wasm, onProgress = () => {} } = {}) {
   const base = new URL(url, globalThis.location.href).href;
   const cache = await caches.open(`quartet ${base}`);
   const manifest = await latestManifest(cache, base);
+  checkManifest(manifest);
   const files = await fetchAll(cache, base, manifest.files, onProgress);
   return openModel(ort, {
     text: (name) => (name in files ? new TextDecoder().decode(files[name]) : JSON.stringify(manifest)),
@@ -56,7 +57,7 @@ async function fetchAll(cache, base, entries, onProgress) {
   return files;
 }
 
-const isRead = (name) => name === TOKENIZER || FILES.some((file) => name.startsWith(`${file}.onnx`));
+const isRead = (name) => name === TOKENIZER || FILES.some((file) => [`${file}.onnx`, `${file}.onnx.data`].includes(name));
 
 const keyOf = (url, entry) => `${url}?sha256=${entry.sha256}`;
 

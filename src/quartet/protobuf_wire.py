@@ -27,12 +27,22 @@ class Field(NamedTuple):
 
 def fields(data: Data, start: int = 0, end: int | None = None) -> Iterator[Field]:
     """The fields of the message `data[start:end]`; raises `ValueError` where they do not fill it exactly."""
-    at, end = start, len(data) if end is None else end
+    return map(Field._make, plain_fields(data, start, len(data) if end is None else end))
+
+
+def plain_fields(data: Data, start: int, end: int) -> Iterator[tuple[int, int, int, int, int]]:
+    """The same as plain tuples, which take half the time."""
+    at = start
     while at < end:
-        key, value = read_varint(data, at, end)
+        key, value = data[at], at + 1
+        if key >= 0x80:  # nearly all keys, and most lengths, are a byte alone
+            key, value = read_varint(data, at, end)
         number, wire_type = key >> 3, key & 7
         if wire_type == BYTES:
-            length, value = read_varint(data, value, end)
+            if value < end and data[value] < 0x80:
+                length, value = data[value], value + 1
+            else:
+                length, value = read_varint(data, value, end)
             stop = value + length
         elif wire_type == VARINT:
             stop = read_varint(data, value, end)[1]
@@ -42,7 +52,7 @@ def fields(data: Data, start: int = 0, end: int | None = None) -> Iterator[Field
             raise ValueError(f"byte {at} begins no field")
         if stop > end or number < 1:
             raise ValueError(f"the field at byte {at} ends at {stop}, after {end}")
-        yield Field(number, wire_type, at, value, stop)
+        yield number, wire_type, at, value, stop
         at = stop
 
 

@@ -6,14 +6,20 @@ All file names and tensor names of the contract live here too, so that no other 
 import dataclasses
 import hashlib
 import json
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 from quartet.errors import ManifestError
+from quartet.json_schema import Schema, first_fault, shown
 
 FORMAT_VERSION = "2.2"
+DIGEST_SINCE = (2, 2)  # format in which manifests have a digest of themselves
 MANIFEST_NAME = "quartet.json"
+LARGEST_MANIFEST = 16 << 20  # bytes; that of NLLB has 40,000
 
 EMBED_AND_LM_HEAD = "embed_and_lm_head"
 ENCODER = "encoder"
@@ -147,6 +153,9 @@ class Origin:
     safe_length: int | None = None  # as measured; None: what holds for its family
 
 
+NOT_HASHED = "0" * 64
+
+
 @dataclass(frozen=True)
 class FileEntry:
     """One file of a quartet folder: its size in bytes and its SHA-256 in hexadecimal."""
@@ -162,9 +171,27 @@ def file_entry(path: Path) -> FileEntry:
     return FileEntry(path.stat().st_size, digest.hexdigest())
 
 
+def file_in(folder: Path, name: str) -> Path:
+    """A file that a manifest names. Raises `ManifestError` where it is missing, no regular file, or in another folder.
+
+    Links may lead to files of the folder, and of the hub's cache from `snapshots/COMMIT` to the `blobs` beside it.
+    """
+    path, home = folder / name, folder.resolve()
+    if not path.exists():
+        raise ManifestError(f"{folder} is not complete: {name} is missing; convert the model again")
+    if not path.is_file():
+        raise ManifestError(f"{path} is no regular file; convert the model again")
+    if path.is_symlink():
+        leads_to = path.resolve().parent
+        blobs = home.parent.parent / "blobs" if home.parent.name == "snapshots" else home
+        if leads_to not in (home, blobs):
+            raise ManifestError(f"{path} is a link to {leads_to}, out of its folder; convert the model again")
+    return path
+
+
 def unhashed(path: Path) -> FileEntry:
     """The size alone of a file that still changes; it is hashed once, when its quartet is finished."""
-    return FileEntry(path.stat().st_size, "")
+    return FileEntry(path.stat().st_size, NOT_HASHED)
 
 
 @dataclass(frozen=True)
@@ -403,30 +430,105 @@ class Manifest:
     choice: Choice | None = None  # None: bits are where the recipe puts them
 
     def save(self, folder: Path) -> None:
-        """Write `quartet.json` into the folder."""
-        text = json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False)
-        (folder / MANIFEST_NAME).write_text(text + "\n", encoding="utf-8")
+        """Write `quartet.json` into the folder; raises `ManifestError` for what `load` would refuse."""
+        path, data = folder / MANIFEST_NAME, dataclasses.asdict(self)
+        # as it will be read: tuples are lists
+        data = json.loads(json.dumps(data | {"digest": NOT_HASHED}))
+        data["digest"] = _digest(data)
+        _checked(path, data)
+        path.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
     @staticmethod
-    def load(folder: Path) -> "Manifest":
-        """Read `quartet.json`; raises `ManifestError` where it is missing, damaged or of a newer major version."""
+    def load(folder: Path, verify: bool = False) -> "Manifest":
+        """Read `quartet.json`, checked against its schema and for what is said in two places.
+
+        verify: it has to have its digest, as manifests have from format 2.2 on; one that is there is always checked.
+        Raises `ManifestError` where it is missing, damaged or of a newer major version.
+        """
         path = folder / MANIFEST_NAME
         try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-            version = str(data["format_version"])
-            major = int(version.partition(".")[0])
-        except FileNotFoundError:
-            raise ManifestError(f"{folder} is not a quartet: it has no {MANIFEST_NAME}") from None
-        except (ValueError, KeyError, TypeError, OSError) as error:
-            raise ManifestError(f"{path} is damaged: {error}") from None
-        if major > int(FORMAT_VERSION.partition(".")[0]):
-            raise ManifestError(
-                f"{path} has format version {version}; this quartet reads {FORMAT_VERSION}. Upgrade quartet to use it."
-            )
-        try:
-            return _manifest(data)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise ManifestError(f"{path} is damaged: {type(error).__name__} {error}") from None
+            return _loaded(path, verify)
+        except RecursionError:
+            raise ManifestError(f"{path} is damaged: it is nested too deeply") from None
+
+
+# ---- reading ----------------------------------------------------------------------------------------------------
+
+
+def _loaded(path: Path, verify: bool) -> Manifest:
+    data = _read(path)
+    _check_version(path, data)
+    manifest = _checked(path, data)
+    wants_digest = verify and _version(data) >= DIGEST_SINCE
+    if ("digest" in data or wants_digest) and data.get("digest") != _digest(data):
+        raise ManifestError(
+            f"{path} was changed: its digest is that of other content; convert the model again, "
+            "or take the digest out if the change was meant"
+        )
+    return manifest
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The JSON object in a file of a bounded size."""
+    try:
+        if not path.exists():
+            raise ManifestError(f"{path.parent} is not a quartet: it has no {MANIFEST_NAME}")
+        file_in(path.parent, path.name)
+        with path.open("rb") as file:
+            text = file.read(LARGEST_MANIFEST + 1)
+        if len(text) > LARGEST_MANIFEST:
+            raise ManifestError(f"{path} has more than {LARGEST_MANIFEST} bytes, which no manifest has")
+        data = json.loads(text.decode("utf-8"), parse_constant=_refuse_constant)
+    except ManifestError:
+        raise
+    except (ValueError, OSError) as error:
+        raise ManifestError(f"{path} is damaged: {error}") from None
+    if not isinstance(data, dict):
+        raise ManifestError(f"{path} is damaged: it is {shown(data)}; expected an object")
+    return data
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number in JSON")
+
+
+def _version(data: dict[str, Any]) -> tuple[int, int]:
+    major, _, minor = data["format_version"].partition(".")
+    return int(major), int(minor)
+
+
+def _check_version(path: Path, data: dict[str, Any]) -> None:
+    """Before all else: a newer manifest may look otherwise."""
+    version = data.get("format_version")
+    if not (isinstance(version, str) and re.fullmatch("[0-9]{1,9}[.][0-9]{1,9}", version)):
+        found = shown(version) if "format_version" in data else "missing"
+        raise ManifestError(f'{path}: field format_version is {found}; expected text such as "{FORMAT_VERSION}"')
+    if _version(data)[0] > int(FORMAT_VERSION.partition(".")[0]):
+        raise ManifestError(
+            f"{path} has format version {version}; this quartet reads {FORMAT_VERSION}. Upgrade quartet to use it."
+        )
+
+
+def _checked(path: Path, data: dict[str, Any]) -> Manifest:
+    fault = first_fault(data, _schema())
+    manifest = _manifest(data) if fault is None else None
+    fault = contradiction(manifest) if manifest else fault
+    if manifest is None or fault is not None:
+        raise ManifestError(f"{path}: {fault}")
+    return manifest
+
+
+@cache
+def _schema() -> Schema:
+    found: Schema = json.loads(Path(__file__).with_name("manifest.schema.json").read_text(encoding="utf-8"))
+    return found
+
+
+def _digest(data: dict[str, Any]) -> str:
+    """SHA-256 of all properties but the digest, as JSON with sorted names and without white space."""
+    rest = {name: value for name, value in data.items() if name != "digest"}
+    text = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _known(cls: type, data: dict[str, Any]) -> dict[str, Any]:
@@ -472,3 +574,156 @@ def _report(data: dict[str, Any]) -> Report:
 def _choice(data: dict[str, Any]) -> Choice:
     matrices = tuple(MatrixBits(**_known(MatrixBits, entry)) for entry in data["matrices"])
     return Choice(**(_known(Choice, data) | {"matrices": matrices}))
+
+
+# ---- what is said in two places ---------------------------------------------------------------------------------
+
+
+def contradiction(manifest: Manifest) -> str | None:
+    """The first field that another one of a manifest contradicts, in one line; None where none does."""
+    for faults in (_of_ids, _of_prompts, _of_languages, _of_tokenizer, _of_matrices, _of_speech):
+        if (fault := next(faults(manifest), None)) is not None:
+            return fault
+    return None
+
+
+def _not(place: str, value: object, expected: str) -> str:
+    return f"field {place} is {shown(value)}; expected {expected}"
+
+
+def _of_ids(manifest: Manifest) -> Iterator[str]:
+    shapes, tokens, generation = manifest.shapes, manifest.tokens, manifest.generation
+    rows = shapes.vocab_size
+    ids: list[tuple[str, int | None]] = [
+        (f"tokens.{name}", getattr(tokens, name)) for name in ("pad", "decoder_start", "unk", "space", "eos")
+    ]
+    ids += [(f"generation.{name}", getattr(generation, name)) for name in ("forced_bos", "forced_eos")]
+    for name in ("suppress_tokens", "begin_suppress_tokens"):
+        ids += [(f"generation.{name}[{i}]", token) for i, token in enumerate(getattr(generation, name))]
+    for i, word in enumerate(generation.bad_words_ids):
+        ids += [(f"generation.bad_words_ids[{i}][{j}]", token) for j, token in enumerate(word)]
+        if not word:
+            yield _not(f"generation.bad_words_ids[{i}]", list(word), "at least one id")
+    yield from _outside(ids, rows)
+    if shapes.source_vocab_size is not None:
+        yield from _outside([("tokens.eos", tokens.eos)], shapes.source_vocab_size)
+
+
+def _outside(ids: Iterable[tuple[str, int | None]], rows: int) -> Iterator[str]:
+    for place, token in ids:
+        if token is not None and token >= rows:
+            yield _not(place, token, f"an id below {rows}, the rows of the vocabulary")
+
+
+def _of_prompts(manifest: Manifest) -> Iterator[str]:
+    shapes = manifest.shapes
+    reads_text = manifest.speech is None
+    texts = manifest.source_prompt.count("text")
+    if texts != reads_text:
+        yield f"field source_prompt names `text` {texts} times; expected it {'once' if reads_text else 'nowhere'}"
+    if "text" in manifest.target_prompt or not manifest.target_prompt:
+        yield _not("target_prompt", list(manifest.target_prompt), "one or more words, none of them `text`")
+    if reads_text and "task" in (*manifest.source_prompt, *manifest.target_prompt):
+        yield "field target_prompt names `task`; expected it in models of speech only"
+    if "decoder_start" in manifest.source_prompt:
+        yield "field source_prompt names `decoder_start`; expected it in target_prompt only"
+    if len(manifest.source_prompt) > shapes.max_source_length:
+        yield _not("shapes.max_source_length", shapes.max_source_length, "more than source_prompt has")
+    if len(manifest.target_prompt) >= manifest.generation.max_length:
+        yield _not("generation.max_length", manifest.generation.max_length, "more than target_prompt has")
+
+
+def _of_languages(manifest: Manifest) -> Iterator[str]:
+    shapes = manifest.shapes
+    known: set[str] = set()
+    for i, language in enumerate(manifest.languages):
+        place = f"languages[{i}]"
+        if not language.code or language.code in known:
+            yield _not(f"{place}.code", language.code, "a code that no other language has")
+        known.add(language.code)
+        if language.source and "source" in manifest.source_prompt:
+            yield from _outside(
+                [(f"{place}.token_id", language.token_id)], shapes.source_vocab_size or shapes.vocab_size
+            )
+        if language.target and "target" in manifest.source_prompt:
+            yield from _outside(
+                [(f"{place}.token_id", language.token_id)], shapes.source_vocab_size or shapes.vocab_size
+            )
+        if {"source", "target"} & set(manifest.target_prompt):
+            yield from _outside([(f"{place}.token_id", language.token_id)], shapes.vocab_size)
+
+
+def _of_tokenizer(manifest: Manifest) -> Iterator[str]:
+    spec = manifest.tokenizer
+    if spec is None:
+        return
+    for name in ("source_model", "target_model", "vocab", "target_vocab"):
+        file = getattr(spec, name)
+        if file is not None and file not in manifest.files:
+            yield _not(f"tokenizer.{name}", file, "a file that is among `files`")
+    if spec.kind == "sentencepiece-vocab" and spec.vocab is None:
+        yield _not("tokenizer.vocab", None, "a file, as tokenizer.kind is sentencepiece-vocab")
+    yield from _outside(
+        [("tokenizer.unk_id", spec.unk_id)], manifest.shapes.source_vocab_size or manifest.shapes.vocab_size
+    )
+
+
+def _of_matrices(manifest: Manifest) -> Iterator[str]:
+    shapes = manifest.shapes
+    for name in ("embedding", "lm_head"):
+        matrix: StoredMatrix | None = getattr(manifest, name)
+        if matrix is None:
+            continue
+        for part, expected in (("rows", shapes.vocab_size), ("columns", shapes.d_model)):
+            if getattr(matrix, part) != expected:
+                yield _not(f"{name}.{part}", getattr(matrix, part), f"{expected}, as shapes say")
+        if matrix.file not in manifest.files:
+            yield _not(f"{name}.file", matrix.file, "a file that is among `files`")
+            continue
+        yield from _of_bits(name, matrix)
+        size = manifest.files[matrix.file].bytes
+        for part, length in _lengths(matrix).items():
+            start = getattr(matrix, part)
+            if start is not None and start + length > size:
+                yield _not(f"{name}.{part}", start, f"{size - length} or less: it has {length} of {size} bytes")
+
+
+def _of_bits(name: str, matrix: StoredMatrix) -> Iterator[str]:
+    """A matrix is float32 alone, or codes in blocks with scales."""
+    in_blocks = matrix.bits != 32
+    for part in ("block_size", "scales"):
+        if in_blocks and getattr(matrix, part) is None:
+            yield _not(f"{name}.{part}", None, f"a number, as {name}.bits is {matrix.bits}")
+    for part in ("block_size", "scales", "zero_points", "residual", "column_scales"):
+        if not in_blocks and getattr(matrix, part) is not None:
+            yield _not(f"{name}.{part}", getattr(matrix, part), f"null, as {name}.bits is 32")
+    if matrix.residual is not None and matrix.bits != 4:
+        yield _not(f"{name}.residual", matrix.residual, f"null, as {name}.bits is not 4")
+
+
+def _lengths(matrix: StoredMatrix) -> dict[str, int]:
+    """Bytes of each part of a stored matrix."""
+    rows, columns = matrix.rows, matrix.columns
+    vectors = {"bias": 4 * rows, "column_scales": 4 * columns}
+    if matrix.block_size is None:
+        return {"codes": 4 * rows * columns} | vectors
+    blocks = -(-columns // matrix.block_size)
+    codes = rows * blocks * matrix.block_size * matrix.bits // 8
+    zero_points = rows * -(-blocks * matrix.bits // 8)
+    return {"codes": codes, "residual": codes, "scales": 4 * rows * blocks, "zero_points": zero_points} | vectors
+
+
+def _of_speech(manifest: Manifest) -> Iterator[str]:
+    speech, shapes = manifest.speech, manifest.shapes
+    if speech is None:
+        return
+    names = ("timestamp_begin", "no_timestamps", "no_speech", "previous", "transcribe", "translate")
+    yield from _outside([(f"speech.{name}", getattr(speech, name)) for name in names], shapes.vocab_size)
+    for i, (layer, head) in enumerate(speech.alignment_heads):
+        if layer >= shapes.decoder_layers or head >= shapes.decoder_heads:
+            most = f"a layer below {shapes.decoder_layers} and a head below {shapes.decoder_heads}"
+            yield f"field speech.alignment_heads[{i}] is layer {layer}, head {head}; expected {most}"
+    if speech.multilingual and not manifest.languages:
+        yield "field speech.multilingual is true; expected languages to be named then"
+    if speech.hop_length > speech.fft_size:
+        yield _not("speech.hop_length", speech.hop_length, f"{speech.fft_size} or less, the samples of a frame")

@@ -162,3 +162,21 @@ def test_layouts_and_versions_that_it_does_not_know(model, tmp_path, node):
         manifest = json.loads((model / "quartet.json").read_text("utf-8")) | change
         (tmp_path / "quartet.json").write_text(json.dumps(manifest), "utf-8")
         assert message in node("js/translate.js", tmp_path, "eng_Latn", "fra_Latn", "Hi.").stderr
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ({"../x": {"bytes": 1}}, 'files has the name "../x"; expected that of a file beside it'),
+        ({"encoder.onnx/../x": {"bytes": 1}}, 'files has the name "encoder.onnx/../x"'),
+        ({"https://example.org": {"bytes": 1}}, 'files has the name "https://example.org"'),
+        ({"x": {"bytes": -1}}, "files.x.bytes is -1; expected an integer of 0 or more"),
+        ({"x": None}, "files.x.bytes is undefined"),
+    ],
+)
+def test_files_are_beside_the_manifest(model, tmp_path, node, entries, message):
+    manifest = json.loads((model / "quartet.json").read_text("utf-8")) | {"files": entries}
+    (tmp_path / "quartet.json").write_text(json.dumps(manifest), "utf-8")
+    printed = node("js/translate.js", tmp_path, "eng_Latn", "fra_Latn", "Hi.")
+    assert (printed.returncode, printed.stdout) == (1, "")
+    assert message in printed.stderr

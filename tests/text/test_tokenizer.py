@@ -158,6 +158,18 @@ def test_missing_and_damaged_files_are_named(break_it: Callable[[Path], Any], tm
         load_tokenizer(tmp_path, found.spec)
 
 
+@pytest.mark.parametrize("wrong", ["x", None, 1.5, True, [1]])
+def test_ids_that_are_no_integers_are_damage(wrong: object, tmp_path: Path) -> None:
+    for file in (TOKENS / "marian").iterdir():
+        shutil.copy(file, tmp_path)
+    found = tokenizers.marian(tmp_path, {})
+    assert found is not None
+    vocabulary = json.loads((tmp_path / "vocab.json").read_text("utf-8"))
+    (tmp_path / "vocab.json").write_text(json.dumps(vocabulary | {next(iter(vocabulary)): wrong}), "utf-8")
+    with pytest.raises(ManifestError, match="is damaged"):
+        load_tokenizer(tmp_path, found.spec)
+
+
 @pytest.mark.slow
 def test_tokenizer_json_equals_sentencepiece_on_flores(shared: Path, tmp_path: Path) -> None:
     pieces, whole = load("demo"), demo_json(tmp_path)

@@ -1,10 +1,12 @@
 """Plans: which language a text goes from and to, and its sentences with what is kept of each."""
 
+from dataclasses import replace
+
 import pytest
 
 import tiny_text
 from quartet.conversion.convert import convert_folder
-from quartet.errors import LanguageError, OptionError
+from quartet.errors import LanguageError, ManifestError, OptionError
 from quartet.spec import Manifest
 from quartet.text.tokenizer import load_tokenizer
 from quartet.translation.plan import Planner, Reading
@@ -89,3 +91,11 @@ def test_a_text_that_is_too_long_to_stay_whole_likewise(planner):
 def test_short_texts_take_the_language_of_those_around_them(planner):
     texts = ["Où est la gare, s'il vous plaît ?", "Restaurant", "Je n'ai pas le temps aujourd'hui."]
     assert {plan.source_code for plan in planner.plans(texts, None, "en", Reading())} == {"fra_Latn"}
+
+
+@pytest.mark.parametrize("wrong", [10**6, -1, 10**30])
+def test_ids_without_a_row_are_refused(planner, wrong):
+    plan = one(planner, "Where is it?")
+    damaged = replace(planner, tokenizer=replace(planner.tokenizer, to_ids=lambda text: [5, wrong]))
+    with pytest.raises(ManifestError, match=r"makes the id -?\d+, outside of its vocabulary of \d+; convert"):
+        damaged.source_ids(plan, "Where is it?")

@@ -5,7 +5,7 @@ checkpoint (`describe`); stream the weights into place (`write`); quantise and m
 check the folder, and move it to where it was asked for (`publish`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from quartet.conversion.request import ConversionRequest, read_calibration_text
 from quartet.conversion.write import write_graphs, write_tokenizer
 from quartet.progress import Progress, silent
 from quartet.quantize.recipes import DEFAULT_PRECISION, QuantizationOptions
-from quartet.spec import Manifest, Origin
+from quartet.spec import FileEntry, Manifest, Origin
 
 
 def convert_folder(
@@ -81,20 +81,32 @@ def convert_checkpoint(
         blueprint = describe(checkpoint, request, origin)
         with staged_output(out_dir, request.force) as staging:
             tokenizer = write_tokenizer(blueprint, staging)
-            blueprint, manifest = _write_and_calibrate(blueprint, request, staging, progress)
-            return publish(blueprint, replace(manifest, files=manifest.files | tokenizer), staging)
+            blueprint, manifest = _write_and_calibrate(blueprint, tokenizer, request, staging, progress)
+            return publish(blueprint, manifest, staging)
 
 
 def _write_and_calibrate(
-    blueprint: Blueprint, request: ConversionRequest, staging: Path, progress: Progress
+    blueprint: Blueprint,
+    tokenizer: Mapping[str, FileEntry],
+    request: ConversionRequest,
+    staging: Path,
+    progress: Progress,
 ) -> tuple[Blueprint, Manifest]:
-    """Write the graphs, with the help of sentences where the recipe or a report needs them; returns what is written."""
+    """Write the graphs, with the help of sentences where the recipe or a report needs them; returns what is written.
+
+    tokenizer: its files, which are written already.
+    """
+
+    def write(left_out: Mapping[str, Collection[str]]) -> Manifest:
+        manifest = write_graphs(blueprint, staging, left_out, progress)
+        return replace(manifest, files={**manifest.files, **tokenizer})
+
     if not (blueprint.recipe.calibrated or request.report):
-        return blueprint, write_graphs(blueprint, staging, {}, progress)
+        return blueprint, write({})
     from quartet.conversion.calibration import calibrate  # noqa: PLC0415  plain conversion runs nothing
 
     lines = request.calibration.lines if request.calibration else None
     sentences = calibrate.sentences_for(blueprint, staging, lines)
-    manifest = write_graphs(blueprint, staging, calibrate.weights_to_come(blueprint, sentences), progress)
+    manifest = write(calibrate.weights_to_come(blueprint, sentences))
     blueprint, manifest = calibrate.calibrate(blueprint, staging, manifest, sentences, lines, request.report, progress)
     return blueprint, calibrate.with_stand_ins(blueprint, staging, manifest)

@@ -18,12 +18,13 @@ import onnxruntime as ort
 from quartet.arrays import Ids
 from quartet.errors import ForkedError, ManifestError, OptionError, OutputError
 from quartet.runtime.batching import Batching
+from quartet.runtime.contract import check_graphs
 from quartet.runtime.machine import packing
 from quartet.runtime.machine.head_selection import check_head, load_rows
 from quartet.runtime.matrix import MatrixRows
 from quartet.runtime.model import Model, OpenFile, Residency, open_file, open_packed
 from quartet.runtime.requests import Pending, Request, Result, batches_by_length
-from quartet.spec import CACHE_INITIALIZER, DECODER, ENCODER, LM_HEAD, MANIFEST_NAME, Manifest, file_entry
+from quartet.spec import CACHE_INITIALIZER, DECODER, ENCODER, LM_HEAD, MANIFEST_NAME, Manifest, file_entry, file_in
 
 ONE_TOKEN_FORMATS = ("1.0", "1.1")  # whose decoders take one token at a time
 OPENED = (ENCODER, CACHE_INITIALIZER, DECODER, LM_HEAD)
@@ -136,6 +137,7 @@ class Engine:
         if manifest.embedding is None or manifest.lm_head is None:
             raise ManifestError(f"{folder} was made by an older quartet; convert the model again")
         self.folder, self.manifest, self.threads, self.verify = folder, manifest, threads, verify
+        check_graphs(folder, manifest)
         self.process = os.getpid()
         self.selecting = threading.Lock()  # held by whoever makes a head for a language
         self._lock = threading.Lock()
@@ -258,7 +260,7 @@ def open_engine(folder: Path, threads: int | None = None, verify: bool = False) 
     """
     if threads is not None and threads < 1:
         raise OptionError(f"threads is {threads}; 1 or more is expected")
-    manifest = Manifest.load(folder)
+    manifest = Manifest.load(folder, verify)
     if manifest.layout != "quartet":
         raise ManifestError(f"{folder} has the layout {manifest.layout}, for other programs; convert without --layout")
     check_files(folder, manifest, verify)
@@ -291,9 +293,7 @@ def all_cores() -> int:
 def check_files(folder: Path, manifest: Manifest, hashes: bool) -> None:
     """Raise `ManifestError` naming the first file that is missing or is not what the manifest says."""
     for name, entry in manifest.files.items():
-        path = folder / name
-        if not path.is_file():
-            raise ManifestError(f"{folder} is not complete: {name} is missing; convert the model again")
+        path = file_in(folder, name)
         size = path.stat().st_size
         if size != entry.bytes:
             raise ManifestError(f"{path} has {size} bytes, {MANIFEST_NAME} says {entry.bytes}; convert the model again")

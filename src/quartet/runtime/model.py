@@ -189,7 +189,8 @@ def _options(file: str, manifest: Manifest, threads: int | None, arena: bool) ->
 def _session(path: Path, options: ort.SessionOptions) -> ort.InferenceSession:
     try:
         with forking.opening():
-            session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+            # a second try with the same provider would fail as the first one, and print to stdout that it is made
+            session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"], enable_fallback=0)
     except Exception as error:  # ONNX Runtime raises a family of classes that share no public base
         raise ManifestError(f"{path} does not load: {str(error).splitlines()[0]}") from None
     session.disable_fallback()  # after some errors it would open the file anew, under the same object

@@ -127,6 +127,8 @@ def _vocabulary(folder: Path, spec: TokenizerSpec) -> tuple[Encode, Decode]:
 
     def table(name: str | None) -> dict[str, int]:
         entries = json.loads((folder / str(name)).read_text(encoding="utf-8"))
+        if not set(map(type, entries.values())) <= {int}:
+            raise ValueError(f"{name} has ids that are no integers")
         return {piece: i for piece, i in entries.items() if piece not in spec.special_tokens}
 
     source = SentencePieceProcessor(model_file=str(folder / spec.source_model))

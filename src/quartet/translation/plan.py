@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from quartet.errors import LanguageError, OptionError
+from quartet.errors import LanguageError, ManifestError, OptionError
+from quartet.json_schema import shown
 from quartet.spec import Language, Manifest
 from quartet.text.added_words import Encode
 from quartet.text.detect import Detected, detect_all
@@ -125,8 +126,15 @@ class Planner:
         return Ways(self.count, self.max_tokens(reading), styles, reading.limited)
 
     def source_ids(self, plan: Plan, text: str) -> list[int]:
-        """What the encoder reads for a part of the plan's text."""
-        ids = self.tokenizer.encode(text)
+        """What the encoder reads for a part of the plan's text. Raises `ManifestError` for ids without a row."""
+        ids, shapes = self.tokenizer.encode(text), self.manifest.shapes
+        rows = shapes.source_vocab_size or shapes.vocab_size
+        if ids and not 0 <= min(ids) <= max(ids) < rows:
+            wrong = next(i for i in ids if not 0 <= i < rows)
+            raise ManifestError(
+                f"the tokeniser of {self.manifest.name} makes the id {shown(wrong)}, "
+                f"outside of its vocabulary of {rows}; convert the model again"
+            )
         return prompt_ids(self.manifest.source_prompt, self.manifest.tokens, plan.source, plan.target, ids)
 
     def prefix_ids(self, plan: Plan) -> list[int]:

@@ -1,0 +1,224 @@
+"""Whatever is done with a text takes time that grows with its length, of any text: CPU time of a text and of four."""
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from quartet.text import coverage, detect, kept, languages, line_formats, sentences, stand_ins, tidy, tokenizer, unknown
+
+LENGTH = 800
+MOST = 9.0  # times the CPU for four times the text: 4 where it is linear, 16 where quadratic
+LEAST = 0.04  # seconds; what takes less for the long text would, if it were quadratic, take 6 s for 40,000 characters
+
+SIGNS = (
+    *(
+        ".",
+        "!",
+        "?",
+        ",",
+        "'",
+        '"',
+        "(",
+        ")",
+        "[",
+        "{",
+        "}",
+        "<",
+        ">",
+        "%",
+        "&",
+        "`",
+        "#",
+        "@",
+        "$",
+        "\\",
+        "/",
+        "-",
+        "—",
+    ),
+    *("*", "_", "~", "=", ":", "|", " ", "\t", "\n", "\r", "\u00a0", "\u200b", "\u200d", "\u0301", "\ufe0f", "“", "„"),
+    *(
+        "«",
+        "»",
+        "‘",
+        "’",
+        "…",
+        "。",
+        "「",
+        "0",
+        "1",
+        "a",
+        "A",
+        "I",
+        "é",
+        "İ",
+        "ก",
+        "中",
+        "अ",
+        "😀",
+        "🇩",
+        "\ud800",
+        "\0",
+    ),
+)
+WORDS = (
+    *(
+        "a.",
+        "a. ",
+        "1.",
+        "1.1.",
+        "1. ",
+        "A.B.",
+        "Dr. ",
+        "z. B. ",
+        "http://",
+        "http://a.",
+        "www.",
+        "a@",
+        "a@b.",
+        "{a",
+        "{{",
+    ),
+    *(
+        "{%",
+        "%s",
+        "%(",
+        "<a",
+        "<a ",
+        "</",
+        "<!--",
+        "&a",
+        "&#",
+        "``",
+        "`a ",
+        "\\n",
+        "/a",
+        "../",
+        "~/",
+        "C:\\a ",
+        "a_",
+        "a-",
+    ),
+    *(
+        "- ",
+        "> ",
+        "| a ",
+        "| a |\n",
+        "- a\n",
+        "\n\n",
+        "\r\n",
+        '"a" ',
+        '"a. ',
+        "(a ",
+        "[[a",
+        "“a.”",
+        "‘a",
+        "‘a’",
+        "l'",
+        "… ",
+    ),
+    *("?a", "a:b", "1,000 ", "1 000", "1-", "12.12.", "+1 ", "0x", "v1.2-", "A1-", "aB", "ABC ", "e\u0301", "😀\u200d"),
+    *(
+        "กข ",
+        "中，",
+        "「中。」",
+        "²",
+        "½ ",
+        "DE89 3704 ",
+        "deadbeef",
+        "a.com ",
+        "()",
+        "a::b",
+        "__A",
+        ":)",
+        "xD",
+        "$1",
+        "1 %",
+    ),
+    *(
+        "{n, plural, ",
+        "{a|",
+        "00:01 --> 00:02\na\n\n",
+        "<i>a</i>",
+        "{\\an8}",
+        "-a\n",
+        ">>fr<< ",
+        "ΆΕΊ ",
+        "DAS HAUS. ",
+        "Tom ",
+    ),
+)
+
+
+def quarters(text: str) -> int:
+    """Tokens of a model with four letters each."""
+    return len(text) // 4 + 1
+
+
+def split(text: str) -> None:
+    spans = [(span.start, span.end) for span in kept.kept_spans(text)]
+    for language, wrapped in (("en", False), ("zh", True)):
+        pieces = sentences.split_text(text, language, 50, quarters, wrapped=wrapped, kept=spans)
+        sentences.join_pieces(pieces, [piece.text for piece in pieces], "fr")
+
+
+def tidied(text: str) -> None:
+    for language in ("fr", "de", "el", None):
+        tidy.lowered(tidy.raised(tidy.plain(text, language), language), language)
+    for source, translation in ((text, text), ("a", text), (text, "a.")):
+        tidy.without_added_end(source, translation)
+        tidy.dashes_as_typed(source, translation)
+    tidy.in_capitals(text), tidy.is_lone_word(text, "en")
+
+
+def covered(text: str) -> None:
+    coverage.missing(text, text, "en", "fr")
+    coverage.missing("There are 3 words.", text, "en", "fr")
+
+
+def replaced(text: str) -> None:
+    spans = stand_ins.joined_spans(text, kept.kept_spans(text))
+    items = [text[span.start : span.end] for span in spans]
+    for style in ("X1", "Tom", "1", "as it is"):
+        sent, names = stand_ins.replaced(text, spans, style)
+        stand_ins.restored(sent, names, items)
+    stand_ins.put_back(stand_ins.left_out(text, spans), text, spans)
+
+
+def taken_apart(text: str) -> None:
+    for form in ("text", "srt", "vtt", "tsv"):
+        for head in ("", "1\n00:01,000 --> 00:02,000\n"):
+            for part in line_formats.parts((head + text).splitlines(keepends=True), form, wrapped=form == "text"):
+                assert isinstance(part, str) or part.put(part.text + "x")
+
+
+def rest(text: str) -> None:
+    detect.detect_all([text], ("en", "fr", "zh", "th"))
+    unknown.unknown_stretches(tokenizer.valid_unicode(text), lambda part: not part.isascii())
+    languages.typed_tag(text)
+    tokenizer.clean_up(text)
+
+
+def seconds(work: Callable[[str], None], text: str) -> float:
+    """CPU that the quicker one of two runs takes."""
+    found = []
+    for _ in range(2):
+        begin = time.process_time()
+        work(text)
+        found.append(time.process_time() - begin)
+        if found[0] < LEAST:
+            break
+    return min(found)
+
+
+@pytest.mark.parametrize("work", [split, tidied, covered, replaced, taken_apart, rest], ids=lambda work: work.__name__)
+def test_time_grows_with_the_length(work):
+    work("Where is it? There are 3 of them.")  # what is read once
+    slow = []
+    for unit in (*SIGNS, *WORDS):
+        text = unit * (LENGTH // len(unit) + 1)
+        long = seconds(work, text * 4)
+        if long > LEAST and long > MOST * seconds(work, text):
+            slow.append((unit, long))
+    assert not slow
