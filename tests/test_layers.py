@@ -16,7 +16,7 @@ LAYERS = (  # top to bottom; a folder or file may import its own layer and those
     {"runtime"},
     {"graph", "families"},
     {"quantize", "text", "audio", "checkpoint", "store", "catalog"},
-    {"spec", "errors", "progress", "positions", "arrays", "protobuf_wire", "staging"},
+    {"spec", "errors", "options", "progress", "positions", "arrays", "protobuf_wire", "staging"},
 )
 LAYER_OF = {part: number for number, parts in enumerate(LAYERS) for part in parts}
 MODULES = {

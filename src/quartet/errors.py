@@ -27,9 +27,13 @@ class LanguageError(QuartetError, ValueError):
 
 
 class OptionError(QuartetError, ValueError):
-    """An option whose value is out of range, or that does not go with another one."""
+    """An option whose value is out of range, or that does not go with another one.
+
+    `option` is the keyword that the message begins with, where it begins with one: the command line says `--beam-size`.
+    """
 
     exit_code = 2
+    option: str | None = None
 
 
 class CheckpointError(QuartetError, ValueError):

@@ -6,6 +6,7 @@ A model that is already converted is found without a network and without importi
 import hashlib
 import json
 import logging
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,8 +18,10 @@ from quartet.catalog import DEMO, Source, aliases, resolve, safe_length_of
 from quartet.checkpoint.card import license_of
 from quartet.checkpoint.ctranslate2 import argos
 from quartet.errors import CheckpointError, OptionError
+from quartet.options.declared import CONVERSION, MODEL
+from quartet.options.kinds import checked
 from quartet.progress import Bars, Progress, silent, terminal_bar
-from quartet.quantize.recipes import DEFAULT_PRECISION, QuantizationOptions, recipe_of
+from quartet.quantize.recipes import DEFAULT_PRECISION, QuantizationOptions
 from quartet.spec import FORMAT_VERSION, Manifest, Origin
 
 SOURCE_SUFFIXES = {".json", ".safetensors", ".bin", ".model", ".spm", ".onnx", ".onnx_data"}  # what a conversion reads
@@ -41,7 +44,7 @@ def _convert_folder(folder: Path, out_dir: Path, *, precision: str, origin: Orig
 
 
 def ready(
-    name: str,
+    name: str | Path,
     precision: str | None = None,
     revision: str | None = None,
     *,
@@ -57,11 +60,12 @@ def ready(
     afterwards. A folder is converted again when its files change. Raises what `resolve`, the download and the
     conversion raise, and `OutputError` where the cache cannot be written.
     """
+    name, revision = checked(MODEL["model"], name), checked(MODEL["revision"], revision)
+    precision = checked(MODEL["precision"], precision)
     source = resolve(name, revision)
     if source.kind == "quartet" and source.folder:
         return _as_asked(source.folder, precision)
     precision = precision or DEFAULT_PRECISION
-    recipe_of(precision)
     entry = store.models_folder() / entry_name(source, precision)
     if not store.is_whole(entry):
         with store.locked(entry.name, wait=True):
@@ -101,11 +105,12 @@ def convert(
     from quartet.conversion.publish import check_output  # noqa: PLC0415
     from quartet.conversion.request import ConversionRequest, read_calibration_text  # noqa: PLC0415
 
-    out_dir = Path(out_dir)
+    source, out_dir = checked(CONVERSION["source"], source), checked(CONVERSION["out_dir"], out_dir)
+    revision, tokenizer = checked(CONVERSION["revision"], revision), checked(CONVERSION["tokenizer"], tokenizer)
     request = ConversionRequest(
         precision=precision,
         options=options,
-        calibration=None if calibration_text is None else read_calibration_text(Path(calibration_text)),
+        calibration=None if calibration_text is None else read_calibration_text(calibration_text),
         report=report,
         languages=languages,
         texts=texts,
@@ -113,12 +118,12 @@ def convert(
         force=force,
     )
     check_output(out_dir, force)
-    found = resolve(str(source), revision)
+    found = resolve(source, revision)
     if found.kind == "quartet":
         raise CheckpointError(f"{source} is a quartet already; name the checkpoint it was made from")
     folder, origin = fetch(found)
     if tokenizer is not None:
-        request = replace(request, tokenizer=tokenizer_folder(str(tokenizer)))
+        request = replace(request, tokenizer=tokenizer_folder(tokenizer))
     return convert_checkpoint(folder, out_dir, request, origin, progress)
 
 
@@ -142,7 +147,7 @@ def tokenizer_folder(name: str) -> Path:
 
     Raises `ModelNotFoundError` where the name stands for nothing, and what the download does.
     """
-    folder = Path(name).expanduser()
+    folder = Path(os.path.expanduser(name))  # noqa: PTH111 - Path.expanduser raises for an unknown user
     if folder.is_dir():
         return folder
     source = resolve(name)

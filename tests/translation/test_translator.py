@@ -174,11 +174,11 @@ def test_languages_that_the_model_lacks(demo, target, source, message):
     [
         ({"beam_size": 0}, "beam_size is 0"),
         ({"num_hypotheses": 0}, "num_hypotheses is 0"),
-        ({"num_hypotheses": 2}, "num_hypotheses 2 is more than beam_size 1"),
-        ({"max_length": 0}, r"max_length \(max_new_tokens\) is 0"),
+        ({"num_hypotheses": 2}, r"num_hypotheses is 2; expected 1 \(beam_size\)"),
+        ({"max_length": 0}, "max_length is 0; expected an integer from 1 to"),
         ({"max_batch_size": 0}, "max_batch_size is 0"),
         ({"repetition_penalty": 0.0}, "repetition_penalty is 0.0"),
-        ({"split": "words"}, "split is 'words'; it is one of auto, sentences, none"),
+        ({"split": "words"}, "split is 'words'; expected auto, sentences or none"),
     ],
 )
 def test_options_that_make_no_sense(small, options, message):
@@ -353,15 +353,15 @@ def test_batches_of_ids_change_nothing(marian, batch_size):
 @pytest.mark.parametrize(
     ("ids", "options", "message"),
     [
-        ([[]], {}, "a row of ids is empty"),
-        ([[5, -1, 0]], {}, "id -1 is outside the vocabulary of 99"),
-        ([[5, 99, 0]], {}, "id 99 is outside the vocabulary of 99"),
-        ([[5, 0]], {"prefix_ids": [100]}, "id 100 is outside"),
+        ([[]], {}, r"ids\[0\] is \[\]; expected a list of token ids, not an empty one"),
+        ([[5, -1, 0]], {}, r"ids\[0\]\[1\] is -1; expected an integer from 0 to 98 \(the model's vocabulary\)"),
+        ([[5, 99, 0]], {}, r"ids\[0\]\[1\] is 99; expected an integer from 0 to 98"),
+        ([[5, 0]], {"prefix_ids": [100]}, r"prefix_ids\[0\]\[0\] is 100"),
         ([[5, 0]], {"prefix_ids": [[98], [98]]}, "2 prefixes for 1 rows"),
-        ([[5, 0]], {"prefix_ids": [[]]}, "a row of ids is empty"),
-        ([[5, 0]], {"prefix_ids": [98] * 64}, "a prefix of 64 tokens leaves no room: 64 is the most"),
+        ([[5, 0]], {"prefix_ids": [[]]}, r"prefix_ids\[0\] is \[\]"),
+        ([[5, 0]], {"prefix_ids": [98] * 64}, r"prefix_ids\[0\] has 64 tokens; expected at most 63"),
         ([[5, 0]], {"max_new_tokens": 0}, "max_new_tokens"),
-        ([[5, 0]], {"min_new_tokens": 3, "max_new_tokens": 2}, "min_new_tokens 3 is more than max_new_tokens 2"),
+        ([[5, 0]], {"min_new_tokens": 3, "max_new_tokens": 2}, r"min_new_tokens is 3; expected an integer from 0 to 2 tokens \(max_new_tokens\)"),
     ],
 )
 def test_ids_and_lengths_that_make_no_sense(marian, ids, options, message):
@@ -374,9 +374,9 @@ def test_two_vocabularies_have_two_limits(tmp_path):
     convert_folder(tiny.make(tmp_path / "checkpoint", "marian-separate-sizes"), tmp_path / "quartet")
     with Translator(tmp_path / "quartet", threads=1) as translator:
         assert translator.generate([[98, 0]], max_new_tokens=3)
-        with pytest.raises(OptionError, match="id 99 is outside the vocabulary of 99"):
+        with pytest.raises(OptionError, match=r"ids\[0\]\[0\] is 99; expected an integer from 0 to 98"):
             translator.generate([[99, 0]])
-        with pytest.raises(OptionError, match="id 83 is outside the vocabulary of 83"):
+        with pytest.raises(OptionError, match=r"prefix_ids\[0\]\[0\] is 83; expected an integer from 0 to 82"):
             translator.generate([[98, 0]], [83])
 
 

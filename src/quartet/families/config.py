@@ -4,8 +4,11 @@ import math
 from typing import Any
 
 from quartet.errors import CheckpointError, UnsupportedModelError
+from quartet.options.declared import SEARCH
+from quartet.options.kinds import Integer, Kind, Refused, shown
 from quartet.spec import Activation, Generation, ModelSpec, Stack, Tokens
 
+LENGTH = Integer(1, 2**31)
 ACTIVATIONS: dict[str, Activation] = {
     "relu": "relu",
     "gelu": "gelu",
@@ -72,17 +75,28 @@ def generation(config: dict[str, Any], generation_config: dict[str, Any], defaul
     """`generation_config.json`, or what older checkpoints keep of it in `config.json`."""
     merged = generation_config or config
     return Generation(
-        max_length=int(merged.get("max_length") or default_length),
+        max_length=_searched(merged, "max_length", LENGTH) or default_length,
         forced_bos=merged.get("forced_bos_token_id"),
         forced_eos=_first(merged.get("forced_eos_token_id")),
         bad_words_ids=tuple(tuple(word) for word in merged.get("bad_words_ids") or ()),
         suppress_tokens=tuple(merged.get("suppress_tokens") or ()),
         begin_suppress_tokens=tuple(merged.get("begin_suppress_tokens") or ()),
         renormalize_logits=bool(merged.get("renormalize_logits")),
-        no_repeat_ngram_size=int(merged.get("no_repeat_ngram_size") or 0),
-        repetition_penalty=float(merged.get("repetition_penalty") or 1.0),
-        length_penalty=float(merged.get("length_penalty") or 1.0),
+        **{
+            key: found
+            for key in ("no_repeat_ngram_size", "repetition_penalty", "length_penalty")
+            if (found := _searched(merged, key, SEARCH[key].kind)) is not None
+        },
     )
+
+
+def _searched(config: dict[str, Any], key: str, kind: Kind) -> Any:
+    """A value for the search, which may be 0; None where it is missing or null. Raises `CheckpointError`."""
+    value = config.get(key)
+    try:
+        return None if value is None else kind.accept(value)
+    except Refused as refused:
+        raise CheckpointError(f"generation config: {key} is {shown(value)}; expected {refused.expected}") from None
 
 
 def _first(value: Any) -> int | None:

@@ -17,7 +17,9 @@ from pathlib import Path
 import onnxruntime as ort
 
 from quartet.arrays import Ids
-from quartet.errors import ForkedError, ManifestError, OptionError
+from quartet.errors import ForkedError, ManifestError
+from quartet.options.declared import MODEL
+from quartet.options.kinds import checked
 from quartet.runtime.batching import Batching
 from quartet.runtime.machine import packing
 from quartet.runtime.machine.head_selection import load_rows
@@ -215,8 +217,7 @@ def open_engine(folder: Path, threads: int | None = None, verify: bool = False) 
     the manifest, hashes with `verify`. Raises `OptionError`, and `ManifestError` where a file is missing, differs, or
     does not load.
     """
-    if threads is not None and threads < 1:
-        raise OptionError(f"threads is {threads}; 1 or more is expected")
+    threads = checked(MODEL["threads"], threads)
     manifest = Manifest.load(folder)
     if manifest.layout != "quartet":
         raise ManifestError(f"{folder} has the layout {manifest.layout}, for other programs; convert without --layout")
