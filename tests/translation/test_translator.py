@@ -361,7 +361,11 @@ def test_batches_of_ids_change_nothing(marian, batch_size):
         ([[5, 0]], {"prefix_ids": [[]]}, r"prefix_ids\[0\] is \[\]"),
         ([[5, 0]], {"prefix_ids": [98] * 64}, r"prefix_ids\[0\] has 64 tokens; expected at most 63"),
         ([[5, 0]], {"max_new_tokens": 0}, "max_new_tokens"),
-        ([[5, 0]], {"min_new_tokens": 3, "max_new_tokens": 2}, r"min_new_tokens is 3; expected an integer from 0 to 2 tokens \(max_new_tokens\)"),
+        (
+            [[5, 0]],
+            {"min_new_tokens": 3, "max_new_tokens": 2},
+            r"min_new_tokens is 3; expected an integer from 0 to 2 tokens \(max_new_tokens\)",
+        ),
     ],
 )
 def test_ids_and_lengths_that_make_no_sense(marian, ids, options, message):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from quartet.audio.audio import RATE, Samples, in_blocks
 from quartet.errors import OptionError
-from quartet.options.declared import VOICE
+from quartet.options.declared import VAD
 from quartet.options.kinds import check_fields
 
 CHUNK = 512  # samples that get a probability
@@ -50,7 +50,7 @@ class VadOptions:
 
     def __post_init__(self) -> None:
         """Raise `OptionError` for values that make no sense."""
-        check_fields(self, VOICE)
+        check_fields(self, VAD)
 
     @property
     def silence_below(self) -> float:

@@ -5,7 +5,7 @@ from typing import Any
 
 from quartet.errors import CheckpointError, UnsupportedModelError
 from quartet.options.declared import SEARCH
-from quartet.options.kinds import Integer, Kind, Refused, shown
+from quartet.options.kinds import Integer, Kind, RefusedError, shown
 from quartet.spec import Activation, Generation, ModelSpec, Stack, Tokens
 
 LENGTH = Integer(1, 2**31)
@@ -95,7 +95,7 @@ def _searched(config: dict[str, Any], key: str, kind: Kind) -> Any:
     value = config.get(key)
     try:
         return None if value is None else kind.accept(value)
-    except Refused as refused:
+    except RefusedError as refused:
         raise CheckpointError(f"generation config: {key} is {shown(value)}; expected {refused.expected}") from None
 
 

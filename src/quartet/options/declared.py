@@ -1,7 +1,7 @@
 """All options: what each may be, what it is without a choice, and what it is for.
 
 The tables go by where an option is given: to a model that is opened (`MODEL`), `Translator.translate` (`TRANSLATION`),
-`Translator.generate` (`GENERATION`), `Transcriber.transcribe` (`TRANSCRIPTION`, `VOICE`), `convert` (`CONVERSION`), and
+`Translator.generate` (`GENERATION`), `Transcriber.transcribe` (`TRANSCRIPTION`, `VAD`), `convert` (`CONVERSION`), and
 to what there is on the command line only (`TRANSLATE`, `TRANSCRIBE`, `RANK`, `BENCH`). Upper limits are what is of use
 and fits a machine; docs/options.md says why they are what they are.
 """
@@ -121,9 +121,7 @@ TRANSLATION = table(
         False,
         "give the model the text as it is, and take what it says: nothing tidied, kept, checked or tried again",
     ),
-    Option(
-        "strict", Flag(), True, "stop at the first text whose language is unknown, instead of leaving it as it is"
-    ),
+    Option("strict", Flag(), True, "stop at the first text whose language is unknown, instead of leaving it as it is"),
     Option("loop_guard", Flag(), True, "stop a phrase from being repeated without end"),
     _PROGRESS,
 )
@@ -169,9 +167,7 @@ TRANSCRIPTION = table(
     Option("best_of", Integer(1, MOST_BEAMS), 5, "samples at a temperature above 0, of which the likeliest counts"),
     Option("patience", Real(0, 100, above=True), 1.0, "finished hypotheses waited for, in multiples of beam_size"),
     Option("length_penalty", Real(-10, 10), 1.0, "exponent of the length that scores are divided by"),
-    Option(
-        "repetition_penalty", Real(0.01, 100), 1.0, "above 1, tokens seen before become less likely; 1 is off"
-    ),
+    Option("repetition_penalty", Real(0.01, 100), 1.0, "above 1, tokens seen before become less likely; 1 is off"),
     Option("no_repeat_ngram_size", Integer(0, 1000, "tokens"), 0, "no sequence so long comes twice; 0 is off"),
     Option(
         "temperature",
@@ -295,7 +291,7 @@ DECODING = {
     ),
 }
 _MILLISECONDS = Integer(0, 3_600_000, "milliseconds")
-VOICE = table(
+VAD = table(
     Option("threshold", Real(0.001, 0.999), 0.5, "speech begins at this probability"),
     Option(
         "neg_threshold",
@@ -415,7 +411,13 @@ TRANSCRIBE = table(
 )
 _TIMED = Integer(1, 1_000_000)
 RANK = table(
-    Option("pair", Many(Text(), "pairs of languages"), ("en-fr",), "source and target language; several may be given"),
+    Option(
+        "pair",
+        Many(Text(), "pairs of languages"),
+        None,
+        "source and target language, as en-fr; several may be given",
+        none="en-fr",
+    ),
     Option(
         "models",
         Many(MODEL["model"].kind, "models"),
@@ -447,7 +449,7 @@ RANK = table(
     ),
     Option(
         "min_speed",
-        Real(0, 1e6, "tokens per second", above=True),
+        Real(0, 100_000, "tokens per second", above=True),
         None,
         "choose a model that is at least so fast, one sentence at a time",
         none="no limit",
@@ -462,9 +464,7 @@ BENCH = table(
     MODEL["precision"],
     replace(TRANSLATION["source"], none="English or French"),
     replace(TRANSLATION["target"], about="target language", none="French, English, or any"),
-    Option(
-        "input", Name(), None, "lines to translate", none="English or French ones that come with quartet"
-    ),
+    Option("input", Name(), None, "lines to translate", none="English or French ones that come with quartet"),
     Option("sentences", _TIMED, 40, "how many lines"),
     _SEARCH["beam_size"],
     replace(BATCH_SIZE, about="texts decoded together, beside one at a time"),

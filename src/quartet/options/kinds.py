@@ -18,7 +18,7 @@ from quartet.errors import OptionError
 MOST_SHOWN = 60  # letters of a bad value
 
 
-class Refused(ValueError):
+class RefusedError(ValueError):
     """A value that an option may not have. `checked` makes an `OptionError` of it."""
 
     def __init__(self, value: object, expected: str, place: str = "") -> None:
@@ -35,7 +35,7 @@ class Kind(Protocol):
         """In words."""
 
     def accept(self, value: Any) -> Any:
-        """The value in its plain form; raises `Refused`."""
+        """The value in its plain form; raises `RefusedError`."""
 
     def read(self, text: str) -> Any:
         """What was typed, as `accept` may take it."""
@@ -63,10 +63,10 @@ class Integer:
         """The number."""
         if type(value) is not int:
             if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-                raise Refused(value, self.expected)
+                raise RefusedError(value, self.expected)
             value = int(value)
         if not self.least <= value <= self.most:
-            raise Refused(value, self.expected)
+            raise RefusedError(value, self.expected)
         return int(value)
 
     def read(self, text: str) -> Any:
@@ -91,20 +91,22 @@ class Real:
         elif math.isinf(self.most):
             limits = f" above {self.least:g}" if self.above else f" from {self.least:g} up"
         else:
-            limits = f"{' above' if self.above else ' from'} {self.least:g}{' up' if self.above else ''} to {self.most:g}"
+            limits = (
+                f"{' above' if self.above else ' from'} {self.least:g}{' up' if self.above else ''} to {self.most:g}"
+            )
         return f"a number{limits}" + (f" {self.unit}" if self.unit else "")
 
     def accept(self, value: Any) -> float:
         """The number as a float."""
         if isinstance(value, bool) or not isinstance(value, float | int | numbers.Real):
-            raise Refused(value, self.expected)
+            raise RefusedError(value, self.expected)
         enough = value > self.least if self.above else value >= self.least
         if not (enough and value <= self.most):  # false for NaN too
-            raise Refused(value, self.expected)
+            raise RefusedError(value, self.expected)
         try:
             return float(value)
         except OverflowError:
-            raise Refused(value, self.expected) from None
+            raise RefusedError(value, self.expected) from None
 
     def read(self, text: str) -> Any:
         """The number that was typed, whatever it is."""
@@ -147,7 +149,7 @@ class Choice:
                 return known
         if isinstance(value, str) and str(value) in self.values:  # of a class of its own, as those of enum and numpy
             return str(value)
-        raise Refused(value, self.expected)
+        raise RefusedError(value, self.expected)
 
     def read(self, text: str) -> Any:
         """What was typed, as a number where all are numbers."""
@@ -166,7 +168,7 @@ class Flag:
             return value
         if type(value).__module__ == "numpy" and getattr(value, "dtype", None) == bool and not value.shape:
             return bool(value)
-        raise Refused(value, self.expected)
+        raise RefusedError(value, self.expected)
 
     def read(self, text: str) -> Any:
         """Nothing is typed behind it."""
@@ -182,7 +184,7 @@ class Text:
     def accept(self, value: Any) -> str:
         """The text."""
         if not isinstance(value, str):
-            raise Refused(value, self.expected)
+            raise RefusedError(value, self.expected)
         return value
 
     def read(self, text: str) -> Any:
@@ -200,10 +202,10 @@ class Name:
     def accept(self, value: Any) -> Any:
         """The path, or the name as a str."""
         if not isinstance(value, str | os.PathLike):
-            raise Refused(value, self.expected)
+            raise RefusedError(value, self.expected)
         name = os.fspath(value)
         if not isinstance(name, str) or not name.strip() or "\0" in name or not _is_encodable(name):
-            raise Refused(value, self.expected)
+            raise RefusedError(value, self.expected)
         return Path(name) if self.as_path else name
 
     def read(self, text: str) -> Any:
@@ -239,17 +241,19 @@ class Many:
     def accept(self, value: Any) -> tuple[Any, ...]:
         """The values."""
         if isinstance(value, str | bytes | bytearray | memoryview | Mapping | Set) or not _is_iterable(value):
-            raise Refused(value, self.expected)
+            raise RefusedError(value, self.expected)
         found = []
         for place, one in enumerate(value):
             if place == self.most:
-                raise Refused(value, f"at most {self.most} {self.name}")
+                raise RefusedError(value, f"at most {self.most} {self.name}")
             try:
                 found.append(self.kind.accept(one))
-            except Refused as refused:
-                raise Refused(refused.value, refused.expected, f"[{place}]{refused.place}") from None
+            except RefusedError as refused:
+                raise RefusedError(refused.value, refused.expected, f"[{place}]{refused.place}") from None
         if len(found) < self.least:
-            raise Refused(value, f"at least {self.least} of {self.name}" if self.least > 1 else self.expected_not_empty)
+            raise RefusedError(
+                value, f"at least {self.least} of {self.name}" if self.least > 1 else self.expected_not_empty
+            )
         return tuple(found)
 
     @property
@@ -284,8 +288,8 @@ class Either:
         if isinstance(value, str | bytes) or not _is_iterable(value):
             try:
                 return self.one.accept(value)
-            except Refused as refused:
-                raise Refused(refused.value, self.expected) from None
+            except RefusedError as refused:
+                raise RefusedError(refused.value, self.expected) from None
         return self.many.accept(value)
 
     def read(self, text: str) -> Any:
@@ -307,11 +311,11 @@ class Times:
         kind = Real(0, self.most, "seconds")
         try:
             times = Many(kind, "seconds").accept(value)
-        except Refused as refused:
-            raise Refused(refused.value, self.expected, refused.place) from None
+        except RefusedError as refused:
+            raise RefusedError(refused.value, self.expected, refused.place) from None
         for place, (earlier, later) in enumerate(zip(times, times[1:], strict=False)):
             if later < earlier:
-                raise Refused(later, f"{self.expected}; {earlier:g} comes before it", f"[{place + 1}]")
+                raise RefusedError(later, f"{self.expected}; {earlier:g} comes before it", f"[{place + 1}]")
         return times
 
     def read(self, text: str) -> Any:
@@ -329,7 +333,7 @@ class Other:
     def accept(self, value: Any) -> Any:
         """The value."""
         if not self.accepts(value):
-            raise Refused(value, self.expected)
+            raise RefusedError(value, self.expected)
         return value
 
     def read(self, text: str) -> Any:
@@ -379,7 +383,7 @@ def checked(option: Option, value: Any) -> Any:
         return None
     try:
         return option.kind.accept(value)
-    except Refused as refused:
+    except RefusedError as refused:
         raise bad_value(option.name + refused.place, refused.value, refused.expected) from None
 
 

@@ -13,7 +13,7 @@ from quartet.audio.audio import RATE, Source, open_audio
 from quartet.audio.mel import FRAMES_PER_SECOND
 from quartet.audio.voice_activity import VadOptions
 from quartet.errors import LanguageError, OptionError
-from quartet.options.declared import MODEL, TRANSCRIPTION, VOICE
+from quartet.options.declared import MODEL, TRANSCRIPTION, VAD
 from quartet.options.kinds import bad_value, checked, shown
 from quartet.progress import Progress, silent
 from quartet.runtime.engine import Engine, of_this_process, open_engine
@@ -293,8 +293,8 @@ def _vad_options(given: VadOptions | Mapping[str, Any] | None) -> VadOptions:
     if given is not None and not isinstance(given, Mapping):
         raise bad_value("vad_parameters", given, TRANSCRIPTION["vad_parameters"].kind.expected)
     for name in given or ():
-        if name not in VOICE:
-            raise OptionError(f"vad_parameters has no {shown(name)}; it has {', '.join(sorted(VOICE))}")
+        if name not in VAD:
+            raise OptionError(f"vad_parameters has no {shown(name)}; it has {', '.join(sorted(VAD))}")
     return dataclasses.replace(VadOptions(), **(given or {}))
 
 

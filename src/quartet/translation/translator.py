@@ -11,7 +11,7 @@ from typing import Literal
 from quartet import provision
 from quartet.errors import OptionError
 from quartet.options.declared import GENERATION, MODEL, TEXT, TEXTS, TRANSLATION
-from quartet.options.kinds import REQUIRED, Integer, Many, Option, check_fields, checked, too_long
+from quartet.options.kinds import REQUIRED, Integer, Many, Option, bad_value, check_fields, checked, too_long
 from quartet.progress import Progress, silent
 from quartet.runtime.batching import Batching, BatchType
 from quartet.runtime.engine import Engine, of_this_process, open_engine
@@ -332,9 +332,7 @@ class Translator:
         """Raise `LanguageError` where the model cannot translate between these; None stands as in `translate`."""
         self._texts.check_languages(source, target)
 
-    def _prefixes(
-        self, given: Sequence[int] | Sequence[Sequence[int]] | None, rows: int
-    ) -> Sequence[Sequence[int]]:
+    def _prefixes(self, given: Sequence[int] | Sequence[Sequence[int]] | None, rows: int) -> Sequence[Sequence[int]]:
         """The first decoder tokens of each row."""
         if given is None:
             return [(self.manifest.tokens.decoder_start,)] * rows
@@ -486,7 +484,7 @@ def _texts_to_select(vocabulary: str | Path | None) -> tuple[Path, ...] | None:
     if vocabulary == "auto":
         return ()
     if not Path(vocabulary).is_file():
-        raise OptionError(f"vocabulary is {str(vocabulary)!r}: neither `auto` nor a file of text")
+        raise bad_value("vocabulary", str(vocabulary), "auto or a file of text")
     return (Path(vocabulary),)
 
 
