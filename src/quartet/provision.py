@@ -60,9 +60,8 @@ def ready(
     afterwards. A folder is converted again when its files change. Raises what `resolve`, the download and the
     conversion raise, and `OutputError` where the cache cannot be written.
     """
-    name, revision = checked(MODEL["model"], name), checked(MODEL["revision"], revision)
-    precision = checked(MODEL["precision"], precision)
-    source = resolve(name, revision)
+    revision, precision = checked(MODEL["revision"], revision), checked(MODEL["precision"], precision)
+    source = resolve(checked(MODEL["model"], name), revision)
     if source.kind == "quartet" and source.folder:
         return _as_asked(source.folder, precision)
     precision = precision or DEFAULT_PRECISION
@@ -105,8 +104,9 @@ def convert(
     from quartet.conversion.publish import check_output  # noqa: PLC0415
     from quartet.conversion.request import ConversionRequest, read_calibration_text  # noqa: PLC0415
 
-    source, out_dir = checked(CONVERSION["source"], source), checked(CONVERSION["out_dir"], out_dir)
-    revision, tokenizer = checked(CONVERSION["revision"], revision), checked(CONVERSION["tokenizer"], tokenizer)
+    name: str = checked(CONVERSION["source"], source)
+    folder_to_make: Path = checked(CONVERSION["out_dir"], out_dir)
+    tokenizer_name: str | None = checked(CONVERSION["tokenizer"], tokenizer)
     request = ConversionRequest(
         precision=precision,
         options=options,
@@ -117,14 +117,14 @@ def convert(
         layout=layout,
         force=force,
     )
-    check_output(out_dir, force)
-    found = resolve(source, revision)
+    check_output(folder_to_make, force)
+    found = resolve(name, checked(CONVERSION["revision"], revision))
     if found.kind == "quartet":
         raise CheckpointError(f"{source} is a quartet already; name the checkpoint it was made from")
     folder, origin = fetch(found)
-    if tokenizer is not None:
-        request = replace(request, tokenizer=tokenizer_folder(tokenizer))
-    return convert_checkpoint(folder, out_dir, request, origin, progress)
+    if tokenizer_name is not None:
+        request = replace(request, tokenizer=tokenizer_folder(tokenizer_name))
+    return convert_checkpoint(folder, folder_to_make, request, origin, progress)
 
 
 def fetch(source: Source, bars: Bars = terminal_bar) -> tuple[Path, Origin]:

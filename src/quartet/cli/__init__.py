@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _as_typed(error: QuartetError, args: argparse.Namespace) -> str:
     """What an error says, with the name of an option as it is typed: `--batch-size` for `max_batch_size`."""
-    option = getattr(error, "option", None)
+    option = getattr(error, "option", None) or ""
     typed = getattr(args, "typed", {}).get(option)
     return f"{typed}{str(error).removeprefix(option)}" if typed else str(error)
 

@@ -283,7 +283,7 @@ def _each(
         type=_typed(replace(option, kind=many.kind)),
         default=None if option.default is None else list(option.default),
         help=help_of(option),
-        **values,  # type: ignore[arg-type]
+        **values,
     )
 
 

@@ -10,6 +10,7 @@ import os
 import reprlib
 from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -100,13 +101,14 @@ class Real:
         """The number as a float."""
         if isinstance(value, bool) or not isinstance(value, float | int | numbers.Real):
             raise RefusedError(value, self.expected)
-        enough = value > self.least if self.above else value >= self.least
-        if not (enough and value <= self.most):  # false for NaN too
-            raise RefusedError(value, self.expected)
         try:
-            return float(value)
+            number = float(value)
         except OverflowError:
             raise RefusedError(value, self.expected) from None
+        enough = number > self.least if self.above else number >= self.least
+        if not (enough and number <= self.most):  # false for NaN too
+            raise RefusedError(value, self.expected)
+        return number
 
     def read(self, text: str) -> Any:
         """The number that was typed, whatever it is."""
@@ -166,7 +168,7 @@ class Flag:
         """The bool; numpy's is one too."""
         if isinstance(value, bool):
             return value
-        if type(value).__module__ == "numpy" and getattr(value, "dtype", None) == bool and not value.shape:
+        if type(value).__module__ == "numpy" and type(value).__name__ in ("bool", "bool_"):  # without an import of it
             return bool(value)
         raise RefusedError(value, self.expected)
 
@@ -230,7 +232,7 @@ class Many:
 
     kind: Kind
     name: str  # of all of them, as `token ids`
-    least: int = 0
+    least: int = 0  # 0 or 1
     most: int = 1_000_000
 
     @property
@@ -251,15 +253,8 @@ class Many:
             except RefusedError as refused:
                 raise RefusedError(refused.value, refused.expected, f"[{place}]{refused.place}") from None
         if len(found) < self.least:
-            raise RefusedError(
-                value, f"at least {self.least} of {self.name}" if self.least > 1 else self.expected_not_empty
-            )
+            raise RefusedError(value, f"{self.expected}, not an empty one")
         return tuple(found)
-
-    @property
-    def expected_not_empty(self) -> str:
-        """In words, of one that is empty."""
-        return f"{self.expected}, not an empty one"
 
     def read(self, text: str) -> Any:
         """The parts between commas."""
@@ -313,7 +308,7 @@ class Times:
             times = Many(kind, "seconds").accept(value)
         except RefusedError as refused:
             raise RefusedError(refused.value, self.expected, refused.place) from None
-        for place, (earlier, later) in enumerate(zip(times, times[1:], strict=False)):
+        for place, (earlier, later) in enumerate(pairwise(times)):
             if later < earlier:
                 raise RefusedError(later, f"{self.expected}; {earlier:g} comes before it", f"[{place + 1}]")
         return times

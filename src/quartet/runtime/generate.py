@@ -44,7 +44,7 @@ class SearchOptions:
     repetition_penalty: float | None = None  # above 1: tokens seen before become less likely; None: the model's
     no_repeat_ngram_size: int | None = None  # no n-gram of this size comes twice; 0: off; None: the model's
     min_new_tokens: int = 0
-    max_new_tokens: int | None = None  # None: up to the model's own `max_length`
+    max_new_tokens: int | None = None  # up to the model's window; None: up to the model's own `max_length`
     loop_guard: bool = False  # stop an n-gram from being repeated without end
 
     def __post_init__(self) -> None:
@@ -182,12 +182,9 @@ def _prepare(
     longest = window if options.max_new_tokens is not None else min(generation.max_length, window)
     if (prefix_length >= longest).any():
         raise OptionError(f"a prefix of {prefix_length.max()} tokens leaves no room: {longest} is the most")
-    if options.max_new_tokens is None:
-        max_length = np.full(len(prefixes), longest, np.int64)
-    else:
-        room = window - int(prefix_length.max())
-        max_length = prefix_length + checked(new_tokens(SEARCH["max_new_tokens"], room), options.max_new_tokens)
-    checked(new_tokens(SEARCH["min_new_tokens"], int((max_length - prefix_length).min())), options.min_new_tokens)
+    max_length = np.full(len(prefixes), longest, np.int64)
+    if options.max_new_tokens is not None:
+        max_length = np.minimum(prefix_length + options.max_new_tokens, max_length)
     guarded = options.loop_guard
     repeats = [max(rules.LOOP_REPEATS, rules.longest_repeat(s) + 1) if guarded else 0 for s in sources]
     return Search(

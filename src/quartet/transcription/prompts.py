@@ -53,7 +53,7 @@ class Prompter:
         return self._encoded(given) if isinstance(given, str) else [int(token) for token in given]
 
     def check_room(self) -> None:
-        """Raise `OptionError` for a prefix that does not fit; hints are cut, as faster-whisper cuts them, with a word."""
+        """Raise `OptionError` for a prefix that does not fit. Hints are cut, as in faster-whisper, and that is told."""
         prefix = len(self._encoded(self.options.prefix or ""))
         if prefix > self.room:
             raise too_long("prefix", prefix, self.room, "half the model's window")

@@ -13,7 +13,7 @@ from quartet.audio.audio import RATE, Source, open_audio
 from quartet.audio.mel import FRAMES_PER_SECOND
 from quartet.audio.voice_activity import VadOptions
 from quartet.errors import LanguageError, OptionError
-from quartet.options.declared import MODEL, TRANSCRIPTION, VAD
+from quartet.options.declared import APPENDED, MODEL, PREPENDED, TEMPERATURES, TRANSCRIPTION, VAD
 from quartet.options.kinds import bad_value, checked, shown
 from quartet.progress import Progress, silent
 from quartet.runtime.engine import Engine, of_this_process, open_engine
@@ -24,14 +24,7 @@ from quartet.text.languages import resolve
 from quartet.text.tokenizer import Tokenizer, load_tokenizer
 from quartet.transcription.first_pass import Recording, in_seconds, prepared
 from quartet.transcription.long_form import TranscriptionJob, transcribed
-from quartet.transcription.options import (
-    APPENDED,
-    PREPENDED,
-    TEMPERATURES,
-    TranscriptionOptions,
-    clips_of,
-    temperatures_of,
-)
+from quartet.transcription.options import TranscriptionOptions, clips_of, temperatures_of
 from quartet.transcription.prompts import Prompter
 from quartet.transcription.segments import Segment, TranscriptionInfo
 
