@@ -221,8 +221,6 @@ def test_an_interruption_leaves_a_whole_file(folder, tmp_path, monkeypatch, caps
         (["missing.mp3"], 2, "missing.mp3: no such file"),
         (["."], 1, "is a folder"),
         (["text.wav"], 1, "no audio file that can be read"),
-        (["talk.wav", "--beam-size", "0"], 2, "--beam-size is 0; expected an integer from 1 to 64"),
-        (["talk.wav", "--clips", "3,1"], 2, r"--clips\[1\] is 1\.0; expected seconds from 0 up in ascending order"),
         (["talk.wav", "--language", "xx"], 2, "xx"),
         (["talk.wav", "--to", "fr", "--task", "translate"], 2, "give one of them"),
         (["talk.wav", "--translation-model", "demo"], 2, "--translation-model demo is for --to"),
@@ -237,3 +235,18 @@ def test_the_command_says_what_is_wrong_in_one_line(arguments, code, message, fo
     assert captured.out == ""
     assert captured.err.count("\n") == 1
     assert message in captured.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--beam-size", "0"], "--beam-size is 0; expected an integer from 1 to 64"),
+        (["--clips", "3,1"], "--clips[1] is 1.0; expected seconds from 0 up in ascending order"),
+        (["--clips", "0,nan"], "--clips[1] is nan; expected seconds"),
+    ],
+)
+def test_options_are_refused_before_anything_is_read(arguments, message, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["transcribe", "missing.wav", *arguments])
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err

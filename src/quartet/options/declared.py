@@ -7,6 +7,7 @@ and fits a machine; docs/options.md says why they are what they are.
 """
 
 import math
+import os
 from dataclasses import replace
 
 from quartet.options.kinds import (
@@ -25,7 +26,8 @@ from quartet.options.kinds import (
     table,
 )
 
-MOST_THREADS = 256
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+MOST_THREADS = max(16, 4 * CORES)  # 64 on 2 cores took half a minute to open a small model, and 2 s for a sentence
 MOST_BEAMS = 64  # rows of the decoder for one text; with NLLB-600M and 256 tokens some 25 MB each
 MOST_TOKENS = 100_000  # whatever the model; its window is the limit that counts
 MOST_LANGUAGES = 16  # of one recording: each is decoded
@@ -52,7 +54,13 @@ MODEL = table(
         none="int4, or what a converted folder has",
     ),
     Option("revision", Text(), None, "branch, tag or commit on the hub", none="main"),
-    Option("threads", Integer(1, MOST_THREADS), None, "threads of each operator", none="all cores"),
+    Option(
+        "threads",
+        Integer(1, MOST_THREADS, why="four for each core, or 16"),
+        None,
+        "threads of each operator",
+        none="all cores",
+    ),
     Option("verify", Flag(), False, "check the hashes of the model's files first"),
     Option(
         "vocabulary",

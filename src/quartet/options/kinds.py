@@ -166,15 +166,18 @@ class Flag:
 
     def accept(self, value: Any) -> bool:
         """The bool; numpy's is one too."""
-        if isinstance(value, bool):
-            return value
-        if type(value).__module__ == "numpy" and type(value).__name__ in ("bool", "bool_"):  # without an import of it
+        if isinstance(value, bool) or _is_bool(value):
             return bool(value)
         raise RefusedError(value, self.expected)
 
     def read(self, text: str) -> Any:
         """Nothing is typed behind it."""
         return text
+
+
+def _is_bool(value: object) -> bool:
+    """Whether it is numpy's bool, without an import of that."""
+    return type(value).__module__ == "numpy" and type(value).__name__ in ("bool", "bool_")
 
 
 @dataclass(frozen=True)
@@ -421,7 +424,7 @@ def shown(value: object) -> str:
     """A value in an error: on one line, and short."""
     try:
         number = isinstance(value, numbers.Number) and not isinstance(value, int)
-        text = str(value) if number else _repr.repr(value)  # numpy has its types in its own
+        text = str(value) if number or _is_bool(value) else _repr.repr(value)  # numpy has its types in its own
     except Exception:  # whoever wrote the class of the value; or an int with too many digits
         text = f"a value of type {type(value).__name__} that cannot be shown"
     line = " ".join(text.split())
