@@ -13,6 +13,10 @@ class QuartetError(Exception):
 
     exit_code = 1
 
+    def __str__(self) -> str:
+        """One line, whatever line breaks the names in it have."""
+        return r"\n".join(super().__str__().splitlines())
+
 
 class ModelNotFoundError(QuartetError, LookupError):
     """No folder, alias or hub repository has this name."""

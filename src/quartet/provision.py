@@ -106,6 +106,7 @@ def convert(
 
     name: str = checked(CONVERSION["source"], source)
     folder_to_make: Path = checked(CONVERSION["out_dir"], out_dir)
+    progress = checked(CONVERSION["progress"], progress)
     tokenizer_name: str | None = checked(CONVERSION["tokenizer"], tokenizer)
     request = ConversionRequest(
         precision=precision,

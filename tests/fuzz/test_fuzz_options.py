@@ -37,7 +37,6 @@ SECONDS = float(os.environ.get("QUARTET_FUZZ_SECONDS", "0"))
 SEED = int(os.environ.get("QUARTET_FUZZ_SEED", "0"))
 QUICK = 120  # calls of each target
 LONGEST = 60  # seconds of one call, on a busy machine too: a hang is what never ends
-TIDY = ("max_length", "max_new_tokens")  # small, so that a call takes milliseconds
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -77,7 +76,7 @@ def anything(rng: random.Random) -> Any:
         lambda: rng.choice([np.int64(2), np.float32(0.5), np.float64("nan"), np.True_, np.str_("auto"), np.uint8(1)]),
         lambda: rng.choice([np.array(3), np.array([1, 2]), np.array([0.5]), np.zeros((2, 2)), np.array(["en"])]),
         lambda: rng.choice([{}, {"a": 1}, {1, 2}, range(3), iter([1, 2]), (x for x in (0.1,))]),
-        lambda: rng.choice([Decimal("0.5"), Fraction(1, 2), 1j, Odd(), object, len, Path("x"), Path(), ...]),
+        lambda: rng.choice([Decimal("0.5"), Fraction(1, 2), 1j, Odd(), Path("x"), Path(), ...]),
     ]
     return rng.choice(makers)()
 
@@ -141,12 +140,13 @@ def outcome(call: Callable[[], object]) -> str:
         try:
             call()
         except QuartetError as error:
-            line = str(error)
-            assert "\n" not in line
-            assert 10 < len(line) < 600, line
-            assert isinstance(error, ValueError | TypeError | LookupError | OSError)
-            return "refused"
-    return "done"
+            refused = error
+        else:
+            return "done"
+    line = str(refused)
+    assert "\n" not in line, line
+    assert 10 < len(line) < 600, line
+    return "refused"
 
 
 def trials(seconds: float = SECONDS, quick: int = QUICK) -> Iterator[random.Random]:
@@ -189,9 +189,8 @@ class Targets:
         """One of the three functions that translate text."""
         name = rng.choice(["translate", "translate_batch", "stream"])
         function = getattr(self.translator, name)
-        known = {"max_length": 3, "target": "fr", "source": "en"} | options(
-            keywords(function, declared.TRANSLATION), rng
-        )
+        table = keywords(function, declared.TRANSLATION)
+        known = {"max_length": 3, "target": "fr", "source": "en"} | options(table, rng)
         text: Any = "Hello." if rng.random() < 0.9 else anything(rng)
         given = [text, "Hi."] if name == "translate_batch" and rng.random() < 0.9 else text
 
@@ -238,11 +237,6 @@ class Targets:
         name = known["model"]
         if isinstance(name, str) and "/" not in name:
             known["model"] = f"{self.folder}/{name}".strip()  # nothing is fetched
-        if known["model"] in ("demo", Path("demo")) or known.get("precision") not in (
-            None,
-            *(declared.MODEL["precision"].kind.values),
-        ):
-            known["model"] = known["model"] if known["model"] != "demo" else self.text
 
         def call() -> None:
             (Transcriber if speech else Translator)(**known).close()

@@ -1,4 +1,4 @@
-"""docs/options.md: `python -m quartet.options.page > docs/options.md`. A test says whether the page is that of today."""
+"""docs/options.md: `python -m quartet.options.page > docs/options.md`. A test compares the page with the options."""
 
 from quartet.options import declared
 from quartet.options.kinds import REQUIRED, Flag, Integer, Option, Table

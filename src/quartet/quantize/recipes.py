@@ -5,7 +5,7 @@ from typing import Literal
 
 from quartet.errors import OptionError
 from quartet.options.declared import CONVERSION, QUANTIZATION
-from quartet.options.kinds import check_fields, checked
+from quartet.options.kinds import bad_value, check_fields, checked
 from quartet.quantize.numerics import METHODS, Method, Scheme
 from quartet.spec import CACHE_INITIALIZER, DECODER, EMBED_AND_LM_HEAD, ENCODER, StoredMatrix
 
@@ -115,6 +115,8 @@ class QuantizationOptions:
 def recipe_of(precision: str, options: QuantizationOptions = QuantizationOptions()) -> Recipe:
     """The recipe of a precision, changed as the options say; `OptionError` for values that there are not."""
     recipe = RECIPES[checked(CONVERSION["precision"], precision)]
+    if not isinstance(options, QuantizationOptions):
+        raise bad_value("options", options, "QuantizationOptions")
     if options == QuantizationOptions():
         return recipe
     if not recipe.schemes:
