@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from quartet import store
 from quartet.catalog import DEMO, Source, aliases, resolve, safe_length_of
@@ -135,8 +135,7 @@ def fetch(source: Source, bars: Bars = terminal_bar) -> tuple[Path, Origin]:
     """
     folder, commit = source.folder, None
     if folder is None:
-        from quartet.checkpoint import hub  # noqa: PLC0415 - huggingface_hub is slow to import
-
+        hub = _hub()
         known = [alias.repo for alias in aliases().values()]
         folder, commit = hub.download(source.name, source.revision, bars=bars, known=known)
     license_ = license_of(folder) or source.license
@@ -154,9 +153,16 @@ def tokenizer_folder(name: str) -> Path:
     source = resolve(name)
     if source.folder:
         return source.folder
-    from quartet.checkpoint import hub  # noqa: PLC0415 - huggingface_hub is slow to import
+    return _hub().download_tokenizer(source.name)
 
-    return hub.download_tokenizer(source.name)
+
+def _hub() -> Any:
+    """Downloads, imported when they are needed: huggingface_hub is slow to import, and reads numbers in `HF_...`."""
+    try:
+        from quartet.checkpoint import hub  # noqa: PLC0415
+    except ValueError as error:
+        raise OptionError(f"huggingface_hub cannot read a variable of the environment (HF_...): {error}") from None
+    return hub
 
 
 def _as_asked(folder: Path, precision: str | None) -> Path:

@@ -38,7 +38,8 @@ class CachedModel:
 def cache_folder() -> Path:
     """Where converted models are kept: `$QUARTET_HOME`, else the platform's folder for caches."""
     home = os.environ.get("QUARTET_HOME", "").strip()
-    return Path(home).expanduser() if home else Path(platformdirs.user_cache_dir("quartet", appauthor=False))
+    home = os.path.expanduser(home)  # noqa: PTH111 - Path.expanduser raises for an unknown user
+    return Path(home) if home else Path(platformdirs.user_cache_dir("quartet", appauthor=False))
 
 
 def models_folder() -> Path:
