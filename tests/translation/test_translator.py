@@ -3,6 +3,7 @@
 import itertools
 import re
 
+import numpy as np
 import pytest
 
 import tiny
@@ -179,12 +180,34 @@ def test_languages_that_the_model_lacks(demo, target, source, message):
         ({"max_length": 0}, "max_length is 0; expected an integer from 1 to"),
         ({"max_batch_size": 0}, "max_batch_size is 0"),
         ({"repetition_penalty": 0.0}, "repetition_penalty is 0.0"),
+        ({"no_repeat_ngram_size": -1}, "no_repeat_ngram_size is -1; expected an integer from 0 to 1000 tokens"),
+        ({"length_penalty": float("nan")}, "length_penalty is nan; expected a number from -10 to 10"),
+        ({"repetition_penalty": float("nan")}, "repetition_penalty is nan; expected a number from 0.01 to 100"),
+        ({"beam_size": 5000}, "beam_size is 5000; expected an integer from 1 to 64"),
+        ({"beam_size": True}, "beam_size is True; expected an integer from 1 to 64"),
+        ({"max_length": 63}, r"max_length is 63; expected an integer from 1 to 62 tokens \(the model's window"),
+        ({"raw": "no"}, "raw is 'no'; expected True or False"),
+        ({"source": 3}, "source is 3; expected text"),
         ({"split": "words"}, "split is 'words'; expected auto, sentences or none"),
     ],
 )
 def test_options_that_make_no_sense(small, options, message):
     with pytest.raises(OptionError, match=message):
-        small.translate("Hello.", "fr", "en", **options)
+        small.translate("Hello.", **{"target": "fr", "source": "en"} | options)
+
+
+def test_texts_may_come_from_anything_in_order(small):
+    whole = small.translate_batch(["One.", "Two."], "fr", "en", max_length=3)
+    assert small.translate_batch((text for text in ("One.", "Two.")), "fr", "en", max_length=3) == whole
+    for wrong in ({"One."}, b"One.", 3, None, {"One.": "Two."}):
+        with pytest.raises(OptionError, match=r"texts is .*; expected a list of texts"):
+            small.translate_batch(wrong, "fr", "en")
+
+
+def test_numbers_of_numpy_are_numbers(small):
+    numpy = {"beam_size": np.int64(2), "length_penalty": np.float32(0.5), "raw": np.True_, "max_length": np.uint8(5)}
+    plain = {"beam_size": 2, "length_penalty": 0.5, "raw": True, "max_length": 5}
+    assert small.translate("Hello.", "fr", "en", **numpy) == small.translate("Hello.", "fr", "en", **plain)
 
 
 def test_alternatives_are_sorted_and_different(demo):
@@ -362,6 +385,9 @@ def test_batches_of_ids_change_nothing(marian, batch_size):
         ([[5, 0]], {"prefix_ids": [[]]}, r"prefix_ids\[0\] is \[\]"),
         ([[5, 0]], {"prefix_ids": [98] * 64}, r"prefix_ids\[0\] has 64 tokens; expected at most 63"),
         ([[5, 0]], {"max_new_tokens": 0}, "max_new_tokens"),
+        ([[5, 0]], {"max_new_tokens": 64}, "max_new_tokens is 64; expected an integer from 1 to 63 tokens"),
+        ([[5] * 65], {}, r"ids\[0\] has 65 tokens; expected at most 64 \(the model's window\)"),
+        ([[5, 0]], {"prefix_ids": []}, r"prefix_ids is \[\]; expected a list"),
         (
             [[5, 0]],
             {"min_new_tokens": 3, "max_new_tokens": 2},
