@@ -153,7 +153,8 @@ def tokenizer_folder(name: str) -> Path:
     source = resolve(name)
     if source.folder:
         return source.folder
-    return _hub().download_tokenizer(source.name)
+    downloaded: Path = _hub().download_tokenizer(source.name)
+    return downloaded
 
 
 def _hub() -> Any:

@@ -35,7 +35,8 @@ from quartet.quantize.recipes import QuantizationOptions
 
 SECONDS = float(os.environ.get("QUARTET_FUZZ_SECONDS", "0"))
 SEED = int(os.environ.get("QUARTET_FUZZ_SEED", "0"))
-QUICK = 120  # calls of each target
+QUICK = 100  # calls of each target
+SLOW = 25  # of those that open a model each
 LONGEST = 60  # seconds of one call, on a busy machine too: a hang is what never ends
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -272,7 +273,7 @@ def targets(tmp_path_factory: pytest.TempPathFactory) -> Targets:
 
 @pytest.mark.parametrize("name", ["translate", "generate", "transcribe", "open", "convert"])
 def test_any_value_in_python_gives_a_result_or_one_line(name, targets):
-    tally = tried(name, getattr(targets, name))
+    tally = tried(name, getattr(targets, name), quick=SLOW if name == "open" else QUICK)
     assert tally["refused"]
     assert tally["done"] or name == "convert"
 
@@ -343,21 +344,19 @@ def of_command_line(targets: Targets) -> Callable[[random.Random], str]:
 
 def test_anything_typed_gives_a_result_or_one_line(targets, monkeypatch):
     monkeypatch.chdir(targets.folder)
-    tally = tried("command line", of_command_line(targets))
+    tally = tried("command line", of_command_line(targets), quick=2 * SLOW)
     assert tally["refused"]
     assert tally["done"]
 
 
-@pytest.mark.parametrize("value", [b"\xff\xfe", b"-1", b"nan", "\u0663".encode(), b"9" * 6000])
+@pytest.mark.parametrize("value", [b"\xff\xfe", b"-1", b"nan", b"9" * 6000])
 def test_a_process_of_its_own_says_it_in_one_line(value):
     command = [sys.executable, "-m", "quartet", "translate", b"--beam-size=" + value, "Hi."]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     done = subprocess.run(command, capture_output=True, check=False, env=environment, timeout=LONGEST)
-    lines = done.stderr.decode().splitlines()
-    if value == "\u0663".encode():  # a digit, in Arabic: Python reads it as 3
-        lines = lines[:1] or ["--beam-size"]
-    assert len(lines) == 1 or done.returncode == 0
-    assert done.returncode in (0, 2)
+    (line,) = done.stderr.decode().splitlines()
+    assert line.startswith("quartet translate: --beam-size is ")
+    assert done.returncode == 2
 
 
 if __name__ == "__main__":
