@@ -16,7 +16,18 @@ LAYERS = (  # top to bottom; a folder or file may import its own layer and those
     {"runtime"},
     {"graph", "families"},
     {"quantize", "text", "audio", "checkpoint", "store", "catalog"},
-    {"spec", "json_schema", "errors", "progress", "positions", "arrays", "protobuf_wire", "staging", "derived"},
+    {
+        "spec",
+        "json_schema",
+        "errors",
+        "options",
+        "progress",
+        "positions",
+        "arrays",
+        "protobuf_wire",
+        "staging",
+        "derived",
+    },
 )
 LAYER_OF = {part: number for number, parts in enumerate(LAYERS) for part in parts}
 MODULES = {

@@ -277,8 +277,8 @@ def test_leftovers_of_an_interrupted_conversion_vanish(cache):
 def test_a_quartet_is_used_as_it_is(cache):
     make_quartet("mine")
     assert ready("mine", convert=refuse_convert) == ready("mine", "fp32", convert=refuse_convert) == Path("mine")
-    with pytest.raises(OptionError, match="mine is converted at precision fp32; for int3"):
-        ready("mine", "int3")
+    with pytest.raises(OptionError, match="mine is converted at precision fp32; for int8"):
+        ready("mine", "int8")
     Path("mine/quartet.json").write_text("{}")
     with pytest.raises(ManifestError):
         ready("mine", "fp32")
@@ -286,7 +286,7 @@ def test_a_quartet_is_used_as_it_is(cache):
 
 
 def test_an_unknown_precision_is_refused_before_anything_is_fetched():
-    with pytest.raises(OptionError, match="unknown precision 'int3'"):
+    with pytest.raises(OptionError, match="precision is 'int3'; expected fp32, int8 or int4"):
         ready("org/name", "int3", convert=refuse_convert)
 
 

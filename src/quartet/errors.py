@@ -13,6 +13,10 @@ class QuartetError(Exception):
 
     exit_code = 1
 
+    def __str__(self) -> str:
+        """One line, whatever line breaks the names in it have."""
+        return r"\n".join(super().__str__().splitlines())
+
 
 class ModelNotFoundError(QuartetError, LookupError):
     """No folder, alias or hub repository has this name."""
@@ -27,9 +31,13 @@ class LanguageError(QuartetError, ValueError):
 
 
 class OptionError(QuartetError, ValueError):
-    """An option whose value is out of range, or that does not go with another one."""
+    """An option whose value is out of range, or that does not go with another one.
+
+    `option` is the keyword that the message begins with, where it begins with one: the command line says `--beam-size`.
+    """
 
     exit_code = 2
+    option: str | None = None
 
 
 class CheckpointError(QuartetError, ValueError):

@@ -6,18 +6,21 @@ A model that is already converted is found without a network and without importi
 import hashlib
 import json
 import logging
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from quartet import store
 from quartet.catalog import DEMO, Source, aliases, resolve, safe_length_of
 from quartet.checkpoint.card import license_of
 from quartet.checkpoint.source_files import source_files
 from quartet.errors import CheckpointError, OptionError
+from quartet.options.declared import CONVERSION, MODEL
+from quartet.options.kinds import checked
 from quartet.progress import Bars, Progress, silent, terminal_bar
-from quartet.quantize.recipes import DEFAULT_PRECISION, QuantizationOptions, recipe_of
+from quartet.quantize.recipes import DEFAULT_PRECISION, QuantizationOptions
 from quartet.spec import FORMAT_VERSION, Manifest, Origin
 
 log = logging.getLogger("quartet")
@@ -37,7 +40,7 @@ def _convert_folder(folder: Path, out_dir: Path, *, precision: str, origin: Orig
 
 
 def ready(
-    name: str,
+    name: str | Path,
     precision: str | None = None,
     revision: str | None = None,
     *,
@@ -53,11 +56,11 @@ def ready(
     afterwards. A folder is converted again when its files change. Raises what `resolve`, the download and the
     conversion raise, and `OutputError` where the cache cannot be written.
     """
-    source = resolve(name, revision)
+    revision, precision = checked(MODEL["revision"], revision), checked(MODEL["precision"], precision)
+    source = resolve(checked(MODEL["model"], name), revision)
     if source.kind == "quartet" and source.folder:
         return _as_asked(source.folder, precision)
     precision = precision or DEFAULT_PRECISION
-    recipe_of(precision)
     entry = store.models_folder() / entry_name(source, precision)
     if not store.is_whole(entry):
         with store.locked(entry.name, wait=True):
@@ -98,25 +101,28 @@ def convert(
     from quartet.conversion.publish import check_output  # noqa: PLC0415
     from quartet.conversion.request import ConversionRequest, read_calibration_text  # noqa: PLC0415
 
-    out_dir = Path(out_dir)
+    name: str = checked(CONVERSION["source"], source)
+    folder_to_make: Path = checked(CONVERSION["out_dir"], out_dir)
+    progress = checked(CONVERSION["progress"], progress)
+    tokenizer_name: str | None = checked(CONVERSION["tokenizer"], tokenizer)
     request = ConversionRequest(
         precision=precision,
         options=options,
-        calibration=None if calibration_text is None else read_calibration_text(Path(calibration_text)),
+        calibration=None if calibration_text is None else read_calibration_text(calibration_text),
         report=report,
         languages=languages,
         texts=texts,
         layout=layout,
         force=force,
     )
-    check_output(out_dir, force)
-    found = resolve(str(source), revision)
+    check_output(folder_to_make, force)
+    found = resolve(name, checked(CONVERSION["revision"], revision))
     if found.kind == "quartet":
         raise CheckpointError(f"{source} is a quartet already; name the checkpoint it was made from")
     folder, origin = fetch(found)
-    if tokenizer is not None:
-        request = replace(request, tokenizer=tokenizer_folder(str(tokenizer)))
-    return convert_checkpoint(folder, out_dir, request, origin, progress)
+    if tokenizer_name is not None:
+        request = replace(request, tokenizer=tokenizer_folder(tokenizer_name))
+    return convert_checkpoint(folder, folder_to_make, request, origin, progress)
 
 
 def fetch(source: Source, bars: Bars = terminal_bar) -> tuple[Path, Origin]:
@@ -126,8 +132,7 @@ def fetch(source: Source, bars: Bars = terminal_bar) -> tuple[Path, Origin]:
     """
     folder, commit = source.folder, None
     if folder is None:
-        from quartet.checkpoint import hub  # noqa: PLC0415 - huggingface_hub is slow to import
-
+        hub = _hub()
         known = [alias.repo for alias in aliases().values()]
         folder, commit = hub.download(source.name, source.revision, bars=bars, known=known)
     license_ = license_of(folder) or source.license
@@ -139,15 +144,23 @@ def tokenizer_folder(name: str) -> Path:
 
     Raises `ModelNotFoundError` where the name stands for nothing, and what the download does.
     """
-    folder = Path(name).expanduser()
+    folder = Path(os.path.expanduser(name))  # noqa: PTH111 - Path.expanduser raises for an unknown user
     if folder.is_dir():
         return folder
     source = resolve(name)
     if source.folder:
         return source.folder
-    from quartet.checkpoint import hub  # noqa: PLC0415 - huggingface_hub is slow to import
+    downloaded: Path = _hub().download_tokenizer(source.name)
+    return downloaded
 
-    return hub.download_tokenizer(source.name)
+
+def _hub() -> Any:
+    """Downloads, imported when they are needed: huggingface_hub is slow to import, and reads numbers in `HF_...`."""
+    try:
+        from quartet.checkpoint import hub  # noqa: PLC0415
+    except ValueError as error:
+        raise OptionError(f"huggingface_hub cannot read a variable of the environment (HF_...): {error}") from None
+    return hub
 
 
 def _as_asked(folder: Path, precision: str | None) -> Path:

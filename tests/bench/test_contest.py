@@ -77,7 +77,7 @@ def test_a_process_that_fails_says_why_in_one_line(own, tmp_path, model, session
             contest.make(own, tmp_path / "large", tmp_path / "made")
     with (
         MeasuredProcess(Entry("quartet", "quartet", model), 1, session_home) as process,
-        pytest.raises(MeasurementError, match="id 999999 "),
+        pytest.raises(MeasurementError, match=r"ids.* is 999999;"),
     ):
         process.run(Job(sources=[[999999]], prefix=[2], max_new_tokens=1))
 

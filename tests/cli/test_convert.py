@@ -116,4 +116,4 @@ def test_for_rtranslator(tmp_path, run):
 def test_an_unknown_layout(tmp_path, run):
     result = run("convert", "demo", tmp_path / "out", "--layout", "android")
     assert (result.code, result.out) == (2, "")
-    assert result.err == "quartet: unknown layout 'android'; it is one of quartet, rtranslator\n"
+    assert "--layout is 'android'; expected quartet or rtranslator" in result.err

@@ -14,10 +14,10 @@ TEXT = CalibrationText(Path("text.txt"), ("A sentence.",))
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        ({"precision": "int2"}, "unknown precision 'int2'"),
+        ({"precision": "int2"}, "precision is 'int2'; expected fp32, int8 or int4"),
         ({"precision": "fp32", "report": True}, "is float32 itself"),
         ({"precision": "int8", "calibration": TEXT}, r"calibration text \(text\.txt\) is for method gptq"),
-        ({"languages": "fr"}, "'fr' is a string"),
+        ({"languages": "fr"}, "languages is 'fr'; expected a list of languages"),
         ({"texts": ["a.txt"]}, r"text \(a\.txt\) is for the vocabulary of some languages"),
         ({"languages": ["en", " "]}, "one of them has no name"),
     ],

@@ -207,3 +207,14 @@ def test_a_tied_copy_of_the_embedding_is_known_by_its_name(tmp_path):
     write_safetensors(tmp_path / "checkpoint" / "model.safetensors", tensors)
     with pytest.raises(CheckpointError, match=r"proj_out\.weight: differs"):
         convert_folder(tmp_path / "checkpoint", tmp_path / "other", precision="fp32")
+
+
+def test_an_empty_list_of_tokens_to_suppress_is_empty(tmp_path):
+    """Models that were fine-tuned say so."""
+    folder = tiny_speech.make(tmp_path / "checkpoint", "base")
+    path = folder / "generation_config.json"
+    asked = json.loads(path.read_text()) | {"suppress_tokens": [], "begin_suppress_tokens": []}
+    path.write_text(json.dumps(asked))
+    assert describe(open_checkpoint(folder)).generation.suppress_tokens == ()
+    path.write_text(json.dumps(asked | {"suppress_tokens": None}))
+    assert describe(open_checkpoint(folder)).generation.suppress_tokens

@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from quartet.conversion.convert import convert_folder
 from quartet.errors import LanguageError, OptionError
 from quartet.transcription.prompts import Prompter
 from sounds import Unseekable, encoded, tone, wav
+from tiny_speech import VOCABULARY
 
 pytest.importorskip("av")
 
@@ -221,8 +223,6 @@ def test_an_interruption_leaves_a_whole_file(folder, tmp_path, monkeypatch, caps
         (["missing.mp3"], 2, "missing.mp3: no such file"),
         (["."], 1, "is a folder"),
         (["text.wav"], 1, "no audio file that can be read"),
-        (["talk.wav", "--beam-size", "0"], 2, "beam_size is 0"),
-        (["talk.wav", "--clips", "3,1"], 2, "run backwards"),
         (["talk.wav", "--language", "xx"], 2, "xx"),
         (["talk.wav", "--to", "fr", "--task", "translate"], 2, "give one of them"),
         (["talk.wav", "--translation-model", "demo"], 2, "--translation-model demo is for --to"),
@@ -237,3 +237,57 @@ def test_the_command_says_what_is_wrong_in_one_line(arguments, code, message, fo
     assert captured.out == ""
     assert captured.err.count("\n") == 1
     assert message in captured.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--beam-size", "0"], "--beam-size is 0; expected an integer from 1 to 64"),
+        (["--clips", "3,1"], "--clips[1] is 1.0; expected seconds from 0 up in ascending order"),
+        (["--clips", "0,nan"], "--clips[1] is nan; expected seconds"),
+    ],
+)
+def test_options_are_refused_before_anything_is_read(arguments, message, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["transcribe", "missing.wav", *arguments])
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"initial_prompt": [5, VOCABULARY]}, f"initial_prompt[1] is {VOCABULARY}; expected an integer from 0 to"),
+        ({"suppress_tokens": [-2]}, "suppress_tokens[0] is -2; expected an integer from -1"),
+        ({"suppress_tokens": [VOCABULARY]}, f"suppress_tokens[0] is {VOCABULARY}; expected an integer from -1 to"),
+        ({"prefix": "a" * 30}, "prefix has 31 tokens; expected at most 23 (half the model's window)"),
+        ({"max_new_tokens": 49}, "max_new_tokens is 49; expected an integer from 1 to 48 tokens (the model's window)"),
+        ({"temperature": float("nan")}, "temperature is nan; expected a number from 0 to 10"),
+        ({"temperature": [0, None]}, "temperature[1] is None; expected a number from 0 to 10"),
+        ({"length_penalty": float("nan")}, "length_penalty is nan; expected a number from -10 to 10"),
+        ({"clip_timestamps": [0, float("nan")]}, "clip_timestamps[1] is nan; expected seconds"),
+        ({"batch_size": 5000}, "batch_size is 5000; expected an integer from 1 to 64"),
+        ({"vad_parameters": 3}, "vad_parameters is 3; expected VadOptions, or a dict of them"),
+        ({"vad_parameters": {"min_silence_duration_ms": float("nan")}}, "min_silence_duration_ms is nan; expected"),
+        ({"word_timestamps": "no"}, "word_timestamps is 'no'; expected True or False"),
+        ({"language": []}, "language is []; expected a list of languages, not an empty one"),
+    ],
+    ids=str,
+)
+def test_values_at_the_edge_are_named(model, sound, options, said):
+    with pytest.raises(OptionError) as caught:
+        heard(model, sound, **options)
+    assert said in str(caught.value)
+
+
+def test_thresholds_are_switched_off_by_infinity_as_by_none(model, sound):
+    switched_off = [one.tokens for one in heard(model, sound)]
+    infinite = {"log_prob_threshold": -math.inf, "compression_ratio_threshold": math.inf}
+    assert [one.tokens for one in heard(model, sound, **infinite)] == switched_off
+    assert heard(model, sound, prompt_reset_on_temperature=math.inf)
+
+
+def test_a_long_hint_is_cut_and_that_is_told(model, sound, caplog):
+    heard(model, sound, initial_prompt="a" * 100)
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "quartet"]
+    assert line == "initial_prompt has 101 tokens; the model gets the last 23"

@@ -1,7 +1,9 @@
 """`Translator`: text in, text out, as its docstrings say. The demo model where the words matter, else a tiny one."""
 
 import itertools
+import re
 
+import numpy as np
 import pytest
 
 import tiny
@@ -117,7 +119,7 @@ def test_one_text_where_a_list_is_wanted(demo):
 
 @pytest.mark.parametrize("text", [None, b"Hello.", 3])
 def test_what_is_no_text(demo, text):
-    with pytest.raises(OptionError, match=f"a text is a str; this one is of type {type(text).__name__}"):
+    with pytest.raises(OptionError, match=f"text is {re.escape(repr(text))}; expected text"):
         demo.translate(text, "fr", "en")
 
 
@@ -174,16 +176,38 @@ def test_languages_that_the_model_lacks(demo, target, source, message):
     [
         ({"beam_size": 0}, "beam_size is 0"),
         ({"num_hypotheses": 0}, "num_hypotheses is 0"),
-        ({"num_hypotheses": 2}, "num_hypotheses 2 is more than beam_size 1"),
-        ({"max_length": 0}, r"max_length \(max_new_tokens\) is 0"),
+        ({"num_hypotheses": 2}, r"num_hypotheses is 2; expected 1 \(beam_size\)"),
+        ({"max_length": 0}, "max_length is 0; expected an integer from 1 to"),
         ({"max_batch_size": 0}, "max_batch_size is 0"),
         ({"repetition_penalty": 0.0}, "repetition_penalty is 0.0"),
-        ({"split": "words"}, "split is 'words'; it is one of auto, sentences, none"),
+        ({"no_repeat_ngram_size": -1}, "no_repeat_ngram_size is -1; expected an integer from 0 to 1000 tokens"),
+        ({"length_penalty": float("nan")}, "length_penalty is nan; expected a number from -10 to 10"),
+        ({"repetition_penalty": float("nan")}, "repetition_penalty is nan; expected a number from 0.01 to 100"),
+        ({"beam_size": 5000}, "beam_size is 5000; expected an integer from 1 to 64"),
+        ({"beam_size": True}, "beam_size is True; expected an integer from 1 to 64"),
+        ({"max_length": 63}, r"max_length is 63; expected an integer from 1 to 62 tokens \(the model's window"),
+        ({"raw": "no"}, "raw is 'no'; expected True or False"),
+        ({"source": 3}, "source is 3; expected text"),
+        ({"split": "words"}, "split is 'words'; expected auto, sentences or none"),
     ],
 )
 def test_options_that_make_no_sense(small, options, message):
     with pytest.raises(OptionError, match=message):
-        small.translate("Hello.", "fr", "en", **options)
+        small.translate("Hello.", **{"target": "fr", "source": "en"} | options)
+
+
+def test_texts_may_come_from_anything_in_order(small):
+    whole = small.translate_batch(["One.", "Two."], "fr", "en", max_length=3)
+    assert small.translate_batch((text for text in ("One.", "Two.")), "fr", "en", max_length=3) == whole
+    for wrong in ({"One."}, b"One.", 3, None, {"One.": "Two."}):
+        with pytest.raises(OptionError, match=r"texts is .*; expected a list of texts"):
+            small.translate_batch(wrong, "fr", "en")
+
+
+def test_numbers_of_numpy_are_numbers(small):
+    numpy = {"beam_size": np.int64(2), "length_penalty": np.float32(0.5), "raw": np.True_, "max_length": np.uint8(5)}
+    plain = {"beam_size": 2, "length_penalty": 0.5, "raw": True, "max_length": 5}
+    assert small.translate("Hello.", "fr", "en", **numpy) == small.translate("Hello.", "fr", "en", **plain)
 
 
 def test_alternatives_are_sorted_and_different(demo):
@@ -298,12 +322,12 @@ def test_a_stream_of_what_needs_no_translation(demo):
 # ---- generate ----
 
 
-def test_exactly_75_tokens(demo, marian):
+def test_exactly_so_many_tokens(demo, marian):
     ids = demo.generate([prompt(demo, TEXTS[0])] * 2, PREFIX, min_new_tokens=75, max_new_tokens=75)
     assert [len(row) for row in ids] == [75, 75]
     # this one has to end with its end token, which counts and is left out
-    ids = marian.generate(tiny.inputs("marian-base", 2), min_new_tokens=75, max_new_tokens=75)
-    assert [len(row) for row in ids] == [74, 74]
+    ids = marian.generate(tiny.inputs("marian-base", 2), min_new_tokens=63, max_new_tokens=63)
+    assert [len(row) for row in ids] == [62, 62]
 
 
 def test_new_tokens_are_counted_after_the_prefix(demo):
@@ -353,15 +377,22 @@ def test_batches_of_ids_change_nothing(marian, batch_size):
 @pytest.mark.parametrize(
     ("ids", "options", "message"),
     [
-        ([[]], {}, "a row of ids is empty"),
-        ([[5, -1, 0]], {}, "id -1 is outside the vocabulary of 99"),
-        ([[5, 99, 0]], {}, "id 99 is outside the vocabulary of 99"),
-        ([[5, 0]], {"prefix_ids": [100]}, "id 100 is outside"),
+        ([[]], {}, r"ids\[0\] is \[\]; expected a list of token ids, not an empty one"),
+        ([[5, -1, 0]], {}, r"ids\[0\]\[1\] is -1; expected an integer from 0 to 98 \(the model's vocabulary\)"),
+        ([[5, 99, 0]], {}, r"ids\[0\]\[1\] is 99; expected an integer from 0 to 98"),
+        ([[5, 0]], {"prefix_ids": [100]}, r"prefix_ids\[0\]\[0\] is 100"),
         ([[5, 0]], {"prefix_ids": [[98], [98]]}, "2 prefixes for 1 rows"),
-        ([[5, 0]], {"prefix_ids": [[]]}, "a row of ids is empty"),
-        ([[5, 0]], {"prefix_ids": [98] * 64}, "a prefix of 64 tokens leaves no room: 64 is the most"),
+        ([[5, 0]], {"prefix_ids": [[]]}, r"prefix_ids\[0\] is \[\]"),
+        ([[5, 0]], {"prefix_ids": [98] * 64}, r"prefix_ids\[0\] has 64 tokens; expected at most 63"),
         ([[5, 0]], {"max_new_tokens": 0}, "max_new_tokens"),
-        ([[5, 0]], {"min_new_tokens": 3, "max_new_tokens": 2}, "min_new_tokens 3 is more than max_new_tokens 2"),
+        ([[5, 0]], {"max_new_tokens": 64}, "max_new_tokens is 64; expected an integer from 1 to 63 tokens"),
+        ([[5] * 65], {}, r"ids\[0\] has 65 tokens; expected at most 64 \(the model's window\)"),
+        ([[5, 0]], {"prefix_ids": []}, r"prefix_ids is \[\]; expected a list"),
+        (
+            [[5, 0]],
+            {"min_new_tokens": 3, "max_new_tokens": 2},
+            r"min_new_tokens is 3; expected an integer from 0 to 2 tokens \(max_new_tokens\)",
+        ),
     ],
 )
 def test_ids_and_lengths_that_make_no_sense(marian, ids, options, message):
@@ -374,9 +405,9 @@ def test_two_vocabularies_have_two_limits(tmp_path):
     convert_folder(tiny.make(tmp_path / "checkpoint", "marian-separate-sizes"), tmp_path / "quartet")
     with Translator(tmp_path / "quartet", threads=1) as translator:
         assert translator.generate([[98, 0]], max_new_tokens=3)
-        with pytest.raises(OptionError, match="id 99 is outside the vocabulary of 99"):
+        with pytest.raises(OptionError, match=r"ids\[0\]\[0\] is 99; expected an integer from 0 to 98"):
             translator.generate([[99, 0]])
-        with pytest.raises(OptionError, match="id 83 is outside the vocabulary of 83"):
+        with pytest.raises(OptionError, match=r"prefix_ids\[0\]\[0\] is 83; expected an integer from 0 to 82"):
             translator.generate([[98, 0]], [83])
 
 
@@ -402,7 +433,7 @@ def test_a_closed_translator_says_so(small):
     ("model", "options", "error", "message"),
     [
         ("nowhere-to-be-found", {}, ModelNotFoundError, "no model 'nowhere-to-be-found'"),
-        ("demo", {"precision": "int3"}, OptionError, "unknown precision 'int3'"),
+        ("demo", {"precision": "int3"}, OptionError, "precision is 'int3'"),
         ("demo", {"revision": "v1"}, OptionError, "has no revision"),
         ("demo", {"threads": 0, "precision": "fp32"}, OptionError, "threads is 0"),
     ],

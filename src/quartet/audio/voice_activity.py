@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from quartet.audio.audio import RATE, Samples, in_blocks
 from quartet.errors import OptionError
+from quartet.options.declared import VAD
+from quartet.options.kinds import check_fields
 
 CHUNK = 512  # samples that get a probability
 CONTEXT = 64  # samples before a chunk that the detector sees too
@@ -48,15 +50,7 @@ class VadOptions:
 
     def __post_init__(self) -> None:
         """Raise `OptionError` for values that make no sense."""
-        for name in ("threshold", "neg_threshold"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < 1:
-                raise OptionError(f"{name} of the voice detection is {value}; it lies between 0 and 1")
-        for name in ("min_speech_duration_ms", "min_silence_duration_ms", "speech_pad_ms"):
-            if getattr(self, name) < 0:
-                raise OptionError(f"{name} of the voice detection is {getattr(self, name)}; 0 or more is expected")
-        if self.max_speech_duration_s < 1:
-            raise OptionError(f"max_speech_duration_s is {self.max_speech_duration_s}; 1 or more is expected")
+        check_fields(self, VAD)
 
     @property
     def silence_below(self) -> float:

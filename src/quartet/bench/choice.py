@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 from quartet.bench.quality import Judged, is_better
 from quartet.bench.rows import Choice, Row
-from quartet.errors import OptionError
+from quartet.options.declared import RANK
+from quartet.options.kinds import bad_value
 
 UNITS = {"b": 1.0, "kb": 1e3, "mb": 1e6, "gb": 1e9, "kib": 2.0**10, "mib": 2.0**20, "gib": 2.0**30}
+MOST_OF_A_UNIT = 1e15
 CLOSE = 1.05  # memory that differs by less is the same; the faster one is taken
 
 
@@ -25,8 +27,8 @@ def parse_size(text: str) -> float:
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmg]?i?b?)\s*", text.casefold())
     unit = found[2] if found else ""
     unit = unit if unit.endswith("b") else f"{unit}b"
-    if not found or unit not in UNITS or not found[2] or not float(found[1]):
-        raise OptionError(f"--max-ram {text}: a size is expected, as 500MB or 1.5GB")
+    if not found or unit not in UNITS or not found[2] or not 0 < float(found[1]) <= MOST_OF_A_UNIT:
+        raise bad_value("max_ram", text, RANK["max_ram"].kind.expected)
     return float(found[1]) * UNITS[unit] / 1e6
 
 

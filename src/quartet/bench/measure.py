@@ -10,6 +10,8 @@ from quartet.bench.contest import Entry, MeasuredProcess
 from quartet.bench.data import TestSet
 from quartet.bench.worker import Job, Rows
 from quartet.errors import OptionError
+from quartet.options.declared import BATCH_SIZE, RANK
+from quartet.options.kinds import check_fields
 from quartet.progress import Progress, silent
 from quartet.spec import Manifest
 from quartet.text.tokenizer import load_tokenizer
@@ -19,6 +21,8 @@ FIRST_TOKENS = 5  # sentences whose first token is timed
 ROUNDS = 3  # of the sentences one by one; their median counts
 WARM_UP = 2  # new tokens
 CHUNK = 4  # batches between two words of progress
+
+SETTINGS = {name: RANK[name] for name in ("threads", "beam_size", "timed")} | {"batch_size": BATCH_SIZE}
 
 
 @dataclass(frozen=True)
@@ -33,9 +37,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Raise `OptionError` for values that make no sense."""
-        for name in ("threads", "beam_size", "batch_size", "timed"):
-            if getattr(self, name) < 1:
-                raise OptionError(f"--{name.replace('_', '-')} is {getattr(self, name)}; 1 or more is expected")
+        check_fields(self, SETTINGS)
 
 
 @dataclass(frozen=True)

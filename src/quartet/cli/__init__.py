@@ -16,6 +16,7 @@ from quartet.errors import QuartetError
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
+    args = argparse.Namespace()
     try:
         args = parser().parse_args((sys.argv[1:] if argv is None else argv) or ["--help"])
         console.show_notices()
@@ -26,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         run(args)
         sys.stdout.flush()
     except QuartetError as error:
-        return _fail(str(error), error.exit_code, error)
+        return _fail(_as_typed(error, args), error.exit_code, error)
     except KeyboardInterrupt as interrupt:
         return _fail("interrupted", 130, interrupt)
     except BrokenPipeError:  # whoever read our output has left, as `head` does
@@ -35,6 +36,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         return _fail(f"{error.filename or 'standard output'}: {error.strerror or error}", 1, error)
     return 0
+
+
+def _as_typed(error: QuartetError, args: argparse.Namespace) -> str:
+    """What an error says, with the name of an option as it is typed: `--batch-size` for `max_batch_size`."""
+    option = getattr(error, "option", None) or ""
+    typed = getattr(args, "typed", {}).get(option)
+    return f"{typed}{str(error).removeprefix(option)}" if typed else str(error)
 
 
 def _fail(message: str, code: int, error: BaseException) -> int:

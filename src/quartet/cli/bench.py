@@ -21,9 +21,7 @@ from quartet.translation.plan import Planner
 
 def bench(args: argparse.Namespace) -> None:
     """Measure in a process of its own, then once more in this one with a clock on every part."""
-    if args.sentences < 1:
-        raise OptionError(f"--sentences is {args.sentences}; 1 or more is expected")
-    threads = args.threads or all_cores()
+    threads = all_cores() if args.threads is None else args.threads
     settings = Settings(threads, args.beam_size, args.batch_size, timed=args.sentences)
     folder = provision.ready(args.model, args.precision)
     planner = planner_of(folder)

@@ -13,19 +13,19 @@ log = logging.getLogger("quartet")
 
 def convert(args: argparse.Namespace) -> None:
     """Convert and say what came out."""
-    from quartet.quantize.recipes import DEFAULT_PRECISION, QuantizationOptions  # noqa: PLC0415
+    from quartet.quantize.recipes import QuantizationOptions  # noqa: PLC0415
 
     with terminal_bar("converting", "bytes") as progress:
         manifest = provision.convert(
             args.source,
             args.out_dir,
-            precision=args.precision or DEFAULT_PRECISION,
+            precision=args.precision,
             options=QuantizationOptions(args.method, args.block_size, args.embedding_bits),
             calibration_text=args.calibration_text,
             report=args.report,
             revision=args.revision,
             tokenizer=args.tokenizer,
-            languages=args.languages.split(",") if args.languages is not None else (),
+            languages=args.languages,
             texts=args.text,
             layout=args.layout,
             force=args.force,

@@ -2,10 +2,28 @@
 
 import argparse
 import importlib
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn
+
+from quartet.errors import OptionError
+from quartet.options.declared import (
+    BATCH_SIZE,
+    BENCH,
+    CONVERSION,
+    MODEL,
+    QUANTIZATION,
+    RANK,
+    SPEECH_MODEL,
+    TRANSCRIBE,
+    TRANSCRIPTION,
+    TRANSLATE,
+    TRANSLATION,
+)
+from quartet.options.kinds import REQUIRED, Choice, Flag, Integer, Many, Option, Real, Table, checked
 
 CONVERT_EXAMPLES = """examples:
   quartet convert Helsinki-NLP/opus-mt-en-de opus-en-de
@@ -36,7 +54,6 @@ BENCH_EXAMPLES = """examples:
   quartet bench ./my-quartet --batch-size 4 --threads 2
   quartet bench opus-mt-en-de --precision int8 --input my.txt
 """
-LANGUAGE_HELP = "in any common spelling: fr, fra, fra_Latn, fr-FR, French"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -44,6 +61,7 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         line = " ".join(message.split()).removeprefix("argument COMMAND ...: ")
+        line = re.sub(r"^argument [^:]+: (?=--)", "", line)  # an option of ours says itself which one it is
         self.exit(2, f"{self.prog}: {line}; see `{self.prog} --help`\n")
 
 
@@ -96,129 +114,66 @@ def _runs(parser: argparse.ArgumentParser, module: str, function: str) -> None:
 def _translate(p: argparse.ArgumentParser) -> None:
     about = "a text each (after -- where it begins with -); without any, lines are read from stdin"
     p.add_argument("text", metavar="TEXT", nargs="*", help=about)
-    p.add_argument("--to", dest="target", metavar="LANG", help=f"target language, {LANGUAGE_HELP}")
-    p.add_argument("--from", dest="source", metavar="LANG", help="source language; default: auto, it is detected")
+    _value(p, TRANSLATION["target"], "LANG")
+    _value(p, TRANSLATION["source"], "LANG")
     _model_options(p)
-    p.add_argument("--input", metavar="FILE", type=Path, help="translate the texts of this file")
-    p.add_argument(
-        "--as",
-        dest="form",
-        choices=("auto", "text", "srt", "vtt", "tsv"),
-        default="auto",
-        help="what the input is: lines of text, subtitles, or columns with tabs between them; default: auto, by the "
-        "name of --input",
-    )
-    output = "write there instead of to stdout, when all is done; until then FILE.part grows"
-    p.add_argument("--output", metavar="FILE", type=Path, help=output)
+    _value(p, TRANSLATE["input"], "FILE")
+    _value(p, TRANSLATE["form"], dest="form")
+    _value(p, TRANSLATE["output"], "FILE")
     p.add_argument("--resume", action="store_true", help="go on where an earlier run with these options ended")
-    p.add_argument("--beam-size", metavar="N", type=int, default=1, help="hypotheses kept per step; default 1, greedy")
-    p.add_argument("--batch-size", metavar="N", type=int, default=16, help="texts decoded together; default 16")
-    p.add_argument(
-        "--batch-type",
-        choices=("examples", "tokens"),
-        default="examples",
-        help="what --batch-size counts: texts, or their tokens with padding",
-    )
-    p.add_argument("--max-length", metavar="N", type=int, help="most tokens of one translated piece")
-    p.add_argument(
-        "--split",
-        choices=("auto", "sentences", "none"),
-        default="auto",
-        help="translate sentence by sentence (auto, default; sentences), or every text in one piece (none)",
-    )
-    p.add_argument("--wrapped", action="store_true", help="lines up to a blank one are one text, as in e-mails")
-    raw = "give the model the text as it is, and take what it says: nothing tidied, kept, checked or tried again"
-    p.add_argument("--raw", action="store_true", help=raw)
+    _value(p, TRANSLATION["beam_size"])
+    _value(p, BATCH_SIZE, dest="batch_size")
+    _value(p, TRANSLATION["batch_type"])
+    _value(p, TRANSLATION["max_length"])
+    _value(p, TRANSLATION["split"])
+    _flag(p, TRANSLATION["wrapped"])
+    _flag(p, TRANSLATION["raw"])
     strict = "stop at the first text whose language is unknown; default: leave it as it is, and go on"
     p.add_argument("--strict", action="store_true", help=strict)
-    p.add_argument(
-        "--vocabulary",
-        metavar="FILE",
-        help="translate faster with a part of the vocabulary: auto, what is written in the target's script; or what "
-        "occurs in this text in the target language; default: all of it",
-    )
-    p.add_argument("--threads", metavar="N", type=int, help="threads; default: all cores")
-    p.add_argument("--verify", action="store_true", help="check the hashes of all files of the model first")
+    _value(p, MODEL["vocabulary"], "FILE")
+    _value(p, MODEL["threads"])
+    _flag(p, MODEL["verify"])
     _json_option(p)
     _runs(p, "translate", "translate")
 
 
 def _transcribe(p: argparse.ArgumentParser) -> None:
     p.add_argument("audio", metavar="AUDIO", help="a file with sound, or - for standard input")
-    _model_options(p, default="whisper-base")
-    language = "spoken language, or several that are all tried, as en,it; default: auto, it is detected"
-    p.add_argument("--language", metavar="LANG", default="auto", help=language)
-    p.add_argument(
-        "--task",
-        choices=("transcribe", "translate"),
-        default="transcribe",
-        help="transcribe (default), or translate to English while transcribing",
-    )
-    p.add_argument("--to", metavar="LANG", help="translate what was said, with a second model")
-    translation_model = "model for --to; default: opus-mt of the two languages"
-    p.add_argument("--translation-model", metavar="NAME_OR_DIR", help=translation_model)
-    p.add_argument(
-        "--format",
-        choices=("text", "srt", "vtt", "json", "tsv"),
-        default="text",
-        help="text (default), subtitles (srt, vtt), or all that is known (json, tsv)",
-    )
-    p.add_argument("--output", metavar="FILE", type=Path, help="write there instead of to stdout")
-    p.add_argument("--word-timestamps", action="store_true", help="when each word was said (in json)")
+    _model_options(p, SPEECH_MODEL)
+    _value(p, TRANSCRIPTION["language"], "LANG")
+    _value(p, TRANSCRIPTION["task"])
+    _value(p, TRANSCRIBE["to"], "LANG")
+    _value(p, TRANSCRIBE["translation_model"], "NAME_OR_DIR")
+    _value(p, TRANSCRIBE["format"])
+    _value(p, TRANSCRIBE["output"], "FILE")
+    _flag(p, TRANSCRIPTION["word_timestamps"])
     p.add_argument("--no-vad", action="store_true", help="do not skip what sounds like nobody speaking")
-    p.add_argument("--clips", metavar="TIMES", help="only these seconds: start,end,start,end...")
-    p.add_argument("--initial-prompt", metavar="TEXT", help="text that might have come before, as a hint of style")
-    p.add_argument("--hotwords", metavar="TEXT", help="words that may come, as a hint in every window")
+    _value(p, TRANSCRIPTION["clip_timestamps"], "TIMES")
+    _value(p, TRANSCRIPTION["initial_prompt"], "TEXT")
+    _value(p, TRANSCRIPTION["hotwords"], "TEXT")
     p.add_argument("--no-previous-text", action="store_true", help="do not go on from the text of the window before")
-    p.add_argument("--beam-size", metavar="N", type=int, default=5, help="hypotheses kept per step; default 5")
-    batch_size = "windows of 30 s decoded together, cut where nobody speaks; default 1, one after the other"
-    p.add_argument("--batch-size", metavar="N", type=int, default=1, help=batch_size)
-    p.add_argument("--threads", metavar="N", type=int, help="threads; default: all cores")
-    p.add_argument("--verify", action="store_true", help="check the hashes of all files of the model first")
+    _value(p, TRANSCRIPTION["beam_size"])
+    _value(p, TRANSCRIPTION["batch_size"])
+    _value(p, MODEL["threads"])
+    _flag(p, MODEL["verify"])
     _runs(p, "transcribe", "transcribe")
 
 
 def _convert(p: argparse.ArgumentParser) -> None:
-    about = "folder of a checkpoint or a CTranslate2 model, .argosmodel, `demo`, alias, or org/name on the hub"
-    p.add_argument("source", metavar="SOURCE", help=about)
-    p.add_argument("out_dir", metavar="OUT_DIR", type=Path, help="folder to make")
-    p.add_argument("--precision", metavar="P", help="int4 (default), int8 or fp32")
-    p.add_argument(
-        "--method",
-        metavar="M",
-        help="of quantisation: rtn, mse, or gptq, which runs sentences; default: gptq for int4, rtn for int8",
-    )
-    p.add_argument("--block-size", metavar="N", type=int, help="weights that share a scale: 16, 32, 64, 128 or 256")
-    p.add_argument("--embedding-bits", metavar="N", type=int, help="4 or 8; default: 8")
-    p.add_argument("--report", action="store_true", help="measure how far each file is from float32 on real sentences")
-    p.add_argument(
-        "--calibration-text",
-        metavar="FILE",
-        type=Path,
-        help="sentences for gptq and --report, one per line; default: some that come with quartet",
-    )
-    p.add_argument("--revision", metavar="REV", help="branch, tag or commit on the hub")
-    p.add_argument(
-        "--tokenizer", metavar="DIR_OR_NAME", help="folder, alias, org/name with the tokeniser, where SOURCE has none"
-    )
-    p.add_argument(
-        "--languages", metavar="LANGS", help="keep only the vocabulary of these, e.g. en,fr; default: keep all of it"
-    )
-    p.add_argument(
-        "--text",
-        metavar="FILE",
-        type=Path,
-        action="append",
-        default=[],
-        help="with --languages: text in them; keep the pieces that occur in it (may be given several times)",
-    )
-    p.add_argument(
-        "--layout",
-        metavar="L",
-        default="quartet",
-        help="quartet (default), or rtranslator: single files under the names that the Android app RTranslator opens",
-    )
-    p.add_argument("--force", action="store_true", help="replace a quartet that is there already")
+    p.add_argument("source", metavar="SOURCE", help=CONVERSION["source"].about)
+    p.add_argument("out_dir", metavar="OUT_DIR", type=Path, help=CONVERSION["out_dir"].about)
+    _value(p, CONVERSION["precision"])
+    _value(p, QUANTIZATION["method"])
+    _value(p, QUANTIZATION["block_size"])
+    _value(p, QUANTIZATION["embedding_bits"])
+    _flag(p, CONVERSION["report"])
+    _value(p, CONVERSION["calibration_text"], "FILE")
+    _value(p, CONVERSION["revision"], "REV")
+    _value(p, CONVERSION["tokenizer"], "DIR_OR_NAME")
+    _value(p, CONVERSION["languages"], "LANGS")
+    _each(p, CONVERSION["texts"], "FILE", action="append")
+    _value(p, CONVERSION["layout"])
+    _flag(p, CONVERSION["force"])
     _runs(p, "convert", "convert")
 
 
@@ -250,61 +205,121 @@ def _inspect(p: argparse.ArgumentParser) -> None:
 
 
 def _rank(p: argparse.ArgumentParser) -> None:
-    pairs = "source and target language, as en-fr (default); several may be given"
-    p.add_argument("--pair", metavar="A-B", nargs="+", help=pairs)
-    about = "folders, aliases, org/name; default: demo, and those that are converted and translate the pair"
-    p.add_argument("--models", metavar="NAME_OR_DIR", nargs="+", help=about)
-    about = "fp32, int8, int4; default: int8 int4"
-    p.add_argument("--precision", metavar="P", nargs="+", default=["int8", "int4"], help=about)
-    about = "other programs, on the same models: ctranslate2, transformers (-int8, -bfloat16, ...), or a file"
-    p.add_argument("--peers", metavar="NAME", nargs="+", default=[], help=about)
-    p.add_argument(
-        "--data",
-        metavar="PATH",
-        type=Path,
-        nargs="+",
-        default=[],
-        help="a TSV (source, tab, reference), two parallel files, a folder of FLORES-200, NTREX-128, or with a file "
-        "like fr.txt for each language; default: sentences that come with quartet, English and French",
-    )
-    p.add_argument("--sentences", metavar="N", type=int, help="only the first N; default: all")
-    p.add_argument("--max-ram", metavar="SIZE", help="choose a model that takes at most so much memory, as 500MB")
-    about = "choose a model that makes at least so many tokens per second, one sentence at a time"
-    p.add_argument("--min-speed", metavar="N", type=float, help=about)
-    p.add_argument("--report", metavar="DIR", type=Path, help="write tables, a page with plots, and all translations")
+    _each(p, RANK["pair"], "A-B", nargs="+")
+    _each(p, RANK["models"], "NAME_OR_DIR", nargs="+")
+    _each(p, RANK["precision"], "P", nargs="+")
+    _each(p, RANK["peers"], "NAME", nargs="+")
+    _each(p, RANK["data"], "PATH", nargs="+")
+    _value(p, RANK["sentences"])
+    _value(p, RANK["max_ram"], "SIZE")
+    _value(p, RANK["min_speed"])
+    _value(p, RANK["report"], "DIR")
     about = "list figures that others have published, with sources and conditions; measures nothing"
     p.add_argument("--published", action="store_true", help=about)
     p.add_argument("--comet", action="store_true", help="score with COMET too (needs unbabel-comet)")
-    p.add_argument("--beam-size", metavar="N", type=int, default=1, help="hypotheses kept per step; default 1, greedy")
-    p.add_argument("--batch-size", metavar="N", type=int, default=16, help="texts decoded together; default 16")
-    p.add_argument("--timed", metavar="N", type=int, default=20, help="sentences translated one by one; default 20")
-    p.add_argument("--threads", metavar="N", type=int, help="threads; default: all cores")
+    _value(p, RANK["beam_size"])
+    _value(p, BATCH_SIZE, dest="batch_size")
+    _value(p, RANK["timed"])
+    _value(p, RANK["threads"])
     _json_option(p)
     _runs(p, "rank", "rank")
 
 
 def _bench(p: argparse.ArgumentParser) -> None:
     p.add_argument("model", metavar="DIR", help="a quartet; or a checkpoint, alias, org/name, which is converted first")
-    p.add_argument("--precision", metavar="P", help="precision to convert to: int4 (default), int8, fp32")
-    p.add_argument("--from", dest="source", metavar="LANG", help="source language; default: English or French")
-    p.add_argument("--to", dest="target", metavar="LANG", help="target language; default: French, English, or any")
-    about = "lines to translate; default: English or French ones that come with quartet"
-    p.add_argument("--input", metavar="FILE", type=Path, help=about)
-    p.add_argument("--sentences", metavar="N", type=int, default=40, help="how many lines; default 40")
-    p.add_argument("--beam-size", metavar="N", type=int, default=1, help="hypotheses kept per step; default 1, greedy")
-    about = "texts decoded together, beside one at a time; default 16"
-    p.add_argument("--batch-size", metavar="N", type=int, default=16, help=about)
-    p.add_argument("--threads", metavar="N", type=int, help="threads; default: all cores")
+    _value(p, BENCH["precision"])
+    _value(p, BENCH["source"], "LANG")
+    _value(p, BENCH["target"], "LANG")
+    _value(p, BENCH["input"], "FILE")
+    _value(p, BENCH["sentences"])
+    _value(p, BENCH["beam_size"])
+    _value(p, BENCH["max_batch_size"], dest="batch_size")
+    _value(p, BENCH["threads"])
     _json_option(p)
     _runs(p, "bench", "bench")
 
 
-def _model_options(p: argparse.ArgumentParser, default: str = "demo") -> None:
-    about = f"folder, alias, org/name; default: {default}"
-    p.add_argument("--model", metavar="NAME_OR_DIR", default=default, help=about)
-    p.add_argument("--precision", metavar="P", help="precision to convert to: int4 (default), int8, fp32")
-    p.add_argument("--revision", metavar="REV", help="branch, tag or commit on the hub")
+def _model_options(p: argparse.ArgumentParser, options: Table = MODEL) -> None:
+    _value(p, options["model"], "NAME_OR_DIR")
+    _value(p, options["precision"])
+    _value(p, options["revision"], "REV")
 
 
 def _json_option(p: argparse.ArgumentParser) -> None:
     p.add_argument("--json", action="store_true", help="machine-readable results")
+
+
+# ---- declared options ---------------------------------------------------------------------------------------------
+
+
+def _value(p: argparse.ArgumentParser, option: Option, metavar: str = "N", dest: str | None = None) -> None:
+    """An option with one value behind it, as it is declared."""
+    kind = option.kind
+    choices = kind.values if isinstance(kind, Choice) else None
+    _remember(p, option)
+    p.add_argument(
+        option.typed,
+        dest=dest or option.name,
+        metavar=f"{{{','.join(map(str, choices))}}}" if choices else metavar,
+        type=_typed(option),
+        choices=choices,
+        default=option.default,
+        help=help_of(option),
+    )
+
+
+def _each(
+    p: argparse.ArgumentParser, option: Option, metavar: str, nargs: str | None = None, action: str | None = None
+) -> None:
+    """An option with several values of one kind, all behind it or each behind an option of its own."""
+    many = option.kind
+    assert isinstance(many, Many)
+    _remember(p, option)
+    values = {"nargs": nargs} if nargs else {"action": action}
+    p.add_argument(
+        option.typed,
+        dest=option.typed.removeprefix("--"),
+        metavar=metavar,
+        type=_typed(replace(option, kind=many.kind)),
+        default=None if option.default is None else list(option.default),
+        help=help_of(option),
+        **values,
+    )
+
+
+def _flag(p: argparse.ArgumentParser, option: Option) -> None:
+    """An option with nothing behind it."""
+    _remember(p, option)
+    p.add_argument(option.typed, dest=option.name, action="store_true", help=help_of(option))
+
+
+def _remember(p: argparse.ArgumentParser, option: Option) -> None:
+    """Keep how the option is typed: what Python refuses later is told with that name too."""
+    p.set_defaults(typed={**(p.get_default("typed") or {}), option.name: option.typed})
+
+
+def _typed(option: Option) -> Callable[[str], Any]:
+    """From what was typed to a value, or argparse's error with our sentence."""
+    named = replace(option, name=option.typed, none=None)
+
+    def read(text: str) -> Any:
+        try:
+            return checked(named, option.kind.read(text))
+        except OptionError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return read
+
+
+def help_of(option: Option) -> str:
+    """What it is for, what it may be, and what it is without a choice."""
+    parts = [option.about]
+    kind = option.kind.kind if isinstance(option.kind, Many) else option.kind
+    if isinstance(kind, Integer | Real) or (isinstance(kind, Choice) and kind is not option.kind):
+        parts.append(kind.expected)
+    if option.none and option.default is None:
+        parts.append(f"default: {option.none}")
+    elif not isinstance(option.kind, Flag) and option.default not in ((), REQUIRED):
+        words = option.default if isinstance(option.default, tuple) else (option.default,)
+        parts.append(f"default: {' '.join(map(str, words))}")
+    return "; ".join(parts).replace("%", "%%")

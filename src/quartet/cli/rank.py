@@ -19,7 +19,6 @@ from quartet.bench.rows import Ranking, of_pair
 from quartet.cli.console import bar_of_steps
 from quartet.cli.output import aligned
 from quartet.errors import OptionError, OutputError
-from quartet.quantize.recipes import recipe_of
 from quartet.runtime.engine import all_cores
 from quartet.spec import Manifest
 from quartet.text.languages import find
@@ -37,12 +36,10 @@ def rank(args: argparse.Namespace) -> None:
     test_sets = [open_test_set(args.data, *parse_pair(pair), args.sentences) for pair in args.pair]
     if len(args.pair) > 1 and args.data and not (len(args.data) == 1 and args.data[0].is_dir()):
         raise OptionError(f"{len(args.pair)} pairs need a folder as --data, with a file for each language")
-    for precision in args.precision:
-        recipe_of(precision)
-    if args.min_speed is not None and args.min_speed <= 0:
-        raise OptionError(f"--min-speed is {args.min_speed:g}; more than 0 tokens per second is expected")
-    limits = Limits(parse_size(args.max_ram) if args.max_ram else None, args.min_speed)
-    settings = Settings(args.threads or all_cores(), args.beam_size, args.batch_size, args.timed)
+    limits = Limits(None if args.max_ram is None else parse_size(args.max_ram), args.min_speed)
+    settings = Settings(
+        all_cores() if args.threads is None else args.threads, args.beam_size, args.batch_size, args.timed
+    )
     if args.report:
         _make_folder(args.report)
     ranking = rank_all(

@@ -37,7 +37,7 @@ def transcribe(args: argparse.Namespace) -> None:
         on_screen = args.output is None and sys.stdout.isatty()  # then the segments show how far it is
         progress = stack.enter_context(nullcontext(silent) if on_screen else terminal_bar("transcribing", "s"))
         segments, info = _started(transcriber, source, args, progress)
-        if args.language == "auto":
+        if args.language in (None, "auto"):
             log.info("language: %s (%.0f %%)", display_name(info.language), 100 * info.language_probability)
         change = _translation(info, args, stack) if args.to else _as_it_is
         _write(map(change, segments), info, args, out)
@@ -72,7 +72,7 @@ def _started(
         hotwords=args.hotwords,
         word_timestamps=args.word_timestamps,
         vad_filter=not args.no_vad,
-        clip_timestamps=args.clips or "0",
+        clip_timestamps=args.clip_timestamps,
         batch_size=args.batch_size,
         progress=progress,
     )

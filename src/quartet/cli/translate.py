@@ -68,8 +68,6 @@ def _check(args: argparse.Namespace) -> None:
         raise OptionError(f"--as {args.form} is for a file or standard input, not for TEXT")
     if args.resume and not args.input:
         raise OptionError("--resume reads the input again; name a file with --input")
-    if args.batch_size < 1:
-        raise OptionError(f"--batch-size is {args.batch_size}; 1 or more is expected")
     if args.input and not args.input.exists():
         raise OptionError(f"--input {args.input}: no such file")
     if args.input and args.input.is_dir():

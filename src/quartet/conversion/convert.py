@@ -58,7 +58,7 @@ def convert_folder(
     request = ConversionRequest(
         precision=precision,
         options=options,
-        calibration=None if calibration_text is None else read_calibration_text(Path(calibration_text)),
+        calibration=None if calibration_text is None else read_calibration_text(calibration_text),
         report=report,
         tokenizer=tokenizer,
         languages=languages,

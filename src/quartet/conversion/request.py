@@ -5,7 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from quartet.errors import OptionError
+from quartet.options.declared import CONVERSION
+from quartet.options.kinds import check_fields, checked
 from quartet.quantize.recipes import DEFAULT_PRECISION, QuantizationOptions, Recipe, recipe_of
+
+REQUEST = {name: CONVERSION[name] for name in ("precision", "report", "languages", "texts", "layout", "force")}
 
 
 @dataclass(frozen=True)
@@ -34,15 +38,14 @@ class ConversionRequest:
     force: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse what does not go together."""
+        """Refuse values that there are not, and what does not go together."""
+        check_fields(self, REQUEST)
         recipe = self.recipe
         if self.report and not recipe.schemes:
             raise OptionError(f"precision {recipe.name} is float32 itself: a report is for int8 and int4")
         if self.calibration is not None and not (recipe.calibrated or self.report):
             file = self.calibration.file
             raise OptionError(f"calibration text ({file}) is for method gptq and for a report; ask for one of them too")
-        if isinstance(self.languages, str) or isinstance(self.texts, str):
-            raise OptionError(f"languages and texts are lists, {self.languages or self.texts!r} is a string")
         if self.texts and not self.languages:
             raise OptionError(f"text ({self.texts[0]}) is for the vocabulary of some languages; name them too")
         if not all(name.strip() for name in self.languages):
@@ -68,8 +71,9 @@ class ConversionRequest:
                 raise OptionError(f"{option} is for models that translate text; leave it out for a speech model")
 
 
-def read_calibration_text(file: Path) -> CalibrationText:
+def read_calibration_text(given: str | Path) -> CalibrationText:
     """The lines of a text that are not empty; raises `OptionError` where it cannot be read or has none."""
+    file: Path = checked(CONVERSION["calibration_text"], given)
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except OSError as error:

@@ -144,7 +144,7 @@ def tokens(config: dict[str, Any], unk: int | None) -> Tokens:
 def generation(config: dict[str, Any], generation_config: dict[str, Any], default_length: int) -> Generation:
     """`generation_config.json`, or what older checkpoints keep of it in `config.json`."""
     merged = generation_config or config
-    most, fewest = count(merged, "max_new_tokens"), count(merged, "min_new_tokens")
+    most, fewest = count(merged, "max_new_tokens"), count(merged, "min_new_tokens", -1)
     return Generation(
         max_length=most + 1 if most else count(merged, "max_length") or default_length,  # and the decoder start
         forced_bos=token_id(merged, "forced_bos_token_id"),
@@ -157,7 +157,7 @@ def generation(config: dict[str, Any], generation_config: dict[str, Any], defaul
         repetition_penalty=number(merged, "repetition_penalty", 1.0, positive=True),
         length_penalty=number(merged, "length_penalty", 1.0),
         early_stopping=_early_stopping(merged),
-        min_length=fewest + 1 if fewest else count(merged, "min_length"),
+        min_length=fewest + 1 if fewest >= 0 else count(merged, "min_length"),
         max_new_tokens=most or None,
     )
 

@@ -165,8 +165,8 @@ def describe(checkpoint: Checkpoint) -> Description:
 def suppressed(checkpoint: Checkpoint, read: Generation, start: Tokens, no_timestamps: int) -> Generation:
     """What must not be generated, as OpenAI has it, where the checkpoint does not say: signs that nobody speaks, tasks
     and other tokens that steer; at the beginning a space and the end."""
-    if (checkpoint.generation_config or checkpoint.config).get("suppress_tokens") is not None:  # an empty list is one
-        return read
+    if (checkpoint.generation_config or checkpoint.config).get("suppress_tokens") is not None:
+        return read  # an empty list too, as fine-tuned models have it
     steering = (start.decoder_start, *range(no_timestamps - 5, no_timestamps))
     return replace(
         read,

@@ -4,11 +4,12 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from quartet.errors import OptionError
+from quartet.options.declared import CONVERSION, QUANTIZATION
+from quartet.options.kinds import bad_value, check_fields, checked
 from quartet.quantize.numerics import METHODS, Method, Scheme
 from quartet.spec import CACHE_INITIALIZER, DECODER, EMBED_AND_LM_HEAD, ENCODER, StoredMatrix
 
 SMALLEST_BLOCK = 16  # of the kernels
-BLOCK_SIZES = (16, 32, 64, 128, 256)
 GPTQ = "gptq"
 
 
@@ -106,12 +107,16 @@ class QuantizationOptions:
     block_size: int | None = None
     embedding_bits: int | None = None  # of the embedding, which is the LM head too where they are tied
 
+    def __post_init__(self) -> None:
+        """Raise `OptionError` for a value that there is not."""
+        check_fields(self, QUANTIZATION)
+
 
 def recipe_of(precision: str, options: QuantizationOptions = QuantizationOptions()) -> Recipe:
     """The recipe of a precision, changed as the options say; `OptionError` for values that there are not."""
-    if precision not in RECIPES:
-        raise OptionError(f"unknown precision {precision!r}; it is one of {', '.join(RECIPES)}")
-    recipe = RECIPES[precision]
+    recipe = RECIPES[checked(CONVERSION["precision"], precision)]
+    if not isinstance(options, QuantizationOptions):
+        raise bad_value("options", options, "QuantizationOptions")
     if options == QuantizationOptions():
         return recipe
     if not recipe.schemes:
@@ -121,17 +126,12 @@ def recipe_of(precision: str, options: QuantizationOptions = QuantizationOptions
 
 def _with_schemes(recipe: Recipe, options: QuantizationOptions) -> Recipe:
     schemes, last_layer, choices = dict(recipe.schemes), recipe.last_layer, recipe.choices
-    if options.embedding_bits not in (None, 4, 8):
-        raise OptionError(f"{options.embedding_bits} bits for the embedding; it has 4 or 8")
     untied = recipe.untied_embedding
     if options.embedding_bits is not None:
         untied = None  # the embedding and the LM head alike
     if options.embedding_bits == 4:
         schemes |= {EMBED_AND_LM_HEAD: _TABLE, DECODER: _INT4}  # such a head forgives less
     if options.block_size is not None:
-        if options.block_size not in BLOCK_SIZES:
-            known = ", ".join(map(str, BLOCK_SIZES))
-            raise OptionError(f"block size {options.block_size}; it is one of {known}")
         schemes, last_layer = (_in_blocks(found, options.block_size) for found in (schemes, last_layer))
         untied = untied and replace(untied, block_size=options.block_size)
         choices = tuple(dict.fromkeys(replace(scheme, block_size=options.block_size) for scheme in choices))
@@ -151,7 +151,5 @@ def _with_method(recipe: Recipe, method: str | None) -> Recipe:
         return recipe
     if method == GPTQ:  # first without data, so that the model can translate its calibration text
         return replace(recipe, method="mse", calibrated=True, without_text=True)
-    found = next((known for known in METHODS if known == method), None)
-    if found is None:
-        raise OptionError(f"unknown method {method!r} of quantisation; it is one of {', '.join((*METHODS, GPTQ))}")
+    found = next(known for known in METHODS if known == method)
     return replace(recipe, method=found, calibrated=False, choices=())

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
-from quartet.errors import OptionError
+from quartet.options.declared import BATCHING
+from quartet.options.kinds import check_fields
 
 BatchType = Literal["examples", "tokens"]
-BATCH_TYPES: tuple[BatchType, ...] = get_args(BatchType)
 
 
 @dataclass(frozen=True)
@@ -19,10 +19,7 @@ class Batching:
 
     def __post_init__(self) -> None:
         """Raise `OptionError` for values that make no sense."""
-        if self.max_batch_size < 1:
-            raise OptionError(f"max_batch_size is {self.max_batch_size}; 1 or more is expected")
-        if self.batch_type not in BATCH_TYPES:
-            raise OptionError(f"unknown batch_type {self.batch_type!r}; it is one of {', '.join(BATCH_TYPES)}")
+        check_fields(self, BATCHING)
 
 
 def batches(lengths: Sequence[int], batching: Batching, most: int | None = None) -> list[list[int]]:

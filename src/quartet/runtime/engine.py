@@ -16,7 +16,9 @@ from pathlib import Path
 import onnxruntime as ort
 
 from quartet.arrays import Ids
-from quartet.errors import ForkedError, ManifestError, OptionError, OutputError
+from quartet.errors import ForkedError, ManifestError, OutputError
+from quartet.options.declared import MODEL
+from quartet.options.kinds import checked
 from quartet.runtime.batching import Batching
 from quartet.runtime.contract import check_graphs
 from quartet.runtime.machine import packing
@@ -258,8 +260,7 @@ def open_engine(folder: Path, threads: int | None = None, verify: bool = False) 
     the manifest, hashes with `verify`, those of what is derived from the files too.
     Raises `OptionError`, and `ManifestError` where a file is missing, differs, or does not load.
     """
-    if threads is not None and threads < 1:
-        raise OptionError(f"threads is {threads}; 1 or more is expected")
+    threads = checked(MODEL["threads"], threads)
     manifest = Manifest.load(folder, verify)
     if manifest.layout != "quartet":
         raise ManifestError(f"{folder} has the layout {manifest.layout}, for other programs; convert without --layout")

@@ -13,6 +13,8 @@ from onnxruntime import OrtValue
 
 from quartet.arrays import Floats, Ids
 from quartet.errors import OptionError
+from quartet.options.declared import SEARCH
+from quartet.options.kinds import Option, check_fields, checked, within
 from quartet.runtime import rules, search
 from quartet.runtime.decode import (
     DecoderState,
@@ -43,22 +45,15 @@ class SearchOptions:
     repetition_penalty: float | None = None  # above 1: tokens seen before become less likely; None: the model's
     no_repeat_ngram_size: int | None = None  # no n-gram of this size comes twice; 0: off; None: the model's
     min_new_tokens: int = 0
-    max_new_tokens: int | None = None  # None: up to the model's own `max_length`
+    max_new_tokens: int | None = None  # up to the model's window; None: up to the model's own `max_length`
     loop_guard: bool = False  # stop an n-gram from being repeated without end
 
     def __post_init__(self) -> None:
         """Raise `OptionError` for values that make no sense."""
-        for name in ("beam_size", "num_hypotheses"):
-            if getattr(self, name) < 1:
-                raise OptionError(f"{name} is {getattr(self, name)}; 1 or more is expected")
-        if self.num_hypotheses > self.beam_size:
-            raise OptionError(f"num_hypotheses {self.num_hypotheses} is more than beam_size {self.beam_size}")
-        if self.max_new_tokens is not None and self.max_new_tokens < 1:
-            raise OptionError(f"max_length (max_new_tokens) is {self.max_new_tokens}; 1 or more is expected")
-        if self.max_new_tokens is not None and self.min_new_tokens > self.max_new_tokens:
-            raise OptionError(f"min_new_tokens {self.min_new_tokens} is more than max_new_tokens {self.max_new_tokens}")
-        if self.repetition_penalty is not None and self.repetition_penalty <= 0:
-            raise OptionError(f"repetition_penalty is {self.repetition_penalty}; more than 0 is expected (1: off)")
+        check_fields(self, SEARCH)
+        checked(within(SEARCH["num_hypotheses"], self.beam_size, "beam_size"), self.num_hypotheses)
+        if self.max_new_tokens is not None:
+            checked(within(SEARCH["min_new_tokens"], self.max_new_tokens, "max_new_tokens"), self.min_new_tokens)
 
 
 Read = Callable[[Model, OrtValue, int, HeadOutputs], Scores]  # `pre_logits` to scores, as `read_scores`
@@ -185,12 +180,13 @@ def _prepare(
         generation, tokens = renamed_generation(generation, model.head_ids), renamed_tokens(tokens, model.head_ids)
         prefixes = [[_head_id(token, model.head_ids) for token in prefix] for prefix in prefixes]
     prefix_length = np.array([len(prefix) for prefix in prefixes], np.int64)
-    if options.max_new_tokens is None:
-        max_length = np.full(len(prefixes), generation.max_length, np.int64)
-    else:
-        max_length = prefix_length + options.max_new_tokens
-    if (prefix_length >= max_length).any():
-        raise OptionError(f"a prefix of {prefix_length.max()} tokens leaves no room: {max_length.min()} is the most")
+    window = model.manifest.shapes.max_target_length
+    longest = window if options.max_new_tokens is not None else min(generation.max_length, window)
+    if (prefix_length >= longest).any():
+        raise OptionError(f"a prefix of {prefix_length.max()} tokens leaves no room: {longest} is the most")
+    max_length = np.full(len(prefixes), longest, np.int64)
+    if options.max_new_tokens is not None:
+        max_length = np.minimum(prefix_length + options.max_new_tokens, max_length)
     guarded = options.loop_guard
     repeats = [max(rules.LOOP_REPEATS, rules.longest_repeat(s) + 1) if guarded else 0 for s in sources]
     return Search(
@@ -216,6 +212,11 @@ def _prepare(
         uncounted=np.ones(len(prefixes), np.int64),
         cancelled=cancelled,
     )
+
+
+def new_tokens(option: Option, room: int) -> Option:
+    """An option that counts new tokens, of which a model has room for so many."""
+    return within(option, room, "the model's window, less the prefix")
 
 
 def _marked(search_: Search, row: int, hypothesis: Hypothesis) -> Hypothesis:

@@ -13,6 +13,8 @@ from onnxruntime import OrtValue
 
 from quartet.arrays import Floats, Ids
 from quartet.errors import OptionError
+from quartet.options.declared import DECODING
+from quartet.options.kinds import check_fields
 from quartet.runtime.decode import DecoderState, decode_tokens, encode_features, last_of, rows_of, select_rows, start
 from quartet.runtime.generate import Cancelled, Choose, Search, Step, beam_steps, finished, greedy_steps, likeliest
 from quartet.runtime.logits import HeadOutputs, read_scores, rescored
@@ -47,16 +49,7 @@ class DecodingOptions:
 
     def __post_init__(self) -> None:
         """Raise `OptionError` for values that make no sense."""
-        for name, least in (("beam_size", 1), ("best_of", 1), ("temperature", 0), ("no_repeat_ngram_size", 0)):
-            if not getattr(self, name) >= least:
-                raise OptionError(f"{name} is {getattr(self, name)}; {least} or more is expected")
-        for name in ("patience", "repetition_penalty"):
-            if not getattr(self, name) > 0:
-                raise OptionError(f"{name} is {getattr(self, name)}; more than 0 is expected")
-        if self.max_new_tokens is not None and self.max_new_tokens < 1:
-            raise OptionError(f"max_new_tokens is {self.max_new_tokens}; 1 or more is expected")
-        if self.max_initial_timestamp is not None and not self.max_initial_timestamp >= 0:
-            raise OptionError(f"max_initial_timestamp is {self.max_initial_timestamp}; 0 or more is expected")
+        check_fields(self, DECODING)
 
 
 @dataclass(frozen=True)
@@ -307,6 +300,7 @@ def _timestamp_rules(model: Model, max_initial: float | None) -> TimestampRules:
     )
 
 
+LEAST_TEMPERATURE = 1e-5  # below, the likeliest token is as good as certain, and a logit divided by it not finite
 SHORTEST_WAIT = np.float32(2**-24)  # in place of a zero, which would win even for a token that is forbidden
 
 
@@ -314,7 +308,7 @@ def _chooser(options: DecodingOptions) -> Choose:
     """How the next token of each row is chosen where there are no beams."""
     if options.temperature > 0:
         random = np.random.default_rng(options.seed)
-        temperature = np.float32(options.temperature)
+        temperature = np.float32(max(options.temperature, LEAST_TEMPERATURE))
 
         def sample(scores: Scores) -> tuple[Ids, Floats]:
             # the largest of logits with Gumbel noise, -log of exponential noise, is a sample of their softmax

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from quartet.transcription.options import APPENDED, PREPENDED
+from quartet.options.declared import APPENDED, PREPENDED
 from quartet.transcription.segments import Phrase, Word
 
 PUNCTUATION = PREPENDED + APPENDED

@@ -1,15 +1,25 @@
 """How to transcribe: the choices of `Transcriber.transcribe`, checked, with faster-whisper's names and defaults."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
 
 from quartet.errors import OptionError
+from quartet.options.declared import APPENDED, PREPENDED, TEMPERATURES, TRANSCRIPTION
+from quartet.options.kinds import Integer, Many, check_fields, checked, within
+from quartet.spec import Manifest
 
-TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-PREPENDED = "\"'“¿([{-"
-APPENDED = "\"'.。,，!！?？:：”)]}、"
-TASKS = ("transcribe", "translate")
+ELSEWHERE = (  # what is no field below
+    "language",
+    "temperature",
+    "vad_filter",
+    "vad_parameters",
+    "language_detection_threshold",
+    "language_detection_segments",
+    "sampling_rate",
+    "progress",
+)
+OPTIONS = {name: option for name, option in TRANSCRIPTION.items() if name not in ELSEWHERE}
+OPTIONS["temperatures"] = TRANSCRIPTION["temperature"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +45,7 @@ class TranscriptionOptions:
     suppress_blank: bool = True
     suppress_tokens: Sequence[int] | None = (-1,)  # -1 stands for the model's own list
     without_timestamps: bool = False
-    max_initial_timestamp: float = 1.0
+    max_initial_timestamp: float | None = 1.0
     max_new_tokens: int | None = None
     word_timestamps: bool = False
     prepend_punctuations: str = PREPENDED
@@ -48,32 +58,28 @@ class TranscriptionOptions:
 
     def __post_init__(self) -> None:
         """Raise `OptionError` for values that make no sense."""
-        if self.task not in TASKS:
-            raise OptionError(f"unknown task {self.task!r}; it is transcribe or translate")
-        for name in ("beam_size", "best_of", "batch_size"):
-            if getattr(self, name) < 1:
-                raise OptionError(f"{name} is {getattr(self, name)}; 1 or more is expected")
-        if not self.temperatures or min(self.temperatures) < 0:
-            raise OptionError(f"temperature is {list(self.temperatures)}; one or more values from 0 up are expected")
-        if self.chunk_length is not None and not 1 <= self.chunk_length <= 30:
-            raise OptionError(f"chunk_length is {self.chunk_length}; 1 to 30 seconds are expected")
+        check_fields(self, OPTIONS)
         if self.hallucination_silence_threshold is not None and not self.word_timestamps:
             raise OptionError("hallucination_silence_threshold needs word_timestamps")
-        _check_clips(self.clip_timestamps)
+
+    def check_for(self, manifest: Manifest) -> None:
+        """Raise `OptionError` for tokens that a model does not have, and for more than it has room for."""
+        vocabulary, window = manifest.shapes.vocab_size, manifest.shapes.max_target_length
+        known = Integer(0, vocabulary - 1, why="the model's vocabulary")
+        checked(within(TRANSCRIPTION["max_new_tokens"], window, "the model's window"), self.max_new_tokens)
+        if isinstance(self.initial_prompt, tuple):
+            checked(replace(TRANSCRIPTION["initial_prompt"], kind=Many(known, "token ids")), self.initial_prompt)
+        suppressed = Many(replace(known, least=-1), "token ids")
+        checked(replace(TRANSCRIPTION["suppress_tokens"], kind=suppressed), self.suppress_tokens)
 
 
-def _check_clips(times: Sequence[float]) -> None:
-    for earlier, later in pairwise(times):
-        if later < earlier:
-            raise OptionError(f"clip_timestamps (--clips) {list(times)} run backwards: {later} comes after {earlier}")
-    if times and times[0] < 0:
-        raise OptionError(f"clip_timestamps (--clips) begin at {times[0]}; 0 or more is expected")
+def temperatures_of(given: float | Sequence[float]) -> tuple[float, ...]:
+    """One temperature or several as a tuple."""
+    found = checked(TRANSCRIPTION["temperature"], given)
+    return found if isinstance(found, tuple) else (found,)
 
 
 def clips_of(given: str | Sequence[float]) -> tuple[float, ...]:
     """Clip times from a list or as faster-whisper also takes them, `start,end,start,end`; none where all is meant."""
-    try:
-        times = [float(x) for x in (given.split(",") if isinstance(given, str) else given) if str(x).strip()]
-    except ValueError:
-        raise OptionError(f"clip_timestamps (--clips) is {given!r}; seconds separated by commas are expected") from None
-    return () if times in ([], [0.0]) else tuple(times)
+    times: tuple[float, ...] = checked(TRANSCRIPTION["clip_timestamps"], given)
+    return () if times == (0.0,) else times

@@ -3,12 +3,16 @@
 [previous, hotwords..., text before...] start, language, task[, no timestamps] [0.00, prefix...]
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from quartet.options.kinds import too_long
 from quartet.spec import Language, Manifest, Speech
 from quartet.text.tokenizer import Tokenizer
 from quartet.transcription.options import TranscriptionOptions
+
+log = logging.getLogger("quartet")
 
 
 @dataclass(frozen=True)
@@ -48,9 +52,19 @@ class Prompter:
             return []
         return self._encoded(given) if isinstance(given, str) else [int(token) for token in given]
 
+    def check_room(self) -> None:
+        """Raise `OptionError` for a prefix that does not fit. Hints are cut, as in faster-whisper, and that is told."""
+        prefix = len(self._encoded(self.options.prefix or ""))
+        if prefix > self.room:
+            raise too_long("prefix", prefix, self.room, "half the model's window")
+        hotwords = self._encoded(self.options.hotwords or "")
+        for name, tokens, kept in (("initial_prompt", self.initial(), "last"), ("hotwords", hotwords, "first")):
+            if len(tokens) > self.room:
+                log.warning("%s has %d tokens; the model gets the %s %d", name, len(tokens), kept, self.room)
+
     def suppressed(self) -> tuple[int, ...] | None:
         """Tokens that never come out; None stands for the model's own list."""
-        given = self.options.suppress_tokens or ()
+        given = () if self.options.suppress_tokens is None else self.options.suppress_tokens
         if tuple(given) == (-1,):
             return None
         own = self.manifest.generation.suppress_tokens
@@ -67,7 +81,7 @@ class Prompter:
         return [self.speech.previous, *tokens] if tokens else []
 
     def _prefix(self) -> list[int]:
-        return self._encoded(self.options.prefix)[: self.room] if self.options.prefix else []
+        return self._encoded(self.options.prefix) if self.options.prefix else []
 
     def _encoded(self, text: str) -> list[int]:
         return self.tokenizer.encode(" " + text.strip())

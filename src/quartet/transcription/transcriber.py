@@ -13,6 +13,8 @@ from quartet.audio.audio import RATE, Source, open_audio
 from quartet.audio.mel import FRAMES_PER_SECOND
 from quartet.audio.voice_activity import VadOptions
 from quartet.errors import LanguageError, OptionError
+from quartet.options.declared import APPENDED, MODEL, PREPENDED, TEMPERATURES, TRANSCRIPTION, VAD
+from quartet.options.kinds import bad_value, checked, shown
 from quartet.progress import Progress, silent
 from quartet.runtime.engine import Engine, of_this_process, open_engine
 from quartet.runtime.machine import packing
@@ -22,7 +24,7 @@ from quartet.text.languages import resolve
 from quartet.text.tokenizer import Tokenizer, load_tokenizer
 from quartet.transcription.first_pass import Recording, in_seconds, prepared
 from quartet.transcription.long_form import TranscriptionJob, transcribed
-from quartet.transcription.options import APPENDED, PREPENDED, TEMPERATURES, TranscriptionOptions, clips_of
+from quartet.transcription.options import TranscriptionOptions, clips_of, temperatures_of
 from quartet.transcription.prompts import Prompter
 from quartet.transcription.segments import Segment, TranscriptionInfo
 
@@ -49,7 +51,8 @@ class Transcriber:
         threads: int | None = None,
         verify: bool = False,
     ) -> None:
-        self.folder = provision.ready(str(model), precision=precision, revision=revision)
+        threads, verify = checked(MODEL["threads"], threads), checked(MODEL["verify"], verify)
+        self.folder = provision.ready(model, precision=precision, revision=revision)
         self._engine: Engine | None = open_engine(self.folder, threads, verify)
         self.manifest: Manifest = self._engine.manifest
         if self.manifest.speech is None:
@@ -140,7 +143,7 @@ class Transcriber:
             length_penalty=length_penalty,
             repetition_penalty=repetition_penalty,
             no_repeat_ngram_size=no_repeat_ngram_size,
-            temperatures=(temperature,) if isinstance(temperature, int | float) else tuple(temperature),
+            temperatures=temperatures_of(temperature),
             compression_ratio_threshold=compression_ratio_threshold,
             log_prob_threshold=log_prob_threshold,
             no_speech_threshold=no_speech_threshold,
@@ -158,24 +161,33 @@ class Transcriber:
             prepend_punctuations=prepend_punctuations,
             append_punctuations=append_punctuations,
             hallucination_silence_threshold=hallucination_silence_threshold,
-            multilingual=multilingual and self._speech.multilingual,
+            multilingual=multilingual,
             chunk_length=chunk_length,
             clip_timestamps=clips_of(clip_timestamps),
             batch_size=batch_size,
         )
+        options.check_for(self.manifest)
+        if not self._speech.multilingual:
+            options = dataclasses.replace(options, multilingual=False)
+        segments = checked(TRANSCRIPTION["language_detection_segments"], language_detection_segments)
+        threshold = checked(TRANSCRIPTION["language_detection_threshold"], language_detection_threshold)
+        progress = checked(TRANSCRIPTION["progress"], progress)
+        prompter = Prompter(self.manifest, self._speech, self._tokenizer, options)
+        prompter.check_room()
         candidates = self._candidates(language, task)
-        vad = _vad_options(vad_parameters) if vad_filter or batch_size > 1 else None
+        voices = _vad_options(vad_parameters)
+        vad = voices if checked(TRANSCRIPTION["vad_filter"], vad_filter) or options.batch_size > 1 else None
         recording = prepared(
             open_audio(audio, sampling_rate),
             self._speech.mel_bins,
-            self._window_frames(chunk_length),
+            self._window_frames(options.chunk_length),
             vad,
             options.clip_timestamps,
-            batched=batch_size > 1,
+            batched=options.batch_size > 1,
         )
-        odds = self._odds(recording, candidates, language_detection_segments, language_detection_threshold)
+        odds = self._odds(recording, candidates, segments, threshold)
         info = _info(odds, recording, options, vad)
-        job = self._job(recording, options, candidates or self._candidates(info.language, task), progress)
+        job = self._job(recording, prompter, candidates or self._candidates(info.language, task), progress)
         return transcribed(job), info
 
     def detect_language(
@@ -187,9 +199,11 @@ class Transcriber:
         sampling_rate: int = RATE,
     ) -> tuple[str, float, list[tuple[str, float]]]:
         """The likeliest language of a recording, its probability, and those of all languages, likeliest first."""
+        segments = checked(TRANSCRIPTION["language_detection_segments"], language_detection_segments)
+        threshold = checked(TRANSCRIPTION["language_detection_threshold"], language_detection_threshold)
         frames = self._speech.window_frames
         recording = prepared(open_audio(audio, sampling_rate), self._speech.mel_bins, frames, None, (), batched=False)
-        odds = self._odds(recording, (), language_detection_segments, language_detection_threshold)
+        odds = self._odds(recording, (), segments, threshold)
         return (*odds[0], odds)
 
     # ---- before the first window --------------------------------------------------------------------------------
@@ -203,7 +217,9 @@ class Transcriber:
         codes = tuple(self.supported_languages)
         if task == "translate" and not self._speech.multilingual:
             raise OptionError(f"{self.manifest.name} knows only English: task translate needs a multilingual model")
+        language = checked(TRANSCRIPTION["language"], language)
         names = [] if language is None else language.split(",") if isinstance(language, str) else list(language)
+        checked(TRANSCRIPTION["language"], names or None)
         found = [resolve(name.strip(), codes) for name in names]
         if len(set(found)) < len(found):
             raise LanguageError(f"language {language!r} names a language twice")
@@ -226,7 +242,7 @@ class Transcriber:
         """Probabilities by the first windows: of the first that is sure enough, else of the commonest winner's best."""
         frames, start = self._speech.window_frames, recording.clips[0][0]
         found: list[dict[str, float]] = []
-        features = recording.stream.features(start, frames * max(1, windows))
+        features = recording.stream.features(start, frames * windows)
         for first in range(0, max(1, features.shape[1]), frames):
             model = self._open.model()
             window = np.zeros((1, features.shape[0], frames), np.float32)
@@ -241,16 +257,16 @@ class Transcriber:
         return max((odds for odds, winner in zip(found, winners, strict=True) if winner == best), key=lambda o: o[best])
 
     def _job(
-        self, recording: Recording, options: TranscriptionOptions, languages: Sequence[Language], progress: Progress
+        self, recording: Recording, prompter: Prompter, languages: Sequence[Language], progress: Progress
     ) -> TranscriptionJob:
         return TranscriptionJob(
             engine=self._open,
-            prompter=Prompter(self.manifest, self._speech, self._tokenizer, options),
+            prompter=prompter,
             stream=recording.stream,
             timeline=recording.timeline,
             languages=tuple(languages) or (None,),
             clips=recording.clips,
-            frames=self._window_frames(options.chunk_length),
+            frames=self._window_frames(prompter.options.chunk_length),
             reached=in_seconds(recording, progress),
         )
 
@@ -267,10 +283,11 @@ class Transcriber:
 def _vad_options(given: VadOptions | Mapping[str, Any] | None) -> VadOptions:
     if isinstance(given, VadOptions):
         return given
-    known = {field.name for field in dataclasses.fields(VadOptions)}
+    if given is not None and not isinstance(given, Mapping):
+        raise bad_value("vad_parameters", given, TRANSCRIPTION["vad_parameters"].kind.expected)
     for name in given or ():
-        if name not in known:
-            raise OptionError(f"vad_parameters has no {name!r}; it has {', '.join(sorted(known))}")
+        if name not in VAD:
+            raise OptionError(f"vad_parameters has no {shown(name)}; it has {', '.join(sorted(VAD))}")
     return dataclasses.replace(VadOptions(), **(given or {}))
 
 

@@ -7,6 +7,8 @@ from typing import Literal
 
 from quartet.errors import LanguageError, ManifestError, OptionError
 from quartet.json_schema import shown
+from quartet.options.declared import TRANSLATION
+from quartet.options.kinds import check_fields
 from quartet.spec import Language, Manifest
 from quartet.text.added_words import Encode
 from quartet.text.detect import Detected, detect_all
@@ -24,7 +26,7 @@ from quartet.translation.attempts import Sentence, Ways, sentence_of, with_stand
 log = logging.getLogger("quartet")
 
 Split = Literal["auto", "sentences", "none"]
-SPLITS: tuple[Split, ...] = ("auto", "sentences", "none")
+READING = {name: TRANSLATION[name] for name in ("split", "wrapped", "raw", "strict")}
 LONGER = 1.5  # most tokens of a translation for each of its source, nearly always
 SAFE_LENGTHS = 2.5  # times a model's safe length: so long a single sentence is translated whole (docs/log.md)
 
@@ -41,8 +43,7 @@ class Reading:
 
     def __post_init__(self) -> None:
         """Raise `OptionError` for a value that there is not."""
-        if self.split not in SPLITS:
-            raise OptionError(f"split is {self.split!r}; it is one of {', '.join(SPLITS)}")
+        check_fields(self, READING)
 
 
 @dataclass(frozen=True)
@@ -93,9 +94,6 @@ class Planner:
         self, texts: Sequence[str], source_name: str | None, target_name: str | None, reading: Reading
     ) -> list[Plan]:
         """Find the languages and take the texts apart; raises `LanguageError` and `OptionError`."""
-        for text in texts:
-            if not isinstance(text, str):
-                raise OptionError(f"a text is a str; this one is of type {type(text).__name__}")
         if source_name is not None and (target_name is not None or len(self._codes("target")) == 1):
             self.check_languages(source_name, target_name)
         asked = [self._asked(valid_unicode(text), target_name, reading) for text in texts]

@@ -1,5 +1,6 @@
 """`Translator`: text in, text out. Planning (`plan`), the engine's search, and joining around it."""
 
+import numbers
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -9,10 +10,12 @@ from typing import Literal
 
 from quartet import provision
 from quartet.errors import OptionError
+from quartet.options.declared import GENERATION, MODEL, TEXT, TEXTS, TRANSLATION
+from quartet.options.kinds import REQUIRED, Integer, Many, Option, bad_value, check_fields, checked, too_long
 from quartet.progress import Progress, silent
 from quartet.runtime.batching import Batching, BatchType
 from quartet.runtime.engine import Engine, of_this_process, open_engine
-from quartet.runtime.generate import SearchOptions
+from quartet.runtime.generate import SearchOptions, new_tokens
 from quartet.runtime.machine import packing
 from quartet.runtime.machine.head_selection import selected_head
 from quartet.runtime.requests import TextRequest, complete
@@ -21,6 +24,8 @@ from quartet.spec import Language, Manifest
 from quartet.text.tokenizer import Tokenizer, load_tokenizer
 from quartet.translation.drafts import Draft, Outcome
 from quartet.translation.plan import Plan, Planner, Reading, Split
+
+OPTIONS = {name: option for name, option in TRANSLATION.items() if name not in ("target", "source", "progress")}
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,10 @@ class TranslationOptions:
     raw: bool = False
     strict: bool = True
     loop_guard: bool = True
+
+    def __post_init__(self) -> None:
+        """Raise `OptionError` for values that make no sense."""
+        check_fields(self, OPTIONS)
 
     @property
     def search(self) -> SearchOptions:
@@ -110,7 +119,9 @@ class Translator:
         verify: bool = False,
         vocabulary: Literal["auto"] | str | Path | None = None,
     ) -> None:
-        self.folder = provision.ready(str(model), precision=precision, revision=revision)
+        threads, verify = checked(MODEL["threads"], threads), checked(MODEL["verify"], verify)
+        vocabulary = checked(MODEL["vocabulary"], vocabulary)
+        self.folder = provision.ready(model, precision=precision, revision=revision)
         self._texts_to_select = _texts_to_select(vocabulary)
         self._heads: dict[str | None, Path] = {}  # by target language
         self._engine: Engine | None = open_engine(self.folder, threads, verify)
@@ -180,7 +191,7 @@ class Translator:
             strict=strict,
             loop_guard=loop_guard,
         )
-        return self._translated([text], target, source, options, silent)[0]
+        return self._translated([checked(TEXT, text)], target, source, options, silent)[0]
 
     def translate_batch(
         self,
@@ -222,6 +233,7 @@ class Translator:
         """
         if isinstance(texts, str):
             raise OptionError("translate_batch takes a list of texts, this is one; use translate")
+        texts = checked(TEXTS, texts)
         options = TranslationOptions(
             beam_size=beam_size,
             num_hypotheses=num_hypotheses,
@@ -265,8 +277,10 @@ class Translator:
             strict=strict,
             loop_guard=loop_guard,
         )
+        target, source = checked(TRANSLATION["target"], target), checked(TRANSLATION["source"], source)
         engine, planner = self._open, self._texts.for_a_call()
-        (plan,) = planner.plans([text], source, target, options.reading)
+        self._check_lengths(options)
+        (plan,) = planner.plans([checked(TEXT, text)], source, target, options.reading)
         return self._streamed(engine, planner, plan, options)
 
     def generate(
@@ -300,12 +314,14 @@ class Translator:
             max_new_tokens=max_new_tokens,
             loop_guard=loop_guard,
         )
-        prefixes = _prefix_per_row(prefix_ids, len(ids), self.manifest.tokens.decoder_start)
-        shapes = self.manifest.shapes
-        _check_ids(ids, shapes.source_vocab_size or shapes.vocab_size)
-        _check_ids(prefixes, shapes.vocab_size)
-        requests = [TextRequest(row, prefix, search) for row, prefix in zip(ids, prefixes, strict=True)]
-        found = _searched(self._open, requests, Batching(max_batch_size, batch_type), silent)
+        batching, shapes = Batching(max_batch_size, batch_type), self.manifest.shapes
+        rows = _token_rows("ids", ids, shapes.source_vocab_size or shapes.vocab_size, shapes.max_source_length)
+        prefixes = self._prefixes(prefix_ids, len(rows))
+        room = shapes.max_target_length - max(map(len, prefixes), default=1)
+        for name, count in (("min_new_tokens", min_new_tokens), ("max_new_tokens", max_new_tokens)):
+            checked(new_tokens(GENERATION[name], room), count)
+        requests = [TextRequest(row, prefix, search) for row, prefix in zip(rows, prefixes, strict=True)]
+        found = _searched(self._open, requests, batching, silent)
         return [list(hypotheses[0].tokens) for hypotheses in found]
 
     @property
@@ -316,6 +332,24 @@ class Translator:
     def check_languages(self, target: str | None, source: str | None) -> None:
         """Raise `LanguageError` where the model cannot translate between these; None stands as in `translate`."""
         self._texts.check_languages(source, target)
+
+    def _prefixes(self, given: Sequence[int] | Sequence[Sequence[int]] | None, rows: int) -> Sequence[Sequence[int]]:
+        """The first decoder tokens of each row."""
+        if given is None:
+            return [(self.manifest.tokens.decoder_start,)] * rows
+        shapes = self.manifest.shapes
+        given = checked(GENERATION["prefix_ids"], given)
+        limits = shapes.vocab_size, shapes.max_target_length - 1
+        if isinstance(given[0], numbers.Integral):
+            return _token_rows("prefix_ids", [given], *limits) * rows
+        if len(given) != rows:
+            raise OptionError(f"{len(given)} prefixes for {rows} rows; give one for all, or one per row")
+        return _token_rows("prefix_ids", given, *limits)
+
+    def _check_lengths(self, options: TranslationOptions) -> None:
+        """Raise `OptionError` for more tokens than the model has room for."""
+        room = self.manifest.shapes.max_target_length - len(self.manifest.target_prompt)
+        checked(new_tokens(TRANSLATION["max_length"], room), options.max_length)
 
     # ---- inside -------------------------------------------------------------------------------------------------
 
@@ -346,14 +380,18 @@ class Translator:
         options: TranslationOptions,
         progress: Progress,
     ) -> list[Translation]:
+        target, source = checked(TRANSLATION["target"], target), checked(TRANSLATION["source"], source)
+        progress = checked(TRANSLATION["progress"], progress)
         engine, planner = self._open, self._texts.for_a_call()
+        self._check_lengths(options)
         plans = planner.plans(texts, source, target, options.reading)
+        search, batching = options.search, options.batching
         ways = planner.ways(options.reading)
         drafts = [[Draft(sentence, ways) for sentence in plan.sentences] for plan in plans]
         opened = [(plan, draft) for plan, of_text in zip(plans, drafts, strict=True) for draft in of_text]
         while opened:
-            requests = [self._requests(engine, planner, plan, draft.texts, options.search) for plan, draft in opened]
-            found = iter(_searched(engine, list(chain.from_iterable(requests)), options.batching, progress))
+            requests = [self._requests(engine, planner, plan, draft.texts, search) for plan, draft in opened]
+            found = iter(_searched(engine, list(chain.from_iterable(requests)), batching, progress))
             for (_, draft), of_draft in zip(opened, requests, strict=True):
                 draft.receive([next(found) for _ in of_draft], planner.tokenizer.decode)
             opened = [(plan, draft) for plan, draft in opened if draft.attempt is not None]
@@ -449,26 +487,15 @@ def _texts_to_select(vocabulary: str | Path | None) -> tuple[Path, ...] | None:
     if vocabulary == "auto":
         return ()
     if not Path(vocabulary).is_file():
-        raise OptionError(f"vocabulary is {str(vocabulary)!r}: neither `auto` nor a file of text")
+        raise bad_value("vocabulary", str(vocabulary), "auto or a file of text")
     return (Path(vocabulary),)
 
 
-def _check_ids(rows: Sequence[Sequence[int]], vocab_size: int) -> None:
-    for row in rows:
-        if not row:
-            raise OptionError("a row of ids is empty; the model wants at least one token")
-        for token in (min(row), max(row)):
-            if not 0 <= token < vocab_size:
-                raise OptionError(f"id {token} is outside the vocabulary of {vocab_size}")
-
-
-def _prefix_per_row(
-    prefix_ids: Sequence[int] | Sequence[Sequence[int]] | None, rows: int, decoder_start: int
-) -> list[list[int]]:
-    if not prefix_ids:
-        return [[decoder_start]] * rows
-    if isinstance(prefix_ids[0], int):
-        return [[int(token) for token in prefix_ids]] * rows  # type: ignore[arg-type]
-    if len(prefix_ids) != rows:
-        raise OptionError(f"{len(prefix_ids)} prefixes for {rows} rows; give one for all, or one per row")
-    return [list(prefix) for prefix in prefix_ids]  # type: ignore[arg-type]
+def _token_rows(name: str, rows: object, vocab_size: int, longest: int) -> list[tuple[int, ...]]:
+    """Rows of token ids that a model knows, none too long for it; raises `OptionError` naming the place."""
+    kind = Many(Integer(0, vocab_size - 1, why="the model's vocabulary"), "token ids", 1)
+    found = checked(Option(name, Many(kind, "rows of token ids", most=2**31), REQUIRED, ""), rows)
+    for place, row in enumerate(found):
+        if len(row) > longest:
+            raise too_long(f"{name}[{place}]", len(row), longest, "the model's window")
+    return list(found)

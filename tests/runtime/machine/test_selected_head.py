@@ -95,7 +95,7 @@ def test_a_prefix_that_was_not_selected(tmp_path: Path) -> None:
 
 
 def test_what_is_no_vocabulary(demo: Path) -> None:
-    with pytest.raises(OptionError, match=r"vocabulary is 'words\.txt': neither `auto` nor a file of text"):
+    with pytest.raises(OptionError, match=r"vocabulary is .words\.txt.; expected auto or a file of text"):
         Translator(demo, vocabulary="words.txt")
 
 
