@@ -32,6 +32,7 @@ FEWEST_IN_PARALLEL = 64  # of all batches: fewer are faster in one
 WORTH_OPENING = 256  # of all batches, for which sessions of their own pay: these take some 0.3 s, and 50 MB
 
 Result = TypeVar("Result")
+Answer_co = TypeVar("Answer_co", covariant=True)
 
 
 class Request(Protocol[Result]):
@@ -209,6 +210,25 @@ class Pending(Generic[Result]):
         self.batch.cancel(self.place)
 
 
+class Awaited(Protocol[Answer_co]):
+    """A request on its way, whoever decodes it."""
+
+    def result(self) -> Answer_co:
+        """Wait for what comes out of it. Raises what decoding raises, and `CancelledError`."""
+
+    def tokens(self) -> Iterator[tuple[int, ...]]:
+        """Its new tokens so far, each time that there are more."""
+
+
+class Submit(Protocol):
+    """Hands rows of an engine in to be decoded: by `Engine.submit`, or by a queue that many callers share."""
+
+    def __call__(
+        self, engine: "Engine", requests: Sequence[Request[Result]], batching: Batching, /
+    ) -> Sequence[Awaited[Result]]:
+        """What is pending, in the order of the requests."""
+
+
 # ---- batches by length ----------------------------------------------------------------------------------------------
 
 
@@ -239,9 +259,10 @@ def batches_by_length(
     return [found[i] for i in range(len(requests))]
 
 
-def complete(pending: Sequence[Pending[Result]], progress: Progress = silent) -> list[Result]:
+def complete(pending: Sequence[Awaited[Result]], progress: Progress = silent) -> list[Result]:
     """The results of all, in their order; progress is told how many are done."""
-    longest_first = sorted({one.batch for one in pending}, key=lambda batch: -batch.requests[0].length)
+    own = {one.batch for one in pending if isinstance(one, Pending)}  # what nobody else decodes
+    longest_first = sorted(own, key=lambda batch: -batch.requests[0].length)
     in_parallel = all(batch.parallel for batch in longest_first)
     done = 0
     for batch in _in_parallel(longest_first) if in_parallel else _one_by_one(longest_first):
