@@ -36,6 +36,11 @@ BENCH_EXAMPLES = """examples:
   quartet bench ./my-quartet --batch-size 4 --threads 2
   quartet bench opus-mt-en-de --precision int8 --input my.txt
 """
+SERVE_EXAMPLES = """examples:
+  quartet serve
+  quartet serve --model opus-mt-en-fr --model opus-mt-fr-en --port 8000
+  quartet serve --host 0.0.0.0 --api-keys keys.txt --req-limit 60 --char-limit 5000
+"""
 LANGUAGE_HELP = "in any common spelling: fr, fra, fra_Latn, fr-FR, French"
 
 
@@ -60,6 +65,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(title="commands", required=True, prog="quartet", metavar="COMMAND ...")
     _translate(_command(commands, "translate", "translate texts, a file, or standard input", TRANSLATE_EXAMPLES))
     _transcribe(_command(commands, "transcribe", "transcribe speech, to text or subtitles", TRANSCRIBE_EXAMPLES))
+    _serve(_command(commands, "serve", "serve translations over HTTP", SERVE_EXAMPLES))
     _convert(_command(commands, "convert", "convert a checkpoint to a quartet", CONVERT_EXAMPLES))
     _languages(_command(commands, "languages", "list the languages of a model"))
     _models(_command(commands, "models", "list known and converted models, with licences and sizes"))
@@ -176,6 +182,29 @@ def _transcribe(p: argparse.ArgumentParser) -> None:
     p.add_argument("--threads", metavar="N", type=int, help="threads; default: all cores")
     p.add_argument("--verify", action="store_true", help="check the hashes of the model's files first")
     _runs(p, "transcribe", "transcribe")
+
+
+def _serve(p: argparse.ArgumentParser) -> None:
+    about = "folder, alias or org/name, once for each model; default: demo"
+    p.add_argument("--model", dest="models", metavar="NAME", action="append", help=about)
+    p.add_argument("--precision", metavar="NAME", help="of models that are not converted yet; default int4")
+    p.add_argument("--host", metavar="ADDRESS", default="127.0.0.1", help="to listen on; default 127.0.0.1")
+    p.add_argument("--port", metavar="N", type=int, default=5000, help="to listen on, 0 for a free one; default 5000")
+    p.add_argument("--threads", metavar="N", type=int, help="of the processor; default: all cores")
+    p.add_argument(
+        "--api-keys", metavar="FILE", type=Path, help="keys that may be used, or their sha256:HEX, one a line"
+    )
+    p.add_argument("--char-limit", metavar="N", type=int, default=-1, help="characters of a text; default: no limit")
+    about = "requests in a minute of a key, or of an address; default: no limit"
+    p.add_argument("--req-limit", metavar="N", type=int, default=-1, help=about)
+    p.add_argument("--batch-limit", metavar="N", type=int, default=-1, help="texts in a request; default: no limit")
+    p.add_argument("--upload-limit", metavar="BYTES", type=int, default=100_000_000, help="of a file; default 100 MB")
+    about = "tokens of texts that may wait before requests are refused; default 100000"
+    p.add_argument("--max-queue", metavar="N", type=int, default=100_000, help=about)
+    p.add_argument("--metrics", action="store_true", help="show figures for Prometheus at /metrics")
+    about = "behind a proxy: a client's address is the last in X-Forwarded-For"
+    p.add_argument("--trust-forwarded-for", action="store_true", help=about)
+    _runs(p, "serve", "serve")
 
 
 def _convert(p: argparse.ArgumentParser) -> None:

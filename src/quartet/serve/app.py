@@ -1,0 +1,83 @@
+"""The server: interfaces on one service, errors in each one's shape, and a graceful end."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from quartet.serve import libretranslate
+from quartet.serve.files import Files
+from quartet.serve.metrics import Metrics
+from quartet.serve.options import ServeOptions
+from quartet.serve.service import Service
+from quartet.serve.web import ApiError
+
+SHAPES: dict[str, Callable[[ApiError], dict[str, Any]]] = {"/": libretranslate.error_body}  # by the path's beginning
+
+
+def create_app(options: ServeOptions) -> FastAPI:
+    """The application for an ASGI server. Opens the models' folders, and converts what is not converted yet.
+
+    Raises what opening them raises.
+    """
+    service, files = Service(options), Files()
+
+    @asynccontextmanager
+    async def life(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        service.close()
+        files.close()
+
+    app = FastAPI(
+        title="quartet",
+        version=version("quartet-onnx"),
+        lifespan=life,
+        docs_url="/docs",
+        redoc_url=None,
+        openapi_url="/openapi.json",
+    )
+    app.state.service = service
+    app.add_middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"])
+    app.include_router(libretranslate.router(service, files))
+
+    @app.get("/health", tags=["operation"])
+    async def _alive() -> dict[str, str]:
+        """That the server runs."""
+        return {"status": "ok"}
+
+    @app.get("/ready", tags=["operation"])
+    async def _ready() -> JSONResponse:
+        """Whether the server takes requests: not while it is stopping."""
+        status = "stopping" if service.stopping else "ok"
+        return JSONResponse({"status": status}, 503 if service.stopping else 200)
+
+    if options.metrics:
+        metrics = Metrics(service)
+        app.middleware("http")(metrics.measure)
+        app.get("/metrics", tags=["operation"])(metrics.page)
+
+    app.add_exception_handler(ApiError, _told)
+    app.add_exception_handler(HTTPException, _told_of_http)
+    app.add_exception_handler(Exception, _told_of_a_fault)
+    return app
+
+
+def _told(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, ApiError)
+    shape = max((path for path in SHAPES if request.url.path.startswith(path)), key=len)
+    return JSONResponse(SHAPES[shape](error), error.status, dict(error.headers))
+
+
+def _told_of_http(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    return _told(request, ApiError(error.status_code, str(error.detail), dict(error.headers or {})))
+
+
+def _told_of_a_fault(request: Request, _: Exception) -> JSONResponse:
+    return _told(request, ApiError(500, "something went wrong in the server; its log says what"))

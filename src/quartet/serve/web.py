@@ -1,0 +1,141 @@
+"""What all interfaces share: parameters from wherever clients put them, work off the event loop, errors."""
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from starlette.datastructures import FormData, UploadFile
+from starlette.requests import Request
+
+from quartet.serve.decoding import Caller
+
+Params = Mapping[str, Any]
+Result = TypeVar("Result")
+
+
+@dataclass
+class ApiError(Exception):
+    """What a request gets instead of an answer; each interface has its own shape for it."""
+
+    status: int
+    message: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    param: str | None = None  # that is wrong
+    code: str | None = None  # for programs
+
+
+async def params_of(request: Request) -> dict[str, Any]:
+    """Parameters of a request: a JSON object, else those of the address and of the form together.
+
+    Of a name with several values there is a list, except where the form's and the address' values meet: the form's
+    counts. Raises `ApiError` with status 400.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "application/json" or kind.endswith("+json"):
+        return _object(await request.body())
+    found = _grouped(request.query_params.multi_items())
+    if kind in ("application/x-www-form-urlencoded", "multipart/form-data"):
+        found |= _grouped((await _form(request)).multi_items())
+    return found
+
+
+async def _form(request: Request) -> FormData:
+    try:
+        return await request.form()
+    except Exception as error:  # whatever the parser makes of a broken body
+        raise ApiError(400, f"the form cannot be read: {error}") from None
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        raise ApiError(400, "the body is not JSON") from None
+    if not isinstance(found, dict):
+        raise ApiError(400, f"the body is a JSON {type(found).__name__}; an object is expected")
+    return found
+
+
+def _grouped(items: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in items:
+        if name not in found:
+            found[name] = value
+        elif isinstance(found[name], list):
+            found[name].append(value)
+        else:
+            found[name] = [found[name], value]
+    return found
+
+
+def text_param(params: Params, name: str, default: str | None = None) -> str:
+    """A parameter that is a text. Raises `ApiError` where it is missing and has no default, or is something else."""
+    value = params.get(name)
+    if value is None or value == "":
+        if default is None:
+            raise ApiError(400, f"Invalid request: missing {name} parameter", param=name)
+        return default
+    if not isinstance(value, str):
+        raise ApiError(400, f"{name} is {json.dumps(value, default=str)[:60]}; a string is expected", param=name)
+    return value
+
+
+def number_param(params: Params, name: str, default: int) -> int:
+    """A parameter that is a whole number. Raises `ApiError` for anything else."""
+    value = params.get(name, default)
+    if value is None or value == "":
+        return default
+    try:
+        if isinstance(value, bool | list | dict):
+            raise TypeError
+        return int(value)
+    except (TypeError, ValueError, OverflowError):
+        raise ApiError(400, f"{name} is {str(value)[:60]!r}; a whole number is expected", param=name) from None
+
+
+def upload_param(params: Params, name: str) -> UploadFile:
+    """A parameter that is a file. Raises `ApiError`."""
+    value = params.get(name)
+    if not isinstance(value, UploadFile):
+        raise ApiError(400, f"Invalid request: missing {name} parameter", param=name)
+    return value
+
+
+async def off_the_loop(
+    request: Request, pool: ThreadPoolExecutor, caller: Caller, work: Callable[[], Result], timeout: float
+) -> Result:
+    """What `work` returns, computed in a thread; whoever hangs up, or waits too long, frees its rows.
+
+    Raises what `work` raises, and `ApiError` with status 499 or 504.
+    """
+    job = asyncio.ensure_future(asyncio.get_running_loop().run_in_executor(pool, work))
+    gone = asyncio.ensure_future(_hung_up(request))
+    try:
+        done, _ = await asyncio.wait((job, gone), timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        if job in done:
+            return job.result()
+        caller.cancel()
+        raise ApiError(499, "the client hung up") if gone in done else ApiError(504, f"no answer within {timeout:g} s")
+    except CancelledError:
+        raise ApiError(503, "the server is stopping") from None
+    except asyncio.CancelledError:
+        caller.cancel()
+        raise
+    finally:
+        gone.cancel()
+        job.add_done_callback(_seen)
+
+
+def _seen(job: "asyncio.Future[Any]") -> None:
+    """Nobody waits for it any more: what it raises has been told, or is that it was cancelled."""
+    if not job.cancelled():
+        job.exception()
+
+
+async def _hung_up(request: Request) -> None:
+    """Returns when the client has gone."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
