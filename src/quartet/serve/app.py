@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 
 from quartet.serve import libretranslate
@@ -16,7 +16,7 @@ from quartet.serve.files import Files
 from quartet.serve.metrics import Metrics
 from quartet.serve.options import ServeOptions
 from quartet.serve.service import Service
-from quartet.serve.web import ApiError
+from quartet.serve.web import ApiError, LimitedBody
 
 SHAPES: dict[str, Callable[[ApiError], dict[str, Any]]] = {"/": libretranslate.error_body}  # by the path's beginning
 
@@ -43,6 +43,7 @@ def create_app(options: ServeOptions) -> FastAPI:
         openapi_url="/openapi.json",
     )
     app.state.service = service
+    app.add_middleware(LimitedBody, max_bytes=options.upload_limit, timeout=options.body_timeout)
     app.add_middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"])
     app.include_router(libretranslate.router(service, files))
 
@@ -64,6 +65,7 @@ def create_app(options: ServeOptions) -> FastAPI:
 
     app.add_exception_handler(ApiError, _told)
     app.add_exception_handler(HTTPException, _told_of_http)
+    app.add_exception_handler(ClientDisconnect, _told_to_nobody)
     app.add_exception_handler(Exception, _told_of_a_fault)
     return app
 
@@ -77,6 +79,10 @@ def _told(request: Request, error: Exception) -> JSONResponse:
 def _told_of_http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     return _told(request, ApiError(error.status_code, str(error.detail), dict(error.headers or {})))
+
+
+def _told_to_nobody(request: Request, _: Exception) -> JSONResponse:
+    return _told(request, ApiError(499, "the client hung up"))
 
 
 def _told_of_a_fault(request: Request, _: Exception) -> JSONResponse:

@@ -24,4 +24,5 @@ class ServeOptions:
     metrics: bool = False
     trust_forwarded_for: bool = False  # the address of a client is the last one in X-Forwarded-For
     timeout: float = 600.0  # seconds for an answer
+    body_timeout: float = 30.0  # seconds for each part of a body
     grace: float = 30.0  # seconds for what was accepted, when the server is to stop

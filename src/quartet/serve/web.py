@@ -7,11 +7,13 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from starlette.datastructures import FormData, UploadFile
-from starlette.requests import Request
+from starlette.datastructures import FormData, Headers, UploadFile
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from quartet.serve.decoding import Caller
 
+CLOSE = {"Connection": "close"}  # what is left of the body is not read
 Params = Mapping[str, Any]
 Result = TypeVar("Result")
 
@@ -25,6 +27,47 @@ class ApiError(Exception):
     headers: Mapping[str, str] = field(default_factory=dict)
     param: str | None = None  # that is wrong
     code: str | None = None  # for programs
+
+
+@dataclass(frozen=True)
+class LimitedBody:
+    """An application whose requests have bodies of at most `max_bytes`, each part of which comes within `timeout` s.
+
+    Reading more, or waiting for longer, raises `ApiError` with status 413 or 408 where the body is read.
+    """
+
+    app: ASGIApp
+    max_bytes: int
+    timeout: float
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request or connection."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        read, is_read = 0, False
+
+        async def receive_some() -> Message:
+            nonlocal read, is_read
+            if is_read:
+                return await receive()
+            try:
+                message = await asyncio.wait_for(receive(), self.timeout)
+            except TimeoutError:
+                raise ApiError(408, f"the body did not come within {self.timeout:g} s", CLOSE) from None
+            read += len(message.get("body", b""))
+            is_read = not message.get("more_body", False)
+            if max(read, _announced(scope)) > self.max_bytes:
+                raise ApiError(413, f"the body is larger than {self.max_bytes} bytes", CLOSE)
+            return message
+
+        await self.app(scope, receive_some, send)
+
+
+def _announced(scope: Scope) -> int:
+    """Bytes of the body, as the request says."""
+    length = Headers(scope=scope).get("content-length", "")
+    return int(length) if length.isascii() and length.isdigit() else 0
 
 
 async def params_of(request: Request) -> dict[str, Any]:
@@ -45,6 +88,8 @@ async def params_of(request: Request) -> dict[str, Any]:
 async def _form(request: Request) -> FormData:
     try:
         return await request.form()
+    except (ApiError, ClientDisconnect):
+        raise
     except Exception as error:  # whatever the parser makes of a broken body
         raise ApiError(400, f"the form cannot be read: {error}") from None
 
