@@ -8,7 +8,7 @@ from any thread, so that no thread of its own is needed.
 import copy
 import os
 import threading
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,6 +88,29 @@ class TextRequest:
         """Search them as one batch."""
         sources, prefixes = [one.source for one in batch], [one.prefix for one in batch]
         return search_steps(model, sources, prefixes, self.options, cancelled)
+
+
+@dataclass(frozen=True, eq=False)
+class Computation(Generic[Result]):
+    """Something to compute with the model by itself, in its turn."""
+
+    compute: Callable[[Model], Result]
+    length: int  # as a source of so many tokens: how much work it is
+    rows: int = 1
+    head: Path | None = None
+
+    @property
+    def alike(self) -> Hashable:
+        """It goes with nothing else."""
+        return id(self)
+
+    def steps(
+        self, model: Model, batch: Sequence["Computation[Result]"], cancelled: Cancelled
+    ) -> Iterator[Step[Result]]:
+        """Compute it, in one step."""
+        for place, one in enumerate(batch):
+            if not cancelled[place]:
+                yield Step([(place, one.compute(model))])
 
 
 class Batch(Generic[Result]):
@@ -227,6 +250,22 @@ class Submit(Protocol):
         self, engine: "Engine", requests: Sequence[Request[Result]], batching: Batching, /
     ) -> Sequence[Awaited[Result]]:
         """What is pending, in the order of the requests."""
+
+
+@dataclass(frozen=True)
+class Runner:
+    """An engine, and whoever decodes its rows."""
+
+    engine: "Engine"
+    submit: Submit
+
+    def results(self, requests: Sequence[Request[Result]]) -> list[Result]:
+        """What comes out of requests that may be decoded together. Raises what decoding raises."""
+        return complete(self.submit(self.engine, requests, Batching(max(1, len(requests)))))
+
+    def computed(self, compute: Callable[[Model], Result], length: int) -> Result:
+        """What `compute` returns for the model, see `Computation`. Raises what it raises."""
+        return self.results([Computation(compute, length)])[0]
 
 
 # ---- batches by length ----------------------------------------------------------------------------------------------
