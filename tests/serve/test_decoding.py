@@ -108,3 +108,30 @@ def test_the_thread_ends_with_the_decoder():
     decoder = SharedDecoder(10)
     decoder.close(10)
     assert "quartet-decoder" not in {thread.name for thread in threading.enumerate() if thread.is_alive()}
+
+
+def test_what_was_begun_is_not_refused_later(demo):
+    decoder = SharedDecoder(20)
+    begun, other = caller(decoder, "begun"), caller(decoder, "other")
+    text = "I like your house, and your garden too. " * 3
+    wanted = demo.translate(text, "fr", "en").text
+    assert demo.through(begun.submit).translate(TEXTS[0], "fr", "en").text
+    with ThreadPoolExecutor(2) as pool:
+        with decoder.paused():
+            waiting = pool.submit(demo.through(other.submit).translate, TEXTS[0], "fr", "en")
+            while not decoder.queued_rows:
+                pass
+            more = pool.submit(demo.through(begun.submit).translate, text, "fr", "en")
+            while decoder.queued_rows < 4 and not more.done():
+                pass
+        assert more.result(60).text == wanted
+        assert waiting.result(60).text
+    decoder.close(30)
+
+
+def test_who_is_gone_can_hand_in_nothing_more(demo, decoder):
+    gone = caller(decoder)
+    gone.cancel()
+    with pytest.raises(CancelledError):
+        demo.through(gone.submit).translate(TEXTS[0], "fr", "en")
+    assert decoder.queued_rows == 0

@@ -10,7 +10,7 @@ import queue
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, InvalidStateError
+from concurrent.futures import CancelledError, Future, InvalidStateError
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -91,18 +91,28 @@ class Caller:
     lane: Lane
     streams: bool = False  # tokens are wanted as they come
     tickets: list[Ticket] = field(default_factory=list)
+    gone: threading.Event = field(default_factory=threading.Event)  # nobody waits any more
 
     def submit(self, engine: Engine, requests: Sequence[Request[Any]], batching: Batching) -> list[Ticket]:
-        """Let rows wait for their turn. The decoder makes its own batches. Raises `QueueFullError`."""
+        """Let rows wait for their turn. The decoder makes its own batches.
+
+        Raises `QueueFullError`, but not for a caller whose first rows were taken; `CancelledError` after `cancel`.
+        """
         del batching
+        begun = bool(self.tickets)
         tickets = [self._ticket(engine, request) for request in requests]
         self.tickets[:] = [ticket for ticket in self.tickets if not ticket.answer.done()]
         self.tickets.extend(tickets)
-        self.decoder.add(tickets)
+        if not self.gone.is_set():
+            self.decoder.add(tickets, begun=begun)
+        if self.gone.is_set():  # perhaps since then
+            self.cancel()
+            raise CancelledError
         return tickets
 
     def cancel(self) -> None:
         """Nobody waits for any of its rows any more."""
+        self.gone.set()
         for ticket in self.tickets:
             ticket.cancel()
 
@@ -126,10 +136,14 @@ class SharedDecoder:
         self._thread = threading.Thread(target=self._run, name="quartet-decoder", daemon=True)
         self._thread.start()
 
-    def add(self, tickets: Sequence[Ticket]) -> None:
-        """Let rows wait. Raises `QueueFullError` where there is no room for all of them."""
+    def add(self, tickets: Sequence[Ticket], *, begun: bool = False) -> None:
+        """Let rows wait. Raises `QueueFullError` where there is no room for all of them.
+
+        begun: other rows of the same work were taken; so are these, whatever waits.
+        """
         with self._changed:
-            if self._closing or not self._queue.has_room(sum(ticket.length for ticket in tickets)):
+            has_room = begun or self._queue.has_room(sum(ticket.length for ticket in tickets))
+            if self._closing or not has_room:
                 raise QueueFullError(self._seconds_of_the_queue())
             self._queue.add(tickets)
             self._changed.notify()
