@@ -11,14 +11,20 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 
-from quartet.serve import libretranslate
+from quartet.serve import libretranslate, openai_audio, whisper_asr
 from quartet.serve.files import Files
+from quartet.serve.listening import Listening
 from quartet.serve.metrics import Metrics
 from quartet.serve.options import ServeOptions
 from quartet.serve.service import Service
 from quartet.serve.web import ApiError, LimitedBody
 
-SHAPES: dict[str, Callable[[ApiError], dict[str, Any]]] = {"/": libretranslate.error_body}  # by the path's beginning
+SHAPES: dict[str, Callable[[ApiError], dict[str, Any]]] = {  # by the path's beginning
+    "/": libretranslate.error_body,
+    "/v1/": openai_audio.error_body,
+    "/asr": whisper_asr.error_body,
+    "/detect-language": whisper_asr.error_body,
+}
 
 
 def create_app(options: ServeOptions) -> FastAPI:
@@ -46,6 +52,9 @@ def create_app(options: ServeOptions) -> FastAPI:
     app.add_middleware(LimitedBody, max_bytes=options.upload_limit, timeout=options.body_timeout)
     app.add_middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"])
     app.include_router(libretranslate.router(service, files))
+    listening = Listening(service)
+    app.include_router(openai_audio.router(service, listening))
+    app.include_router(whisper_asr.router(service, listening))
 
     @app.get("/health", tags=["operation"])
     async def _alive() -> dict[str, str]:

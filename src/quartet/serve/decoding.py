@@ -107,8 +107,13 @@ class Caller:
             self.decoder.add(tickets, begun=begun)
         if self.gone.is_set():  # perhaps since then
             self.cancel()
-            raise CancelledError
+        self.check()
         return tickets
+
+    def check(self) -> None:
+        """Raise `CancelledError` where nobody waits any more: for work that takes long before its rows are there."""
+        if self.gone.is_set():
+            raise CancelledError
 
     def cancel(self) -> None:
         """Nobody waits for any of its rows any more."""

@@ -1,13 +1,14 @@
 """What the interfaces stand on: models, the shared decoder, limits, and threads for what is slow."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
 from starlette.requests import Request
 
-from quartet.errors import LanguageError, QuartetError
+from quartet.errors import QuartetError
 from quartet.serve.decoding import Caller, QueueFullError, SharedDecoder
 from quartet.serve.fair_queue import Lane
 from quartet.serve.limits import Buckets, hashed, is_known, read_keys
@@ -58,14 +59,14 @@ class Service:
         self.keys = read_keys(options.api_keys) if options.api_keys else None
         self.decoder = SharedDecoder(options.max_queue)
         self._buckets = Buckets(options.req_limit)
-        self._pool = ThreadPoolExecutor(THREADS, "quartet-request")
+        self.pool = ThreadPoolExecutor(THREADS, "quartet-request")
         self.stopping = False
 
     def close(self) -> None:
         """Answer what was accepted, within the time of grace, and end."""
         self.stopping = True
         self.decoder.close(self.options.grace)
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self.pool.shutdown(wait=False, cancel_futures=True)
         self.models.close()
 
     def admit(self, request: Request, key: str | None, cost: int = 1) -> Client:
@@ -110,16 +111,12 @@ class Service:
         """What a client's rows are handed in by."""
         return Caller(self.decoder, client.name, lane, streams)
 
-    async def run(self, request: Request, caller: Caller, work: Callable[[], Result]) -> Result:
-        """What `work` returns, off the event loop. Raises `ApiError`."""
-        try:
-            return await off_the_loop(request, self._pool, caller, work, self.options.timeout)
-        except QueueFullError as error:
-            raise ApiError(503, str(error), {"Retry-After": str(error.retry_after)}) from None
-        except LanguageError as error:
-            raise ApiError(400, str(error)) from None
-        except QuartetError as error:
-            raise ApiError(400 if isinstance(error, ValueError) else 500, str(error)) from None
+    async def run(
+        self, request: Request, caller: Caller, work: Callable[[], Result], timeout: float | None = None
+    ) -> Result:
+        """What `work` returns, off the event loop. timeout: seconds, None for the server's. Raises `ApiError`."""
+        with told():
+            return await off_the_loop(request, self.pool, caller, work, timeout or self.options.timeout)
 
     def _translated(
         self, caller: Caller, texts: Sequence[str], source: str | None, target: str, options: TextOptions
@@ -165,3 +162,14 @@ class Service:
         forwarded = request.headers.get("x-forwarded-for", "") if self.options.trust_forwarded_for else ""
         last = forwarded.rpartition(",")[2].strip()
         return last or (request.client.host if request.client else "unknown")
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Errors of quartet, raised inside the `with` statement, as `ApiError`."""
+    try:
+        yield
+    except QueueFullError as error:
+        raise ApiError(503, str(error), {"Retry-After": str(error.retry_after)}) from None
+    except QuartetError as error:
+        raise ApiError(400 if isinstance(error, ValueError) else 500, str(error)) from None

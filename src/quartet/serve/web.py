@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from quartet.serve.decoding import Caller
 
+_FLAGS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 CLOSE = {"Connection": "close"}  # what is left of the body is not read
 Params = Mapping[str, Any]
 Result = TypeVar("Result")
@@ -139,6 +140,24 @@ def number_param(params: Params, name: str, default: int) -> int:
         return int(value)
     except (TypeError, ValueError, OverflowError):
         raise ApiError(400, f"{name} is {str(value)[:60]!r}; a whole number is expected", param=name) from None
+
+
+def flag_param(params: Params, name: str, default: bool) -> bool:
+    """A parameter that is true or false. Raises `ApiError` for anything else."""
+    value = params.get(name)
+    if value is None or value == "":
+        return default
+    word = str(value).strip().lower()
+    if word not in _FLAGS:
+        raise ApiError(400, f"{name} is {word[:60]!r}; true or false is expected", param=name)
+    return _FLAGS[word]
+
+
+def list_param(params: Params, name: str) -> list[str]:
+    """A parameter that is a list of texts, each sent as `name` or as `name[]`. Raises `ApiError`."""
+    given = [params.get(name), params.get(f"{name}[]")]
+    values = [one for value in given for one in (value if isinstance(value, list) else [value])]
+    return [text_param({name: value}, name) for value in values if value not in (None, "")]
 
 
 def upload_param(params: Params, name: str) -> UploadFile:
