@@ -5,9 +5,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+import tiny_speech_text
+from noise import hear_voices_everywhere
+from quartet.conversion.convert import convert_folder
 from quartet.serve.options import ServeOptions
 
 OPTIONS = ServeOptions(precision="fp32", threads=1, port=0, grace=10.0)
@@ -45,3 +49,20 @@ def serve() -> Iterator[Callable[..., str]]:
     """Starts servers with options of the test."""
     with contextlib.ExitStack() as stack:
         yield lambda **options: stack.enter_context(serving(replace(OPTIONS, **options)))
+
+
+@pytest.fixture(scope="session")
+def tiny_speech_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small model that hears windows of one second, and talks nonsense."""
+    where = tmp_path_factory.mktemp("speech")
+    convert_folder(tiny_speech_text.make(where / "checkpoint"), where / "tiny-speech", precision="fp32")
+    return where / "tiny-speech"
+
+
+@pytest.fixture(scope="module")
+def speech_server(tiny_speech_model: Path) -> Iterator[str]:
+    """A server that translates and hears; noise is a voice to it."""
+    with pytest.MonkeyPatch.context() as patch:
+        hear_voices_everywhere(patch)
+        with serving(replace(OPTIONS, models=("demo", str(tiny_speech_model)))) as address:
+            yield address

@@ -2,7 +2,7 @@
 
 import asyncio
 import mmap
-from collections.abc import AsyncIterator, Generator, Sequence
+from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
@@ -112,7 +112,7 @@ class Listening:
             code, probability, _ = opened.through(caller.submit).detect_language(sound)
             return code, probability
 
-    async def in_steps(self, caller: Caller, segments: Generator[Heard]) -> AsyncIterator[Heard]:
+    async def in_steps(self, caller: Caller, segments: Generator[Heard]) -> AsyncGenerator[Heard]:
         """The segments, asked for off the event loop. When nobody takes them any more, what they took is freed.
 
         Raises `ApiError`.

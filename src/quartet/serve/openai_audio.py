@@ -2,8 +2,8 @@
 
 import json
 import math
-from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -33,6 +33,11 @@ from quartet.transcription.subtitles import FORMATS
 OF_OPENAI = ("whisper-1", "gpt-")  # beginnings of names that tools have built in: the first speech model is meant
 RESPONSE_FORMATS = ("json", "text", "srt", "verbose_json", "vtt")
 GRANULARITIES = ("word", "segment")
+VAD_PARTS: dict[str, tuple[str, Callable[[Any], Any]]] = {  # of `server_vad`, and what they are here
+    "threshold": ("threshold", float),
+    "silence_duration_ms": ("min_silence_duration_ms", int),
+    "prefix_padding_ms": ("speech_pad_ms", int),
+}
 POSITIONS_A_SECOND = 50  # of Whisper's encoder: what `input_tokens` counts
 KINDS = {429: "requests", 503: "server_error"}
 CODES = {401: "invalid_api_key", 429: "rate_limit_exceeded", 503: "server_overloaded"}
@@ -68,12 +73,7 @@ def router(service: Service, listening: Listening) -> APIRouter:
     @routes.post("/audio/translations", openapi_extra=_body("to_language"))
     async def _translations(request: Request) -> Response:
         """What is said in a recording, in English, or in the language `to_language`."""
-        return await _answer(
-            service,
-            listening,
-            request,
-            lambda params: text_param(params, "to_language", text_param(params, "to", "en")),
-        )
+        return await _answer(service, listening, request, _language_wanted)
 
     @routes.get("/models")
     async def _models(request: Request) -> dict[str, Any]:
@@ -129,20 +129,21 @@ async def _streamed(
     return StreamingResponse(events, 200, {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}, "text/event-stream")
 
 
-async def _events(first: Heard, heard: AsyncIterator[Heard], wanted: Wanted) -> AsyncIterator[str]:
-    found = [first]
+async def _events(first: Heard, heard: AsyncGenerator[Heard], wanted: Wanted) -> AsyncIterator[str]:
+    found, deltas = [first], [""]
     try:
-        async for one in heard:
-            said = text_of(_segments(found))
-            found.append(one)
-            if delta := text_of(_segments(found))[len(said) :]:
+        async with aclosing(heard):
+            async for one in heard:
+                found.append(one)
+                said = "".join(segment.text for segment in _segments([one]))
+                deltas.append(said if any(deltas) else said.lstrip())
                 probs = {"logprobs": _log_probs(_segments([one]))} if wanted.log_probs else {}
-                yield _event({"type": "transcript.text.delta", "delta": delta} | probs)
+                yield _event({"type": "transcript.text.delta", "delta": deltas[-1]} | probs)
     except ApiError as error:
         yield _event(error_body(error))
         return
     segments = _segments(found)
-    done = {"type": "transcript.text.done", "text": text_of(segments), "languages": _languages(found)}
+    done = {"type": "transcript.text.done", "text": "".join(deltas), "languages": _languages(found)}
     probs = {"logprobs": _log_probs(segments)} if wanted.log_probs else {}
     yield _event(done | probs | {"usage": _tokens_used(found)})
 
@@ -194,6 +195,10 @@ def _speech_model(listening: Listening, name: str) -> Model:
         raise
 
 
+def _language_wanted(params: Params) -> str:
+    return text_param(params, "to_language", text_param(params, "to", "en"))
+
+
 def _wanted(params: Params, target: str | None) -> Wanted:
     form = text_param(params, "response_format", "json")
     streams = flag_param(params, "stream", False)
@@ -239,26 +244,17 @@ def _temperature(params: Params) -> float:
 
 def _voices(params: Params) -> VadOptions:
     """When a voice is heard, by `chunking_strategy`: `auto`, or an object, as JSON or with each part by itself."""
-    names = {
-        "threshold": "threshold",
-        "silence_duration_ms": "min_silence_duration_ms",
-        "prefix_padding_ms": "speech_pad_ms",
-    }
     given = text_param(params, "chunking_strategy", "auto")
-    parts: Mapping[str, Any] = {name: params.get(f"chunking_strategy[{name}]") for name in names}
+    parts: Mapping[str, Any] = {name: params.get(f"chunking_strategy[{name}]") for name in VAD_PARTS}
     try:
         if given.lstrip().startswith("{"):
             parts = json.loads(given)
         elif given != "auto":
             raise ValueError(given)
-        kinds = {"threshold": float, "silence_duration_ms": int, "prefix_padding_ms": int}
-        chosen = {names[part]: kind(parts[part]) for part, kind in kinds.items() if parts.get(part) is not None}
+        chosen = {own: kind(parts[name]) for name, (own, kind) in VAD_PARTS.items() if parts.get(name) is not None}
     except (ValueError, TypeError, RecursionError, OverflowError):
-        raise ApiError(
-            400,
-            f"chunking_strategy is {given[:60]!r}; auto, or server_vad with numbers, is expected",
-            param="chunking_strategy",
-        ) from None
+        message = f"chunking_strategy is {given[:60]!r}; auto, or server_vad with numbers, is expected"
+        raise ApiError(400, message, param="chunking_strategy") from None
     with told():
         return VadOptions(**chosen)
 
