@@ -349,7 +349,7 @@ def test_the_client_hears_what_the_command_hears(serve, whisper_base, shared, tm
         ]
     )
     capsys.readouterr()
-    address = serve(models=("demo", str(folder)))
+    address = serve(models=("demo", str(folder)), precision=None)
     with openai.OpenAI(base_url=f"{address}/v1", api_key="none", timeout=300) as client:
         create = client.audio.transcriptions.create
         words = (tmp_path / "jfk.txt").read_text("utf-8").split()
