@@ -190,6 +190,8 @@ def _serve(p: argparse.ArgumentParser) -> None:
     p.add_argument("--precision", metavar="NAME", help="of models that are not converted yet; default int4")
     p.add_argument("--host", metavar="ADDRESS", default="127.0.0.1", help="to listen on; default 127.0.0.1")
     p.add_argument("--port", metavar="N", type=int, default=5000, help="to listen on, 0 for a free one; default 5000")
+    about = "also speak Wyoming, Home Assistant's protocol for speech, on this port; usual is 10300"
+    p.add_argument("--wyoming-port", metavar="N", type=int, help=about)
     p.add_argument("--threads", metavar="N", type=int, help="of the processor; default: all cores")
     p.add_argument(
         "--api-keys", metavar="FILE", type=Path, help="keys that may be used, or their sha256:HEX, one a line"

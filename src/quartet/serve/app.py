@@ -1,5 +1,6 @@
 """The server: interfaces on one service, errors in each one's shape, and a graceful end."""
 
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -11,6 +12,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 
+from quartet.errors import OptionError
 from quartet.serve import libretranslate, openai_audio, whisper_asr
 from quartet.serve.files import Files
 from quartet.serve.listening import Listening
@@ -19,6 +21,7 @@ from quartet.serve.options import ServeOptions
 from quartet.serve.service import Service
 from quartet.serve.web import ApiError, LimitedBody
 
+log = logging.getLogger("quartet.serve")
 SHAPES: dict[str, Callable[[ApiError], dict[str, Any]]] = {  # by the path's beginning
     "/": libretranslate.error_body,
     "/v1/": openai_audio.error_body,
@@ -33,10 +36,12 @@ def create_app(options: ServeOptions) -> FastAPI:
     Raises what opening them raises.
     """
     service, files = Service(options), Files()
+    listening = Listening(service)
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
-        yield
+        async with _wyoming(service, listening):
+            yield
         service.close()
         files.close()
 
@@ -52,7 +57,6 @@ def create_app(options: ServeOptions) -> FastAPI:
     app.add_middleware(LimitedBody, max_bytes=options.upload_limit, timeout=options.body_timeout)
     app.add_middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"])
     app.include_router(libretranslate.router(service, files))
-    listening = Listening(service)
     app.include_router(openai_audio.router(service, listening))
     app.include_router(whisper_asr.router(service, listening))
 
@@ -77,6 +81,21 @@ def create_app(options: ServeOptions) -> FastAPI:
     app.add_exception_handler(ClientDisconnect, _told_to_nobody)
     app.add_exception_handler(Exception, _told_of_a_fault)
     return app
+
+
+@asynccontextmanager
+async def _wyoming(service: Service, listening: Listening) -> AsyncIterator[None]:
+    """Speak Wyoming where a port is given. Raises `OptionError`."""
+    if service.options.wyoming_port is None:
+        yield
+        return
+    try:
+        from quartet.serve import wyoming  # noqa: PLC0415 - only who wants it needs its package
+    except ModuleNotFoundError as error:
+        raise OptionError(f"--wyoming-port needs {error.name}: pip install 'quartet-onnx[serve]'") from None
+    async with wyoming.serving(service, listening, service.options.host, service.options.wyoming_port) as port:
+        log.warning("speaking Wyoming on %s:%d", service.options.host, port)
+        yield
 
 
 def _told(request: Request, error: Exception) -> JSONResponse:

@@ -14,6 +14,7 @@ class ServeOptions:
     precision: str | None = None
     host: str = "127.0.0.1"
     port: int = 5000
+    wyoming_port: int | None = None  # for Home Assistant, besides
     threads: int | None = None
     api_keys: Path | None = None  # file of keys that may be used
     char_limit: int = UNLIMITED  # characters of a text

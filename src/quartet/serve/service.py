@@ -80,11 +80,15 @@ class Service:
             if not is_known(key, self.keys):
                 raise ApiError(403, "Invalid API key")
         client = Client(f"key {hashed(key)[:16]}" if self.keys is not None and key else self._address(request))
+        self.take(client, cost)
+        return client
+
+    def take(self, client: Client, cost: int = 1) -> None:
+        """Count requests of a client. Raises `ApiError` with status 429 where its own limit is reached."""
         wait = self._buckets.take(client.name, cost)
         if wait:
             limit = f"{self.options.req_limit} per 1 minute"
             raise ApiError(429, f"Slowdown: {limit}", {"Retry-After": str(max(1, round(wait + 0.5)))})
-        return client
 
     def check_texts(self, texts: Sequence[str]) -> None:
         """Raise `ApiError` with status 400 where there are too many texts, or one is too long."""

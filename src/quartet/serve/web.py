@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -171,12 +171,23 @@ def upload_param(params: Params, name: str) -> UploadFile:
 async def off_the_loop(
     request: Request, pool: ThreadPoolExecutor, caller: Caller, work: Callable[[], Result], timeout: float
 ) -> Result:
+    """What `work` returns for a request; see `unless_gone`."""
+    return await unless_gone(_hung_up(request), pool, caller, work, timeout)
+
+
+async def unless_gone(
+    hung_up: Coroutine[Any, Any, None],
+    pool: ThreadPoolExecutor,
+    caller: Caller,
+    work: Callable[[], Result],
+    timeout: float,
+) -> Result:
     """What `work` returns, computed in a thread; whoever hangs up, or waits too long, frees its rows.
 
-    Raises what `work` raises, and `ApiError` with status 499 or 504.
+    hung_up: ends when the client has gone. Raises what `work` raises, and `ApiError` with status 499 or 504.
     """
     job = asyncio.ensure_future(asyncio.get_running_loop().run_in_executor(pool, work))
-    gone = asyncio.ensure_future(_hung_up(request))
+    gone = asyncio.ensure_future(hung_up)
     try:
         done, _ = await asyncio.wait((job, gone), timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         if job in done:
