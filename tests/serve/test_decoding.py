@@ -1,11 +1,15 @@
 """Many callers, one thread that decodes: everyone gets what they would have got alone."""
 
+import gc
 import threading
+import weakref
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 
 import pytest
 
 from quartet import Translator
+from quartet.runtime.batching import Batching
+from quartet.runtime.requests import Computation
 from quartet.serve.decoding import Caller, QueueFullError, SharedDecoder
 from quartet.serve.fair_queue import Lane
 
@@ -135,3 +139,13 @@ def test_who_is_gone_can_hand_in_nothing_more(demo, decoder):
     with pytest.raises(CancelledError):
         demo.through(gone.submit).translate(TEXTS[0], "fr", "en")
     assert decoder.queued_rows == 0
+
+
+def test_the_decoder_holds_nothing_while_it_has_nothing_to_do(demo, decoder):
+    somebody = caller(decoder)
+    (ticket,) = somebody.submit(demo._open, [Computation(lambda model: model.manifest.name, 5)], Batching())
+    assert ticket.result() == demo.manifest.name
+    left = weakref.ref(ticket)
+    del ticket, somebody
+    while left() is not None:
+        gc.collect()

@@ -199,6 +199,7 @@ class SharedDecoder:
                     ticket.fail(error)
             latest = tokens / max(time.monotonic() - start, 1e-6)
             self._speed = 0.7 * self._speed + 0.3 * latest if self._speed else latest
+            del batch  # windows of sound are large, and nothing may follow for long
 
     def _next_batch(self) -> list[Ticket]:
         """Wait for rows; none where no more will come."""

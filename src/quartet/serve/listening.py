@@ -29,6 +29,7 @@ from quartet.translation.translator import Translator
 
 ENGLISH = "en"
 LONGEST = 24 * 3600.0  # seconds for an answer: a film takes long, and whoever hangs up frees what it took
+LONGEST_HINT = 4000  # characters: a window has room for some 220 tokens of it
 MOST_AT_ONCE = 8  # recordings: their windows fill a batch
 MOST_BYTES = 512_000_000  # of their windows as the encoder leaves them
 MOST_WAITING = 64  # recordings: each has a thread, and its file
@@ -92,8 +93,8 @@ class Listening:
                 options.language,
                 "translate" if by_itself and speech and speech.multilingual else "transcribe",
                 temperature=options.temperature or TEMPERATURES,
-                initial_prompt=options.prompt,
-                hotwords=options.hotwords,
+                initial_prompt=options.prompt and options.prompt[-LONGEST_HINT:],
+                hotwords=options.hotwords and options.hotwords[:LONGEST_HINT],
                 word_timestamps=options.words,
                 vad_filter=options.voices is not None,
                 vad_parameters=options.voices,

@@ -177,7 +177,7 @@ class _Talk(AsyncEventHandler):
 
 def _info(models: list[Model]) -> Info:
     ours = version("quartet-onnx")
-    programs = [
+    speech = [
         AsrModel(
             name=id_of(model),
             attribution=QUARTET,
@@ -189,5 +189,7 @@ def _info(models: list[Model]) -> Info:
         for model in models
     ]
     about = "Speech to text by small models on plain CPUs"
-    program = AsrProgram("quartet", QUARTET, True, about, ours, models=programs)
+    program = AsrProgram(
+        name="quartet", attribution=QUARTET, installed=True, description=about, version=ours, models=speech
+    )
     return Info(asr=[program] if models else [])
