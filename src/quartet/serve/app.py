@@ -11,14 +11,18 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 
-from quartet.serve import libretranslate
+from quartet.serve import deepl, immersive, libretranslate, page
 from quartet.serve.files import Files
 from quartet.serve.metrics import Metrics
 from quartet.serve.options import ServeOptions
 from quartet.serve.service import Service
 from quartet.serve.web import ApiError, LimitedBody
 
-SHAPES: dict[str, Callable[[ApiError], dict[str, Any]]] = {"/": libretranslate.error_body}  # by the path's beginning
+SHAPES: dict[str, Callable[[ApiError], dict[str, Any]]] = {  # by the path's beginning
+    "/": libretranslate.error_body,
+    deepl.PREFIX: deepl.error_body,
+    "/v3/": deepl.error_body,  # whose newer routes are not here
+}
 
 
 def create_app(options: ServeOptions) -> FastAPI:
@@ -46,6 +50,9 @@ def create_app(options: ServeOptions) -> FastAPI:
     app.add_middleware(LimitedBody, max_bytes=options.upload_limit, timeout=options.body_timeout)
     app.add_middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"])
     app.include_router(libretranslate.router(service, files))
+    app.include_router(deepl.router(service))
+    app.include_router(immersive.router(service))
+    app.include_router(page.router())
 
     @app.get("/health", tags=["operation"])
     async def _alive() -> dict[str, str]:
