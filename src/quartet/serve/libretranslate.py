@@ -152,7 +152,7 @@ async def _texts(service: Service, request: Request, params: Params) -> tuple[li
 
 
 def _key(params: Params) -> str | None:
-    key = params.get("api_key")
+    key = params.get("api_key") or params.get("apiKey")  # as the package `libretranslate` of npm sends it
     return key if isinstance(key, str) else None
 
 

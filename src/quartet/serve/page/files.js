@@ -2,16 +2,12 @@
 
 import * as api from "./api.js";
 import { $, announce, element, icon } from "./dom.js";
-import { firstLanguages, keepLanguages, pair } from "./languages.js";
 
 const SOUND = /\.(mp3|m4a|m4b|aac|ogg|oga|opus|wav|flac|webm|mp4|mkv|mov|avi|wma)$/i;
 
 /** Set the view up. `open` shows it, when files are dropped on another one. */
 export function filesView({ list, settings, hearing }, open) {
-  const [source, target, input] = [$("file-source"), $("file-target"), $("file")];
-  const languages = pair(source, target, list, () => keepLanguages(source.value, target.value));
-  const { from, to } = firstLanguages(list, settings);
-  languages.set(from, to);
+  const [source, target, input] = [$("source"), $("target"), $("file")];
   const formats = settings.supportedFilesFormat;
   $("formats").textContent = `${formats.map((one) => one.slice(1).toUpperCase()).join(", ")}${hearing ? ", sound and films" : ""}`;
   input.accept = [...formats, ...(hearing ? ["audio/*", "video/*"] : [])].join(",");

@@ -22,7 +22,7 @@ export function languageList(languages) {
   };
 }
 
-/** Fill two lists, the second one always with what the first one can be translated into. */
+/** Fill two lists, the second one always with what the first one can be translated into. `changed` when one is chosen. */
 export function pair(source, target, list, changed) {
   const fillTargets = () => {
     const offered = list.targets(source.value);
@@ -42,7 +42,7 @@ export function pair(source, target, list, changed) {
       fillTargets();
       choose(target, to);
     },
-    detected: (code) => (source.options[0].text = code ? `${list.name(code)} (detected)` : DETECT.name),
+    detected: (code) => (source.options[0].text = code ? `${list.name(code)} (auto)` : DETECT.name),
   };
 }
 

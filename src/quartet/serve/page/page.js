@@ -18,6 +18,8 @@ function open(view) {
     $(`tab-${name}`).setAttribute("aria-selected", String(isOpen));
     $(`tab-${name}`).tabIndex = isOpen ? 0 : -1;
   }
+  $("languages").hidden = view === "talk"; // which has its own
+  dispatchEvent(new CustomEvent("viewopened", { detail: view }));
   putInLink({ view: view === VIEWS[0] ? "" : view });
 }
 

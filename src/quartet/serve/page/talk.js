@@ -35,14 +35,14 @@ export function talkView({ list, settings, hearing }) {
     const turn = element("div", { class: `turn ${side ? "second" : "first"}` }, said, heard);
     $("log-empty").hidden = true;
     $("log").append(turn);
-    turn.scrollIntoView({ block: "end" });
+    $("log").scrollTop = $("log").scrollHeight;
     tell($("talk-message"), "");
     try {
       const show = (grown) => (heard.textContent = grown);
       show((await api.translate({ q: text, source: from, target: to }, undefined, show)).translatedText);
       if (canRead(to)) turn.append(readButton(heard.textContent, to));
       if ($("aloud").checked && canRead(to)) readAloud(heard.textContent, to);
-      turn.scrollIntoView({ block: "end" });
+      $("log").scrollTop = $("log").scrollHeight;
     } catch (error) {
       turn.remove();
       $(`talk-text-${side}`).value ||= text;

@@ -34,6 +34,7 @@ export function textView({ list, settings, hearing }) {
     $("count").classList.toggle("over", limit > 0 && length > limit);
     $("clear").hidden = !length;
     $("text-view").classList.toggle("long", length > LONG);
+    showLanguage();
     clearTimeout(waiting);
     waiting = setTimeout(translate, pause);
   }
@@ -85,10 +86,16 @@ export function textView({ list, settings, hearing }) {
     if (shown.textContent !== translation) shown.textContent = translation;
     shown.lang = target.value;
     detected = found?.confidence ? found.language : null;
-    languages.detected(detected);
+    showLanguage();
     $("alternatives").replaceChildren();
+    $("others").hidden = !translation;
     for (const name of ["copy", "link"]) $(name).disabled = !translation;
     showVoices();
+  }
+
+  function showLanguage(view = inLink("view")) {
+    languages.detected(view === "files" ? null : detected); // each file has its own
+    $("swap").disabled = source.value === "auto" && !detected;
   }
 
   function showVoices() {
@@ -118,8 +125,9 @@ export function textView({ list, settings, hearing }) {
 
   function swap() {
     const from = source.value === "auto" ? detected : source.value;
-    if (!from || !list.has(target.value, from)) {
-      return tell($("text-message"), "The languages can be swapped when the language of the text is known.", true);
+    if (!list.has(target.value, from)) {
+      const names = `${list.name(target.value)} to ${list.name(from)}`;
+      return tell($("text-message"), `The server has no model from ${names}.`, true);
     }
     const translation = shown.textContent;
     languages.set(target.value, from);
@@ -153,6 +161,7 @@ export function textView({ list, settings, hearing }) {
   $("others").addEventListener("toggle", () => {
     if ($("others").open && shown.textContent) translateAfter(0);
   });
+  addEventListener("viewopened", ({ detail }) => showLanguage(detail));
   whenVoicesChange(showVoices);
 
   if (hearing) {
