@@ -6,8 +6,8 @@ from contextlib import closing
 
 import httpx
 import pytest
-from node_scripts import run_node
 
+from node_scripts import run_node
 from quartet import Translator
 
 GOOD = "Good morning."
