@@ -32,7 +32,7 @@ export async function hearingModel() {
   return found?.data?.find(hears)?.id ?? null;
 }
 
-/** LibreTranslate's answer to `{q, source, target, alternatives}`. `grown` gets the text so far where the server streams. */
+/** LibreTranslate's answer to `{q, source, target, alternatives}`. `grown` gets each answer so far, where the server streams. */
 export async function translate(asked, signal, grown) {
   const body = JSON.stringify({ ...asked, stream: Boolean(grown), api_key: apiKey.get() || undefined });
   const options = { method: "POST", body, signal, headers: { "Content-Type": "application/json" } };
@@ -42,7 +42,7 @@ export async function translate(asked, signal, grown) {
   for await (const event of events(response)) {
     if (event.error) throw new ServerError(inWords(500, event));
     last = event;
-    grown?.(last.translatedText);
+    grown?.(last);
   }
   return last;
 }
@@ -115,7 +115,7 @@ function failure(status, text, retryAfter) {
     // a proxy's page: the status has to do
   }
   const error = new ServerError(inWords(status, body), status, [429, 503].includes(status) ? Number(retryAfter) || 5 : 0);
-  if (error.status === 403 || /API key/i.test(error.message)) dispatchEvent(new CustomEvent("keywanted"));
+  if ([401, 403].includes(status) || /API key/i.test(error.message)) dispatchEvent(new CustomEvent("keywanted"));
   return error;
 }
 

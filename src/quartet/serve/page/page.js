@@ -38,7 +38,7 @@ function setUpTabs() {
   });
 }
 
-function setUpKey(settings, retry) {
+function setUpKey(settings) {
   const ask = () => {
     $("key-form").hidden = $("key-open").hidden = false;
     $("key").value = api.apiKey.get();
@@ -51,8 +51,7 @@ function setUpKey(settings, retry) {
   $("key-form").addEventListener("submit", (event) => {
     event.preventDefault();
     api.apiKey.set($("key").value.trim());
-    $("key-form").hidden = true;
-    retry();
+    location.reload(); // all that was refused is asked for again
   });
   addEventListener("keywanted", ask);
   if (settings.keyRequired && !api.apiKey.get()) ask();
@@ -70,7 +69,7 @@ async function start() {
   const restores = [restoreView, textView(server), talkView(server)];
   filesView(server, () => open("files"));
   const restore = () => restores.forEach((one) => one());
-  setUpKey(settings, restore);
+  setUpKey(settings);
   restore();
   onOtherLink(restore);
   document.documentElement.dataset.ready = "";

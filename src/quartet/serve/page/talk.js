@@ -38,8 +38,8 @@ export function talkView({ list, settings, hearing }) {
     $("log").scrollTop = $("log").scrollHeight;
     tell($("talk-message"), "");
     try {
-      const show = (grown) => (heard.textContent = grown);
-      show((await api.translate({ q: text, source: from, target: to }, undefined, show)).translatedText);
+      const show = ({ translatedText }) => (heard.textContent = translatedText);
+      show(await api.translate({ q: text, source: from, target: to }, undefined, show));
       if (canRead(to)) turn.append(readButton(heard.textContent, to));
       if ($("aloud").checked && canRead(to)) readAloud(heard.textContent, to);
       $("log").scrollTop = $("log").scrollHeight;

@@ -10,6 +10,7 @@ const PAUSE = 350; // milliseconds without a key after which a text is translate
 const PATIENCE = 300; // milliseconds after which it is shown that work is going on
 const LONG = 240; // characters from which texts are set smaller
 const MOST_OTHERS = 3;
+const LONGEST_STREAM = 600; // characters; the sentences of longer texts are quicker together than one after the other
 
 /** Set the view up; returns what brings back the state of a link. */
 export function textView({ list, settings, hearing }) {
@@ -53,7 +54,8 @@ export function textView({ list, settings, hearing }) {
     }
     const patience = setTimeout(() => busy(!signal.aborted), PATIENCE);
     try {
-      const answer = await api.translate(asked, signal, (grown) => show(grown, detected, true));
+      const grows = asked.q.length <= LONGEST_STREAM ? (answer) => showPart(answer) : undefined;
+      const answer = await api.translate(asked, signal, grows);
       if (signal.aborted) return;
       show(answer.translatedText, answer.detectedLanguage ?? null);
       if (answer.detectedLanguage?.language === asked.target) {
@@ -80,9 +82,14 @@ export function textView({ list, settings, hearing }) {
     shown.setAttribute("aria-busy", String(works));
   }
 
-  function show(translation, found, partial = false) {
-    if (partial) shown.classList.remove("old");
-    else busy(false);
+  function showPart(answer) {
+    shown.classList.remove("old");
+    shown.setAttribute("aria-busy", "true");
+    shown.textContent = answer.translatedText;
+  }
+
+  function show(translation, found) {
+    busy(false);
     if (shown.textContent !== translation) shown.textContent = translation;
     shown.lang = target.value;
     detected = found?.confidence ? found.language : null;
