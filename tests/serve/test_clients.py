@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from contextlib import closing
 
 import httpx
@@ -153,6 +154,22 @@ def test_deepl(server, translated):
             client.translate_text(GOOD, source_lang="EN", target_lang="FR", glossary="g")
 
 
+def test_deepl_with_a_document(server, translated, tmp_path):
+    deepl = pytest.importorskip("deepl")
+    film, done = tmp_path / "film.srt", tmp_path / "film.fr.srt"
+    film.write_text(SUBTITLES, encoding="utf-8")
+    with closing(deepl.DeepLClient("any", server_url=server)) as client:
+        with film.open("rb") as file:
+            handle = client.translate_document_upload(file, target_lang="FR")
+        while not (status := client.translate_document_get_status(handle)).done:
+            assert status.ok
+            time.sleep(0.05)
+        with done.open("wb") as file:
+            client.translate_document_download(handle, file)
+        assert status.billed_characters == len(SUBTITLES)
+    assert done.read_text("utf-8") == SUBTITLES.replace(GOOD, translated(GOOD))
+
+
 def test_deepl_with_a_wrong_key(serve, tmp_path):
     deepl = pytest.importorskip("deepl")
     keys = tmp_path / "keys.txt"
@@ -183,3 +200,4 @@ def test_javascript_clients(server, translated, tmp_path):
     assert set(found["targets"]) == {"de", "en-GB", "en-US", "es", "fr"}
     assert found["used"] > 0
     assert "glossary_id is not supported" in found["refused"]
+    assert found["document"] == SUBTITLES.replace(GOOD, translated(GOOD))

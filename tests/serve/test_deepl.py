@@ -1,5 +1,7 @@
 """DeepL's interface by its requests; its own clients are in `test_clients.py`."""
 
+import time
+
 import httpx
 import pytest
 
@@ -88,6 +90,38 @@ def test_characters_are_counted(ask):
     before = used()
     ask.post("/v2/translate", json={"text": [GOOD, "😀"], "target_lang": "FR"})
     assert used() == before + len(GOOD) + 1
+
+
+def test_documents_are_sent_asked_about_and_fetched(ask, demo):
+    sent = {"data": {"target_lang": "FR", "source_lang": "EN"}, "files": {"file": ("notes.txt", b"Thank you.\n\nYes.")}}
+    document = ask.post("/v2/document", **sent).json()
+    address, key = f"/v2/document/{document['document_id']}", {"document_key": document["document_key"]}
+    states = set()
+    while "done" not in states:
+        states.add(ask.post(address, data=key).json()["status"])
+        time.sleep(0.02)
+    assert states <= {"translating", "done"}
+    assert ask.post(address, json=key).json()["billed_characters"] == len("Thank you.\n\nYes.")
+    found = ask.post(f"{address}/result", json=key)
+    assert found.text == f"{demo.translate('Thank you.', 'fr', 'en').text}\n\n{demo.translate('Yes.', 'fr', 'en').text}"
+    assert "notes_FR.txt" in found.headers["content-disposition"]
+    assert ask.post(f"{address}/result", json={"document_key": "wrong"}).status_code == 404
+    assert ask.post("/v2/document/wrong", json=key).status_code == 404
+
+
+def test_documents_that_cannot_be_translated(ask):
+    def send(name, content, **params):
+        return ask.post("/v2/document", data={"target_lang": "FR"} | params, files={"file": (name, content)})
+
+    assert send("a.exe", b"a").status_code == 400
+    assert send("a.txt", b"a", glossary_id="g").status_code == 400
+    assert ask.post("/v2/document", data={"target_lang": "FR"}).status_code == 400
+    document = send("a.txt", b"Hello\xff").json()
+    address, key = f"/v2/document/{document['document_id']}", {"document_key": document["document_key"]}
+    while (answer := ask.post(address, json=key).json())["status"] == "translating":
+        time.sleep(0.02)
+    assert (answer["status"], "UTF-8" in answer["error_message"]) == ("error", True)
+    assert ask.post(f"{address}/result", json=key).status_code == 400
 
 
 @pytest.mark.parametrize(

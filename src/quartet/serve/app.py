@@ -11,7 +11,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 
-from quartet.serve import deepl, immersive, libretranslate, page
+from quartet.serve import deepl, deepl_documents, immersive, libretranslate, page
 from quartet.serve.files import Files
 from quartet.serve.metrics import Metrics
 from quartet.serve.options import ServeOptions
@@ -50,7 +50,9 @@ def create_app(options: ServeOptions) -> FastAPI:
     app.add_middleware(LimitedBody, max_bytes=options.upload_limit, timeout=options.body_timeout)
     app.add_middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"])
     app.include_router(libretranslate.router(service, files))
-    app.include_router(deepl.router(service))
+    usage = deepl.Usage()
+    app.include_router(deepl.router(service, usage))
+    app.include_router(deepl_documents.router(service, files, usage))
     app.include_router(immersive.router(service))
     app.include_router(page.router())
 

@@ -35,9 +35,9 @@ class Usage:
     def __init__(self) -> None:
         self._characters: dict[str, int] = {}
 
-    def add(self, client: Client, texts: Sequence[str]) -> None:
-        """Count texts. The client that was counted longest ago is forgotten where there are too many."""
-        self._characters[client.name] = self._characters.pop(client.name, 0) + sum(map(len, texts))
+    def add(self, client: Client, characters: int) -> None:
+        """Count some. The client that was counted longest ago is forgotten where there are too many."""
+        self._characters[client.name] = self._characters.pop(client.name, 0) + characters
         if len(self._characters) > MOST_CLIENTS:
             del self._characters[next(iter(self._characters))]
 
@@ -51,10 +51,9 @@ def error_body(error: ApiError) -> dict[str, Any]:
     return {"message": error.message}
 
 
-def router(service: Service) -> APIRouter:
+def router(service: Service, usage: Usage) -> APIRouter:
     """The routes."""
     routes = APIRouter(prefix=PREFIX.rstrip("/"), tags=["DeepL"])
-    usage = Usage()
 
     @routes.post("/translate", openapi_extra=_BODY)
     async def _translate(request: Request) -> JSONResponse:
@@ -66,7 +65,7 @@ def router(service: Service) -> APIRouter:
         options = options_of(params)
         _check_size(service, texts)
         found = await service.translate(request, service.caller(client), texts, source, target, options)
-        usage.add(client, texts)
+        usage.add(client, sum(map(len, texts)))
         pairs = zip(texts, found, strict=True)
         return JSONResponse({"translations": [_answer(text, one, source) for text, one in pairs]})
 

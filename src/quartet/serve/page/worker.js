@@ -23,6 +23,7 @@ async function newest(request) {
     if (response.ok) await cache.put(request, response.clone());
     return response;
   } catch {
-    return (await cache.match(request, { ignoreSearch: true })) ?? Response.error();
+    const options = { ignoreSearch: true, ignoreVary: true }; // modules are asked for with an origin, here they were not
+    return (await cache.match(request, options)) ?? Response.error();
   }
 }
