@@ -82,9 +82,10 @@ const steps = {
     const other = await visit({ link: link.slice(link.indexOf("#")) });
     await other.waitForSelector(settled);
     const [text, target] = [await value(other, "#text"), await value(other, "#target")];
+    const shown = await other.textContent("#translation");
     await other.evaluate(() => (location.hash = "#from=de&to=es&text=Danke."));
     await other.waitForFunction(() => document.getElementById("text").value === "Danke.");
-    return { copied, text, target, shown: await other.textContent("#translation"), then: await value(other, "#source") };
+    return { copied, text, target, shown, then: await value(other, "#source") };
   },
 
   async otherWordings() {
@@ -216,6 +217,7 @@ const steps = {
   /** Every view by day and night, on a desk and in a hand: no rule of axe is broken, nothing sticks out. */
   async looks() {
     const overflow = [];
+    const sticksOut = (control) => control.getBoundingClientRect().right > control.parentElement.getBoundingClientRect().right;
     for (const [name, width, height] of [["desk", 1280, 860], ["phone", 360, 740]]) {
       for (const colorScheme of ["light", "dark"]) {
         const page = await visit({ viewport: { width, height }, colorScheme, reducedMotion: "reduce", prepare: hears });
@@ -226,13 +228,16 @@ const steps = {
           await page.evaluate(axe);
           const { violations } = await page.evaluate(() => globalThis.axe.run());
           seen.violations.push(...violations.map((one) => `${name} ${colorScheme} ${view}: ${one.id} ${one.nodes[0].target}`));
-          overflow.push(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth));
+          if (await page.evaluate(() => document.documentElement.scrollWidth > innerWidth)) overflow.push(`${name} ${view}`);
+          for (const control of await page.locator("button, select, input").all()) {
+            if (await control.evaluate(sticksOut)) overflow.push(`${name} ${view}: ${await control.getAttribute("id")}`);
+          }
           await page.screenshot({ path: `${folder}/${name}-${colorScheme}-${view}.png`, fullPage: true });
         }
         await page.context().close();
       }
     }
-    return { overflow: Math.max(...overflow) };
+    return overflow;
   },
 };
 

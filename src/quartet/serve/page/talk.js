@@ -34,12 +34,14 @@ export function talkView({ list, settings, hearing }) {
     const said = element("p", { class: "said", lang: from, dir: "auto" }, text);
     const turn = element("div", { class: `turn ${side ? "second" : "first"}` }, said, heard);
     $("log-empty").hidden = true;
+    turn.setAttribute("aria-busy", "true"); // it is read out when it is complete
     $("log").append(turn);
     $("log").scrollTop = $("log").scrollHeight;
     tell($("talk-message"), "");
     try {
       const show = ({ translatedText }) => (heard.textContent = translatedText);
       show(await api.translate({ q: text, source: from, target: to }, undefined, show));
+      turn.removeAttribute("aria-busy");
       if (canRead(to)) turn.append(readButton(heard.textContent, to));
       if ($("aloud").checked && canRead(to)) readAloud(heard.textContent, to);
       $("log").scrollTop = $("log").scrollHeight;

@@ -30,7 +30,7 @@ export function textView({ list, settings, hearing }) {
   }
 
   function translateAfter(pause) {
-    const length = text.value.length;
+    const length = lengthOf(text.value);
     $("count").textContent = limit > 0 ? `${length} / ${limit}` : length || "";
     $("count").classList.toggle("over", limit > 0 && length > limit);
     $("clear").hidden = !length;
@@ -49,8 +49,8 @@ export function textView({ list, settings, hearing }) {
     keepLanguages(asked.source, asked.target);
     tell($("text-message"), "");
     if (!asked.q.trim()) return show("", null);
-    if (limit > 0 && asked.q.length > limit) {
-      return tell($("text-message"), `The text is ${asked.q.length - limit} characters too long.`);
+    if (limit > 0 && lengthOf(asked.q) > limit) {
+      return tell($("text-message"), `The text is ${lengthOf(asked.q) - limit} characters too long.`);
     }
     const patience = setTimeout(() => busy(!signal.aborted), PATIENCE);
     try {
@@ -72,7 +72,8 @@ export function textView({ list, settings, hearing }) {
 
   function failed(error) {
     if (!error.retryAfter) return tell($("text-message"), error.message);
-    tell($("text-message"), `The server is busy. Trying again in ${error.retryAfter} s.`);
+    const why = error.status === 429 ? "That was too much for now." : "The server is busy.";
+    tell($("text-message"), `${why} Trying again in ${error.retryAfter} s.`);
     waiting = setTimeout(translate, error.retryAfter * 1000);
   }
 
@@ -185,4 +186,9 @@ export function textView({ list, settings, hearing }) {
     recordButton($("text-mic"), heard, (words) => tell($("text-message"), words));
   }
   return restore;
+}
+
+/** Characters as the server counts them: an emoji is one. */
+function lengthOf(text) {
+  return [...text].length;
 }
