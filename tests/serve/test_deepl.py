@@ -124,6 +124,17 @@ def test_documents_that_cannot_be_translated(ask):
     assert ask.post(f"{address}/result", json=key).status_code == 400
 
 
+def test_there_is_room_for_so_many_documents(ask, monkeypatch):
+    from quartet.serve import deepl_documents
+
+    sent = {"data": {"target_lang": "FR"}, "files": {"file": ("a.txt", b"a")}}
+    with monkeypatch.context() as full:
+        full.setattr(deepl_documents, "MOST_AT_WORK", 0)
+        answer = ask.post("/v2/document", **sent)
+    assert (answer.status_code, int(answer.headers["retry-after"]) > 0) == (503, True)
+    assert ask.post("/v2/document", **sent).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("path", "sent", "status", "part"),
     [

@@ -20,6 +20,8 @@ from quartet.serve.files import KEPT_FOR, Files, translated_file
 from quartet.serve.service import Client, Service
 from quartet.serve.web import ApiError, params_of, text_param, upload_param
 
+MOST_AT_WORK = 32  # documents of all clients that are held in memory until they are translated
+
 log = logging.getLogger("quartet.serve")
 
 
@@ -50,7 +52,9 @@ class Documents:
     def begin(
         self, request: Request, client: Client, name: str, content: bytes, source: str | None, target: str
     ) -> tuple[str, Document]:
-        """Begin to translate a document; its id, and what is known of it."""
+        """Begin to translate a document; its id, and what is known of it. Raises `ApiError` with status 503."""
+        if sum(one.status == "translating" for one in self._all.values()) >= MOST_AT_WORK:
+            raise ApiError(503, "too many documents are being translated; try again later", {"Retry-After": "10"})
         now = time.monotonic()
         for gone in [name for name, one in self._all.items() if one.until < now and one.status != "translating"]:
             del self._all[gone]
