@@ -44,6 +44,15 @@ def server() -> Iterator[str]:
         yield address
 
 
+@pytest.fixture(scope="module")
+def server_with_keys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One that wants the key `secret`, and texts of at most 40 characters."""
+    keys = tmp_path_factory.mktemp("keys") / "keys.txt"
+    keys.write_text("secret\n", "utf-8")
+    with serving(replace(OPTIONS, api_keys=keys, char_limit=40)) as address:
+        yield address
+
+
 @pytest.fixture
 def serve() -> Iterator[Callable[..., str]]:
     """Starts servers with options of the test."""

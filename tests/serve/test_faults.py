@@ -1,4 +1,4 @@
-"""What goes wrong on a network: clients that hang up, dawdle, send too much or nonsense; and a server that is stopped."""
+"""What goes wrong on a network: clients that hang up, dawdle, send too much or nonsense; a server that is stopped."""
 
 import os
 import random
@@ -14,7 +14,15 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-ROUTES = ("/translate", "/detect", "/translate_file", "/languages", "/suggest", "/download_file/x", "/frontend/settings")
+ROUTES = (
+    "/translate",
+    "/detect",
+    "/translate_file",
+    "/languages",
+    "/suggest",
+    "/download_file/x",
+    "/frontend/settings",
+)
 LONG = "I like your house, and your garden is beautiful in the summer. " * 60
 
 
@@ -45,7 +53,9 @@ def test_who_hangs_up_frees_its_rows(serve):
 
     def queued():
         figures = httpx.get(f"{address}/metrics").text
-        return [line for line in figures.splitlines() if line.startswith(("quartet_queue_rows", "quartet_http_requests_in"))]
+        return [
+            line for line in figures.splitlines() if line.startswith(("quartet_queue_rows", "quartet_http_requests_in"))
+        ]
 
     for _ in range(10):
         raw(address, post("/translate", body_of(LONG))).close()

@@ -1,14 +1,16 @@
 """LibreTranslate's interface, version 1.9, as its clients use it."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 
 from quartet.serve.files import Files, translated_file
 from quartet.serve.service import Client, Service, TextOptions, Translated
+from quartet.serve.streaming import streamed
 from quartet.serve.web import ApiError, Params, number_param, params_of, text_param, upload_param
 from quartet.text.detect import language_guesses
 from quartet.text.languages import display_name, find, iso639_1, script_of
@@ -53,8 +55,11 @@ def router(service: Service, files: Files) -> APIRouter:
         return languages(service)
 
     @routes.post("/translate", openapi_extra=_body(q="string", source="string", target="string"))
-    async def _translate(request: Request) -> JSONResponse:
-        """Translate `q`, a text or in JSON a list of texts, from `source` (or `auto`) to `target`."""
+    async def _translate(request: Request) -> Response:
+        """Translate `q`, a text or in JSON a list of texts, from `source` (or `auto`) to `target`.
+
+        With `"stream": true` in JSON, a text without alternatives is answered by events as it grows.
+        """
         params = await params_of(request)
         texts, client = await _texts(service, request, params)
         source, target = text_param(params, "source"), text_param(params, "target")
@@ -63,6 +68,9 @@ def router(service: Service, files: Files) -> APIRouter:
             raise ApiError(400, f"{form} format is not supported", param="format")
         wanted = 0 if form == "html" else min(max(number_param(params, "alternatives", 0), 0), MOST_ALTERNATIVES)
         language = None if source.strip().lower() == "auto" else source
+        if _streams(params) and form == "text" and not wanted and len(texts) == 1:
+            body = partial(_answer_to_one, detected=language is None)
+            return await streamed(service, request, client, texts[0], language, target, body, error_body)
         options = TextOptions(alternatives=wanted)
         found = await service.translate(request, service.caller(client), texts, language, target, options)
         return JSONResponse(_answer(found, isinstance(params["q"], list), language is None, wanted))
@@ -152,7 +160,7 @@ async def _texts(service: Service, request: Request, params: Params) -> tuple[li
 
 
 def _key(params: Params) -> str | None:
-    key = params.get("api_key")
+    key = params.get("api_key") or params.get("apiKey")  # as the package `libretranslate` of npm sends it
     return key if isinstance(key, str) else None
 
 
@@ -164,6 +172,14 @@ def _answer(found: Sequence[Translated], is_list: bool, detected: bool, alternat
     if alternatives:
         answer["alternatives"] = [_others(one, alternatives) for one in found]
     return answer if is_list else {name: values[0] for name, values in answer.items()}
+
+
+def _answer_to_one(one: Translated, detected: bool) -> dict[str, Any]:
+    return _answer([one], False, detected, 0)
+
+
+def _streams(params: Params) -> bool:
+    return params.get("stream") is True and isinstance(params["q"], str)
 
 
 def _detected(one: Translated) -> dict[str, Any]:

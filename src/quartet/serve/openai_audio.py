@@ -320,7 +320,8 @@ def _event(data: Mapping[str, Any]) -> str:
 
 def _model(model: Model, name: str) -> dict[str, Any]:
     made = int((model.folder / "quartet.json").stat().st_mtime)
-    return {"id": name, "object": "model", "created": made, "owned_by": "quartet"}
+    task = "automatic-speech-recognition" if model.hears else "translation"
+    return {"id": name, "object": "model", "created": made, "owned_by": "quartet", "task": task}
 
 
 def _body(*more: str) -> dict[str, Any]:
