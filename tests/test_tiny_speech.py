@@ -12,9 +12,10 @@ import tiny_speech
 from quartet.conversion.convert import convert_folder
 from quartet.runtime.decode import decode_one_token, decode_tokens, encode_features, start
 from quartet.runtime.engine import open_engine
+from quartet.runtime.generate import finished
 from quartet.runtime.logits import read_scores
 from quartet.runtime.model import Model
-from quartet.runtime.speech import DecodingOptions, align, decode_windows, encode_audio
+from quartet.runtime.speech import DecodingOptions, align, decode_windows, encode_audio, window_requests
 
 GOLDEN = Path(__file__).parent / "golden"
 TOLERANCE = 2e-4  # of logits of order 10
@@ -96,6 +97,22 @@ def test_greedy_search_gives_the_reference_tokens(case, mode):
     for i, (window, found) in enumerate(zip(windows, together, strict=True)):
         alone = decode_windows(model, audio.take([i]), [prompt], wanted)
         assert list(found.tokens) == list(alone[0].tokens) == without_end(window[mode]["ids"])
+
+
+def test_windows_of_several_recordings_are_one_batch_unless_they_are_sampled(case):
+    name, windows, model = case
+    prompt, features = tiny_speech.VARIANTS[name].prompt, tiny_speech.features(name)
+    recordings = [encode_audio(model, features[i : i + 1]) for i in range(len(features))]
+
+    def requests(**more):
+        return [window_requests(model.manifest, audio, [prompt], options(model, **more))[0] for audio in recordings]
+
+    together = requests()
+    assert len({request.alike for request in together}) == 1
+    assert len({request.alike for request in requests(temperature=0.5)}) == len(recordings)
+    found = finished(together[0].steps(model, together, np.zeros(len(together), bool)), len(together))
+    for window, (one,) in zip(windows, found, strict=True):
+        assert list(one.tokens) == without_end(window["timestamps"]["ids"])
 
 
 def test_beams_give_the_reference_tokens(case):

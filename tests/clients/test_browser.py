@@ -4,12 +4,13 @@ import functools
 import http.server
 import json
 import os
-import shutil
 import subprocess
 import threading
 from pathlib import Path
 
 import pytest
+
+from node_scripts import chromium
 
 pytestmark = pytest.mark.slow
 
@@ -27,14 +28,6 @@ class Handler(http.server.SimpleHTTPRequestHandler):
     def do_GET(self):
         self.asked.append(self.path)
         super().do_GET()
-
-
-@pytest.fixture
-def chromium():
-    found = shutil.which("chromium") or shutil.which("chromium-browser")
-    if found is None:
-        pytest.skip("needs Chromium: apt-get install chromium")
-    return found
 
 
 @pytest.fixture
@@ -56,10 +49,10 @@ def site(model, node, tmp_path):
     stop()
 
 
-def test_translates_in_the_tab_and_offline(site, chromium, tmp_path):
+def test_translates_in_the_tab_and_offline(site, tmp_path):
     url, stop, asked = site
     arguments = [url, "Where is the train station?", tmp_path / "profile", tmp_path / "page.png"]
-    environment = os.environ | {"CHROMIUM": chromium}
+    environment = os.environ | {"CHROMIUM": chromium()}
     with subprocess.Popen(
         ["node", BROWSE, *map(str, arguments)],
         stdin=subprocess.PIPE,

@@ -104,6 +104,7 @@ COMMANDS = {
     "convert": declared.CONVERSION | declared.QUANTIZATION,
     "rank": declared.RANK,
     "bench": declared.BENCH,
+    "serve": declared.SERVE,
 }
 ONLY_IN_PYTHON = {
     "translate": {
@@ -131,6 +132,7 @@ ONLY_IN_PYTHON = {
     "convert": {"source", "out_dir", "options", "progress"},
     "rank": set(),
     "bench": set(),
+    "serve": set(),
 }
 
 
@@ -176,6 +178,7 @@ def test_the_command_line_has_no_other_options_with_a_value():
         assert free <= named
 
 
+OPERANDS = {"convert": ["a", "b"], "serve": []}
 WRONG = ["-1", "99999999999", "nan", "1.5", "x", "9" * 5000, "", "1_0", "\u0663x"]
 
 
@@ -195,7 +198,7 @@ def test_python_and_the_command_line_say_the_same_of_a_wrong_value(command, opti
         else:
             continue
         with pytest.raises(SystemExit) as stop:
-            parser().parse_args([command, *(["a", "b"] if command == "convert" else ["a"]), f"{option.typed}={text}"])
+            parser().parse_args([command, *OPERANDS.get(command, ["a"]), f"{option.typed}={text}"])
         assert stop.value.code == 2
         assert capsys.readouterr().err == f"quartet {command}: {sentence}; see `quartet {command} --help`\n"
         told += 1

@@ -107,3 +107,8 @@ def test_a_number_is_missed_where_there_is_none(number, target):
 def test_a_long_text_of_lost_numbers_is_compared_at_once():
     source = " ".join(f"{number}." for number in range(100_000, 120_000))
     assert len(missing(source, "sieben " * 20_000, "en", "de")) == 20_000
+
+
+@pytest.mark.parametrize("digit", "01²")
+def test_a_number_of_any_length_is_looked_for(digit):
+    assert missing(digit * 5000, "some", "en", "fr") in ((), (digit * 5000,))

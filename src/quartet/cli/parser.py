@@ -17,6 +17,7 @@ from quartet.options.declared import (
     MODEL,
     QUANTIZATION,
     RANK,
+    SERVE,
     SPEECH_MODEL,
     TRANSCRIBE,
     TRANSCRIPTION,
@@ -54,6 +55,11 @@ BENCH_EXAMPLES = """examples:
   quartet bench ./my-quartet --batch-size 4 --threads 2
   quartet bench opus-mt-en-de --precision int8 --input my.txt
 """
+SERVE_EXAMPLES = """examples:
+  quartet serve
+  quartet serve --model opus-mt-en-fr --model opus-mt-fr-en --port 8000
+  quartet serve --host 0.0.0.0 --api-keys keys.txt --req-limit 60 --char-limit 5000
+"""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -78,6 +84,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(title="commands", required=True, prog="quartet", metavar="COMMAND ...")
     _translate(_command(commands, "translate", "translate texts, a file, or standard input", TRANSLATE_EXAMPLES))
     _transcribe(_command(commands, "transcribe", "transcribe speech, to text or subtitles", TRANSCRIBE_EXAMPLES))
+    _serve(_command(commands, "serve", "serve translations over HTTP", SERVE_EXAMPLES))
     _convert(_command(commands, "convert", "convert a checkpoint to a quartet", CONVERT_EXAMPLES))
     _languages(_command(commands, "languages", "list the languages of a model"))
     _models(_command(commands, "models", "list known and converted models, with licences and sizes"))
@@ -157,6 +164,24 @@ def _transcribe(p: argparse.ArgumentParser) -> None:
     _value(p, MODEL["threads"])
     _flag(p, MODEL["verify"])
     _runs(p, "transcribe", "transcribe")
+
+
+def _serve(p: argparse.ArgumentParser) -> None:
+    _each(p, SERVE["models"], "NAME", action="append")
+    _value(p, SERVE["precision"])
+    _value(p, SERVE["host"], "ADDRESS")
+    _value(p, SERVE["port"])
+    _value(p, SERVE["wyoming_port"])
+    _value(p, SERVE["threads"])
+    _value(p, SERVE["api_keys"], "FILE")
+    _value(p, SERVE["char_limit"])
+    _value(p, SERVE["req_limit"])
+    _value(p, SERVE["batch_limit"])
+    _value(p, SERVE["upload_limit"], "BYTES")
+    _value(p, SERVE["max_queue"])
+    _flag(p, SERVE["metrics"])
+    _flag(p, SERVE["trust_forwarded_for"])
+    _runs(p, "serve", "serve")
 
 
 def _convert(p: argparse.ArgumentParser) -> None:

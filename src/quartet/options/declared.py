@@ -2,8 +2,8 @@
 
 The tables go by where an option is given: to a model that is opened (`MODEL`), `Translator.translate` (`TRANSLATION`),
 `Translator.generate` (`GENERATION`), `Transcriber.transcribe` (`TRANSCRIPTION`, `VAD`), `convert` (`CONVERSION`), and
-to what there is on the command line only (`TRANSLATE`, `TRANSCRIBE`, `RANK`, `BENCH`). Upper limits are what is of use
-and fits a machine; docs/options.md says why they are what they are.
+to what there is on the command line only (`TRANSLATE`, `TRANSCRIBE`, `RANK`, `BENCH`, `SERVE`). Upper limits are what
+is of use and fits a machine; docs/options.md says why they are what they are.
 """
 
 import math
@@ -477,4 +477,41 @@ BENCH = table(
     _SEARCH["beam_size"],
     replace(BATCH_SIZE, about="texts decoded together, beside one at a time"),
     MODEL["threads"],
+)
+_LIMIT = Integer(-1, 10**9)
+_NO_LIMIT = "; -1: no limit"
+SERVE = table(
+    Option(
+        "models",
+        Many(MODEL["model"].kind, "models"),
+        None,
+        "folder, alias, org/name; once for each model",
+        none="demo",
+        flag="--model",
+    ),
+    MODEL["precision"],
+    Option("host", Text("an address"), "127.0.0.1", "address to listen on"),
+    Option("port", Integer(0, 65_535), 5000, "port to listen on; 0: a free one"),
+    Option(
+        "wyoming_port",
+        Integer(0, 65_535),
+        None,
+        "also speak Wyoming, Home Assistant's protocol for speech, on this port; usual is 10300",
+        none="not spoken",
+    ),
+    MODEL["threads"],
+    Option(
+        "api_keys",
+        Name("a file of keys"),
+        None,
+        "file of keys that may be used, or their sha256:HEX, one a line",
+        none="no keys",
+    ),
+    Option("char_limit", _LIMIT, -1, f"characters of a text{_NO_LIMIT}"),
+    Option("req_limit", _LIMIT, -1, f"requests in a minute of a key, or of an address{_NO_LIMIT}"),
+    Option("batch_limit", _LIMIT, -1, f"texts in a request{_NO_LIMIT}"),
+    Option("upload_limit", Integer(1, 10**12, "bytes"), 100_000_000, "of the body of a request"),
+    Option("max_queue", Integer(1, 10**8, "tokens"), 100_000, "of texts that may wait before requests are refused"),
+    Option("metrics", Flag(), False, "show figures for Prometheus at /metrics"),
+    Option("trust_forwarded_for", Flag(), False, "behind a proxy: a client's address is the last in X-Forwarded-For"),
 )

@@ -52,6 +52,7 @@ SECTIONS: tuple[tuple[str, str, Table], ...] = (
     ("Quantisation", "`QuantizationOptions`, `quartet convert`", declared.QUANTIZATION),
     ("`quartet translate` alone", "", declared.TRANSLATE),
     ("`quartet transcribe` alone", "", declared.TRANSCRIBE),
+    ("`quartet serve`", "", declared.SERVE),
     ("`quartet rank`", "", declared.RANK),
     ("`quartet bench`", "", declared.BENCH),
 )

@@ -8,7 +8,7 @@ from any thread, so that no thread of its own is needed.
 import copy
 import os
 import threading
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +32,7 @@ FEWEST_IN_PARALLEL = 64  # of all batches: fewer are faster in one
 WORTH_OPENING = 256  # of all batches, for which sessions of their own pay: these take some 0.3 s, and 50 MB
 
 Result = TypeVar("Result")
+Answer_co = TypeVar("Answer_co", covariant=True)
 
 
 class Request(Protocol[Result]):
@@ -87,6 +88,29 @@ class TextRequest:
         """Search them as one batch."""
         sources, prefixes = [one.source for one in batch], [one.prefix for one in batch]
         return search_steps(model, sources, prefixes, self.options, cancelled)
+
+
+@dataclass(frozen=True, eq=False)
+class Computation(Generic[Result]):
+    """Something to compute with the model by itself, in its turn."""
+
+    compute: Callable[[Model], Result]
+    length: int  # as a source of so many tokens: how much work it is
+    rows: int = 1
+    head: Path | None = None
+
+    @property
+    def alike(self) -> Hashable:
+        """It goes with nothing else."""
+        return id(self)
+
+    def steps(
+        self, model: Model, batch: Sequence["Computation[Result]"], cancelled: Cancelled
+    ) -> Iterator[Step[Result]]:
+        """Compute it, in one step."""
+        for place, one in enumerate(batch):
+            if not cancelled[place]:
+                yield Step([(place, one.compute(model))])
 
 
 class Batch(Generic[Result]):
@@ -209,6 +233,41 @@ class Pending(Generic[Result]):
         self.batch.cancel(self.place)
 
 
+class Awaited(Protocol[Answer_co]):
+    """A request on its way, whoever decodes it."""
+
+    def result(self) -> Answer_co:
+        """Wait for what comes out of it. Raises what decoding raises, and `CancelledError`."""
+
+    def tokens(self) -> Iterator[tuple[int, ...]]:
+        """Its new tokens so far, each time that there are more."""
+
+
+class Submit(Protocol):
+    """Hands rows of an engine in to be decoded: by `Engine.submit`, or by a queue that many callers share."""
+
+    def __call__(
+        self, engine: "Engine", requests: Sequence[Request[Result]], batching: Batching, /
+    ) -> Sequence[Awaited[Result]]:
+        """What is pending, in the order of the requests."""
+
+
+@dataclass(frozen=True)
+class Runner:
+    """An engine, and whoever decodes its rows."""
+
+    engine: "Engine"
+    submit: Submit
+
+    def results(self, requests: Sequence[Request[Result]]) -> list[Result]:
+        """What comes out of requests that may be decoded together. Raises what decoding raises."""
+        return complete(self.submit(self.engine, requests, Batching(max(1, len(requests)))))
+
+    def computed(self, compute: Callable[[Model], Result], length: int) -> Result:
+        """What `compute` returns for the model, see `Computation`. Raises what it raises."""
+        return self.results([Computation(compute, length)])[0]
+
+
 # ---- batches by length ----------------------------------------------------------------------------------------------
 
 
@@ -239,9 +298,10 @@ def batches_by_length(
     return [found[i] for i in range(len(requests))]
 
 
-def complete(pending: Sequence[Pending[Result]], progress: Progress = silent) -> list[Result]:
+def complete(pending: Sequence[Awaited[Result]], progress: Progress = silent) -> list[Result]:
     """The results of all, in their order; progress is told how many are done."""
-    longest_first = sorted({one.batch for one in pending}, key=lambda batch: -batch.requests[0].length)
+    own = {one.batch for one in pending if isinstance(one, Pending)}  # what nobody else decodes
+    longest_first = sorted(own, key=lambda batch: -batch.requests[0].length)
     in_parallel = all(batch.parallel for batch in longest_first)
     done = 0
     for batch in _in_parallel(longest_first) if in_parallel else _one_by_one(longest_first):

@@ -25,6 +25,7 @@ from quartet.runtime.search import Hypothesis
 from quartet.runtime.timestamps import TimestampRules
 from quartet.spec import Manifest, Speech, past_name, query_name
 
+POSITIONS_PER_TOKEN = 8  # a window is as much work as a text of so many tokens, roughly
 FLATTEST = 3.0  # timestamps less likely than the best token by this factor's exponent need not be exact
 
 
@@ -89,6 +90,13 @@ class EncodedAudio:
         rows = np.asarray(windows, np.int64)
         return EncodedAudio({n: OrtValue.ortvalue_from_numpy(v.numpy()[rows]) for n, v in self.cache.items()})
 
+    @staticmethod
+    def joined(parts: Sequence["EncodedAudio"]) -> "EncodedAudio":
+        """The windows of several recordings, in their order."""
+        names = parts[0].cache
+        arrays = {name: np.concatenate([part.cache[name].numpy() for part in parts]) for name in names}
+        return EncodedAudio({name: OrtValue.ortvalue_from_numpy(array) for name, array in arrays.items()})
+
 
 @dataclass(frozen=True)
 class Alignment:
@@ -152,8 +160,8 @@ class WindowRequest:
 
     @property
     def length(self) -> int:
-        """Positions of the encoder."""
-        return self.audio.positions
+        """As of a text that is as much work."""
+        return max(1, self.audio.positions // POSITIONS_PER_TOKEN)
 
     @property
     def rows(self) -> int:
@@ -163,19 +171,28 @@ class WindowRequest:
 
     @property
     def alike(self) -> Hashable:
-        """Of the same audio, decoded alike, with prompts of one length."""
-        return id(self.audio), self.options, len(self.prompts), len(self.prompts[0]), self.place
+        """Decoded alike, with prompts of one length. What is sampled is to depend on its own recording alone."""
+        shape = self.audio.positions, len(self.prompts), len(self.prompts[0]), self.place
+        return self.options, shape, id(self.audio) if self.options.temperature > 0 else None
 
     def steps(
         self, model: Model, batch: Sequence["WindowRequest"], cancelled: Cancelled
     ) -> Iterator[Step[list[Decoded]]]:
         """Decode windows as one batch; what is heard after each prompt comes with the last step."""
-        audio = self.audio.take([request.window for request in batch])
+        audio = _audio_of(batch)
         prompts = np.array([prompt for request in batch for prompt in request.prompts], np.int64)
         each = len(self.prompts)
         for decoded in _decode(model, audio, prompts, self.place, self.options, cancelled):
             found = [] if decoded is None else [(i, decoded[i * each : (i + 1) * each]) for i in range(len(batch))]
             yield Step(found)
+
+
+def _audio_of(batch: Sequence[WindowRequest]) -> EncodedAudio:
+    """The windows of a batch, which may be of several recordings."""
+    first = batch[0].audio
+    if all(request.audio is first for request in batch):
+        return first.take([request.window for request in batch])
+    return EncodedAudio.joined([request.audio.take([request.window]) for request in batch])
 
 
 def window_requests(

@@ -175,7 +175,7 @@ def _missing_numbers(source: str, translation: str, target: str | None) -> tuple
             return said.is_worded(_joined(number[0]))
         if others and _bare(others[0]) == _bare(first) and groups[_bare(first)] < 2:  # 9:09
             return False
-        if not others and not int(first):
+        if not others and not first.strip("0"):
             return not said.is_known or bool(_ZERO.search(found))
         return said.has(_bare(first), is_time) and all(map(said.has_later, others))
 

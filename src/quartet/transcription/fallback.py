@@ -4,9 +4,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from quartet.runtime.batching import Batching
-from quartet.runtime.engine import Engine
-from quartet.runtime.requests import complete
+from quartet.runtime.requests import Runner
 from quartet.runtime.speech import Decoded, DecodingOptions, EncodedAudio, window_requests
 from quartet.spec import Language
 from quartet.transcription.options import TranscriptionOptions
@@ -44,7 +42,7 @@ class Outcome:
 
 
 def decode(
-    engine: Engine,
+    runner: Runner,
     prompter: Prompter,
     audio: EncodedAudio,
     languages: Sequence[Sequence[Language | None]],
@@ -59,7 +57,7 @@ def decode(
     rows = [(window, language) for window, candidates in enumerate(languages) for language in candidates]
     prompts = [prompter.prompt(language, previous, first) for _, language in rows]
     best: list[Outcome | None] = [None] * len(languages)
-    for (window, language), found in zip(rows, _with_fallback(engine, prompter, audio, prompts), strict=True):
+    for (window, language), found in zip(rows, _with_fallback(runner, prompter, audio, prompts), strict=True):
         other = best[window]
         if other is None or found.decoded.avg_logprob > other.decoded.avg_logprob:
             best[window] = replace(found, language=language)
@@ -67,7 +65,7 @@ def decode(
 
 
 def _with_fallback(
-    engine: Engine, prompter: Prompter, audio: EncodedAudio, prompts: Sequence[Sequence[int]]
+    runner: Runner, prompter: Prompter, audio: EncodedAudio, prompts: Sequence[Sequence[int]]
 ) -> list[Outcome]:
     """The outcome of each prompt, so many per window: of the first temperature that did not fail, else the best."""
     options = prompter.options
@@ -77,8 +75,7 @@ def _with_fallback(
     for temperature in options.temperatures:
         heard = audio if len(pending) == len(prompts) else audio.take([row // per_window for row in pending])
         own, search = [prompts[row] for row in pending], _search(prompter, temperature)
-        requests = window_requests(engine.manifest, heard, own, search)
-        of_windows = complete(engine.submit(requests, Batching(max(1, len(requests)))))
+        of_windows = runner.results(window_requests(prompter.manifest, heard, own, search))
         found = [decoded for window in of_windows for decoded in window]
         for row, decoded in zip(pending, found, strict=True):
             tries[row].append(Outcome(decoded, prompter.text(decoded.tokens), temperature))

@@ -9,8 +9,8 @@ import numpy as np
 from quartet.arrays import Floats
 from quartet.audio.mel import FRAMES_PER_SECOND
 from quartet.audio.voice_activity import has_speech
-from quartet.runtime.engine import Engine
-from quartet.runtime.speech import EncodedAudio, align, detect_languages, encode_audio
+from quartet.runtime.requests import Runner
+from quartet.runtime.speech import POSITIONS_PER_TOKEN, EncodedAudio, align, detect_languages, encode_audio
 from quartet.spec import Language
 from quartet.transcription import hallucinations, words
 from quartet.transcription.fallback import Outcome, decode
@@ -23,7 +23,7 @@ from quartet.transcription.windows import Timeline, WindowStream
 class TranscriptionJob:
     """A recording, a model, and all that was decided about them."""
 
-    engine: Engine
+    runner: Runner
     prompter: Prompter
     stream: WindowStream
     timeline: Timeline
@@ -100,7 +100,7 @@ def _listen(job: TranscriptionJob, window: Window, history: _History, first: boo
     """The segments of a window, and how many frames further the next one begins."""
     options = job.prompter.options
     audio = _encoded(job, [window])
-    (outcome,) = decode(job.engine, job.prompter, audio, _candidates(job, audio), history.tokens, first)
+    (outcome,) = decode(job.runner, job.prompter, audio, _candidates(job, audio), history.tokens, first)
     if outcome.is_silence(options):
         return [], window.frames
     found = _cut(job, window, outcome, whole=False)
@@ -143,7 +143,7 @@ def in_batches(job: TranscriptionJob) -> Iterator[Segment]:
     while group := list(islice(windows, options.batch_size)):
         audio = _encoded(job, group)
         languages = _candidates(job, audio)
-        outcomes = decode(job.engine, job.prompter, audio, languages, job.prompter.initial(), group[0].seek == 0)
+        outcomes = decode(job.runner, job.prompter, audio, languages, job.prompter.initial(), group[0].seek == 0)
         cuts = [_cut(job, window, outcome, whole=True) for window, outcome in zip(group, outcomes, strict=True)]
         phrases = [found.phrases for found in cuts]
         if options.word_timestamps:
@@ -170,7 +170,12 @@ def _encoded(job: TranscriptionJob, windows: Sequence[Window]) -> EncodedAudio:
     features = np.zeros((len(windows), windows[0].features.shape[0], job.frames), np.float32)
     for row, window in enumerate(windows):
         features[row, :, : window.frames] = window.features
-    return encode_audio(job.engine.model(), features)
+    return job.runner.computed(lambda model: encode_audio(model, features), _work(job, len(windows)))
+
+
+def _work(job: TranscriptionJob, windows: int) -> int:
+    """Tokens of a text that is as much work as encoding so many windows. Two frames are a position."""
+    return max(1, job.frames // (2 * POSITIONS_PER_TOKEN)) * windows
 
 
 def _candidates(job: TranscriptionJob, audio: EncodedAudio) -> list[tuple[Language | None, ...]]:
@@ -178,7 +183,8 @@ def _candidates(job: TranscriptionJob, audio: EncodedAudio) -> list[tuple[Langua
     if not job.prompter.options.multilingual:
         return [job.languages] * audio.windows
     known = {language.code: language for language in job.prompter.manifest.languages}
-    return [(known[next(iter(found))],) for found in detect_languages(job.engine.model(), audio)]
+    detected = job.runner.computed(lambda model: detect_languages(model, audio), audio.windows)
+    return [(known[next(iter(found))],) for found in detected]
 
 
 def _cut(job: TranscriptionJob, window: Window, outcome: Outcome, whole: bool) -> Cut:
@@ -204,9 +210,10 @@ def _aligned(
     texts = [[[token for token in phrase.tokens if token < eos] for phrase in found.phrases] for found in cuts]
     heads = [[*prompter.start(outcome.language), prompter.speech.no_timestamps] for outcome in outcomes]
     rows = [[*head, *chain(*text), eos] for head, text in zip(heads, texts, strict=True)]
+    alignments = job.runner.computed(lambda model: align(model, audio, rows), max(map(len, rows)) * len(rows))
     result = []
     for window, outcome, found, head, text, alignment in zip(
-        windows, outcomes, cuts, heads, texts, align(job.engine.model(), audio, rows), strict=True
+        windows, outcomes, cuts, heads, texts, alignments, strict=True
     ):
         language = outcome.language.code if outcome.language else "en"
         split = [words.split_words(tokens, prompter.tokenizer.to_text, language) for tokens in text]

@@ -1,5 +1,6 @@
 """`Transcriber`: speech in, segments out. What comes before the first window is decided here."""
 
+import copy
 import dataclasses
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from quartet import provision
+from quartet.arrays import Floats
 from quartet.audio.audio import RATE, Source, open_audio
 from quartet.audio.mel import FRAMES_PER_SECOND
 from quartet.audio.voice_activity import VadOptions
@@ -18,7 +20,9 @@ from quartet.options.kinds import bad_value, checked, shown
 from quartet.progress import Progress, silent
 from quartet.runtime.engine import Engine, of_this_process, open_engine
 from quartet.runtime.machine import packing
-from quartet.runtime.speech import detect_languages, encode_audio
+from quartet.runtime.model import Model
+from quartet.runtime.requests import Runner, Submit
+from quartet.runtime.speech import POSITIONS_PER_TOKEN, detect_languages, encode_audio
 from quartet.spec import Language, Manifest, Speech
 from quartet.text.languages import resolve
 from quartet.text.tokenizer import Tokenizer, load_tokenizer
@@ -54,6 +58,7 @@ class Transcriber:
         threads, verify = checked(MODEL["threads"], threads), checked(MODEL["verify"], verify)
         self.folder = provision.ready(model, precision=precision, revision=revision)
         self._engine: Engine | None = open_engine(self.folder, threads, verify)
+        self._submit: Submit = Engine.submit
         self.manifest: Manifest = self._engine.manifest
         if self.manifest.speech is None:
             raise OptionError(f"{self.manifest.name} translates text; a speech model is expected, such as whisper-base")
@@ -206,6 +211,12 @@ class Transcriber:
         odds = self._odds(recording, (), segments, threshold)
         return (*odds[0], odds)
 
+    def through(self, submit: Submit) -> "Transcriber":
+        """The same transcriber, whose windows are encoded and decoded by whoever `submit` hands them to."""
+        found = copy.copy(self)
+        found._submit = submit
+        return found
+
     # ---- before the first window --------------------------------------------------------------------------------
 
     def _window_frames(self, seconds: int | None) -> int:
@@ -244,11 +255,10 @@ class Transcriber:
         found: list[dict[str, float]] = []
         features = recording.stream.features(start, frames * windows)
         for first in range(0, max(1, features.shape[1]), frames):
-            model = self._open.model()
             window = np.zeros((1, features.shape[0], frames), np.float32)
             piece = features[:, first : first + frames]
             window[0, :, : piece.shape[1]] = piece
-            (odds,) = detect_languages(model, encode_audio(model, window))
+            odds = self._odds_of(window)
             if threshold is None or max(odds.values()) > threshold:
                 return odds
             found.append(odds)
@@ -256,11 +266,19 @@ class Transcriber:
         best = max(winners, key=winners.count)
         return max((odds for odds, winner in zip(found, winners, strict=True) if winner == best), key=lambda o: o[best])
 
+    def _odds_of(self, window: Floats) -> dict[str, float]:
+        """Languages of one window [1, mels, frames] and their probabilities, likeliest first."""
+
+        def detect(model: Model) -> dict[str, float]:
+            return detect_languages(model, encode_audio(model, window))[0]
+
+        return self._runner.computed(detect, max(1, window.shape[2] // (2 * POSITIONS_PER_TOKEN)))
+
     def _job(
         self, recording: Recording, prompter: Prompter, languages: Sequence[Language], progress: Progress
     ) -> TranscriptionJob:
         return TranscriptionJob(
-            engine=self._open,
+            runner=self._runner,
             prompter=prompter,
             stream=recording.stream,
             timeline=recording.timeline,
@@ -269,6 +287,10 @@ class Transcriber:
             frames=self._window_frames(prompter.options.chunk_length),
             reached=in_seconds(recording, progress),
         )
+
+    @property
+    def _runner(self) -> Runner:
+        return Runner(self._open, self._submit)
 
     @property
     def _open(self) -> Engine:

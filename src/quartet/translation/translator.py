@@ -1,5 +1,6 @@
 """`Translator`: text in, text out. Planning (`plan`), the engine's search, and joining around it."""
 
+import copy
 import numbers
 import os
 from collections.abc import Iterator, Sequence
@@ -18,7 +19,7 @@ from quartet.runtime.engine import Engine, of_this_process, open_engine
 from quartet.runtime.generate import SearchOptions, new_tokens
 from quartet.runtime.machine import packing
 from quartet.runtime.machine.head_selection import selected_head
-from quartet.runtime.requests import TextRequest, complete
+from quartet.runtime.requests import Submit, TextRequest, complete
 from quartet.runtime.search import Hypothesis
 from quartet.spec import Language, Manifest
 from quartet.text.tokenizer import Tokenizer, load_tokenizer
@@ -130,6 +131,7 @@ class Translator:
             raise OptionError(f"{self.manifest.name} hears speech and translates no text; name a translation model")
         spec = self.manifest.tokenizer
         self._planner = Planner(self.manifest, load_tokenizer(self.folder, spec)) if spec else None
+        self._submit: Submit = Engine.submit
 
     def close(self) -> None:
         """Let go of the model: its memory is given back with the last translator of it. Calls afterwards fail.
@@ -321,7 +323,7 @@ class Translator:
         for name, count in (("min_new_tokens", min_new_tokens), ("max_new_tokens", max_new_tokens)):
             checked(new_tokens(GENERATION[name], room), count)
         requests = [TextRequest(row, prefix, search) for row, prefix in zip(rows, prefixes, strict=True)]
-        found = _searched(self._open, requests, batching, silent)
+        found = self._searched(self._open, requests, batching, silent)
         return [list(hypotheses[0].tokens) for hypotheses in found]
 
     @property
@@ -332,6 +334,12 @@ class Translator:
     def check_languages(self, target: str | None, source: str | None) -> None:
         """Raise `LanguageError` where the model cannot translate between these; None stands as in `translate`."""
         self._texts.check_languages(source, target)
+
+    def through(self, submit: Submit) -> "Translator":
+        """The same translator, whose rows are decoded by whoever `submit` hands them to."""
+        found = copy.copy(self)
+        found._submit = submit
+        return found
 
     def _prefixes(self, given: Sequence[int] | Sequence[Sequence[int]] | None, rows: int) -> Sequence[Sequence[int]]:
         """The first decoder tokens of each row."""
@@ -391,7 +399,7 @@ class Translator:
         opened = [(plan, draft) for plan, of_text in zip(plans, drafts, strict=True) for draft in of_text]
         while opened:
             requests = [self._requests(engine, planner, plan, draft.texts, search) for plan, draft in opened]
-            found = iter(_searched(engine, list(chain.from_iterable(requests)), batching, progress))
+            found = iter(self._searched(engine, list(chain.from_iterable(requests)), batching, progress))
             for (_, draft), of_draft in zip(opened, requests, strict=True):
                 draft.receive([next(found) for _ in of_draft], planner.tokenizer.decode)
             opened = [(plan, draft) for plan, draft in opened if draft.attempt is not None]
@@ -424,7 +432,7 @@ class Translator:
         decode = planner.tokenizer.decode
         found: list[list[Hypothesis]] = []
         for request in self._requests(engine, planner, plan, draft.texts, search):
-            (pending,) = engine.submit([request])
+            (pending,) = self._submit(engine, [request], Batching())
             done = [decode(hypotheses[0].tokens) for hypotheses in found]
             for tokens in pending.tokens():
                 yield draft.begun([*done, decode(tokens)])
@@ -439,6 +447,15 @@ class Translator:
         prefix = planner.prefix_ids(plan)
         return [TextRequest(planner.source_ids(plan, text), prefix, search, head) for text in texts]
 
+    def _searched(
+        self, engine: Engine, requests: Sequence[TextRequest], batching: Batching, progress: Progress
+    ) -> list[list[Hypothesis]]:
+        """The hypotheses of each request."""
+        found = complete(self._submit(engine, requests, batching), progress)
+        if len(requests) > 1:  # of one text there is little, and the next one wants it
+            packing.trim()
+        return found
+
     def _head_for(self, engine: Engine, target: Language | None) -> Path | None:
         """The folder of the head for a target language, where a vocabulary is selected."""
         if self._texts_to_select is None:
@@ -450,16 +467,6 @@ class Translator:
                     self.folder, self.manifest, target, self._texts_to_select, verify=engine.verify
                 )
             return self._heads[key]
-
-
-def _searched(
-    engine: Engine, requests: Sequence[TextRequest], batching: Batching, progress: Progress
-) -> list[list[Hypothesis]]:
-    """The hypotheses of each request."""
-    found = complete(engine.submit(requests, batching), progress)
-    if len(requests) > 1:  # of one text there is little, and the next one wants it
-        packing.trim()
-    return found
 
 
 def _joined(plan: Plan, outcomes: Sequence[Outcome]) -> Translation:

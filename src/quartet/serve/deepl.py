@@ -1,0 +1,194 @@
+"""DeepL's interface, version 2, as its clients use it: texts, languages, what was used."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from quartet.serve.libretranslate import code_of
+from quartet.serve.service import Client, Service, TextOptions, Translated
+from quartet.serve.web import ApiError, Params, params_of, text_param
+from quartet.text.languages import display_name
+
+PREFIX = "/v2/"
+SCHEME = "deepl-auth-key"  # of the header `Authorization`, in lower case
+NO_LIMIT = 1_000_000_000_000  # of characters: what DeepL names where there is none
+MOST_CLIENTS = 100_000  # whose characters are remembered
+VARIANTS = {  # of targets, for DeepL's clients refuse the plain codes
+    "EN": {"EN-GB": "English (British)", "EN-US": "English (American)"},
+    "PT": {"PT-BR": "Portuguese (Brazilian)", "PT-PT": "Portuguese (European)"},
+}
+SPLITS = {  # by `split_sentences`
+    "0": TextOptions(split="none"),
+    "1": TextOptions(),
+    "nonewlines": TextOptions(wrapped=True),
+}
+REFUSED = ("glossary_id", "glossary_ids", "style_id", "translation_memory_id", "custom_instructions")
+FORMALITIES = ("default", "prefer_more", "prefer_less")  # a wish may be left unfulfilled
+
+
+class Usage:
+    """Characters by client, since the server was started."""
+
+    def __init__(self) -> None:
+        self._characters: dict[str, int] = {}
+
+    def add(self, client: Client, characters: int) -> None:
+        """Count some. The client that was counted longest ago is forgotten where there are too many."""
+        self._characters[client.name] = self._characters.pop(client.name, 0) + characters
+        if len(self._characters) > MOST_CLIENTS:
+            del self._characters[next(iter(self._characters))]
+
+    def of(self, client: Client) -> int:
+        """A client's characters."""
+        return self._characters.get(client.name, 0)
+
+
+def error_body(error: ApiError) -> dict[str, Any]:
+    """What a client gets with a status that is no success."""
+    return {"message": error.message}
+
+
+def router(service: Service, usage: Usage) -> APIRouter:
+    """The routes."""
+    routes = APIRouter(prefix=PREFIX.rstrip("/"), tags=["DeepL"])
+
+    @routes.post("/translate", openapi_extra=_BODY)
+    async def _translate(request: Request) -> JSONResponse:
+        """Translate each `text` into `target_lang`."""
+        params = await params_of(request)
+        texts = _texts(params)
+        client = admit(service, request, params, max(1, len(texts)))
+        target, source = text_param(params, "target_lang"), text_param(params, "source_lang", "") or None
+        options = options_of(params)
+        _check_size(service, texts)
+        found = await service.translate(request, service.caller(client), texts, source, target, options)
+        usage.add(client, sum(map(len, texts)))
+        pairs = zip(texts, found, strict=True)
+        return JSONResponse({"translations": [_answer(text, one, source) for text, one in pairs]})
+
+    @routes.api_route("/languages", methods=["GET", "POST"])
+    async def _languages(request: Request) -> JSONResponse:
+        """Languages that text can be in (`type=source`, the default) or be translated into (`type=target`)."""
+        params = await params_of(request)
+        admit(service, request, params, 0)
+        kind = text_param(params, "type", "source")
+        if kind not in ("source", "target"):
+            raise ApiError(400, f"type is {kind[:60]!r}; it is source or target", param="type")
+        return JSONResponse(languages(service, kind))
+
+    @routes.api_route("/usage", methods=["GET", "POST"])
+    async def _usage(request: Request) -> dict[str, int]:
+        """Characters that were translated for this client since the server was started."""
+        client = admit(service, request, await params_of(request), 0)
+        return {"character_count": usage.of(client), "character_limit": NO_LIMIT}
+
+    return routes
+
+
+def languages(service: Service, kind: str) -> list[dict[str, Any]]:
+    """Languages as DeepL lists them: sources without region and script, targets with what they need."""
+    if kind == "source":
+        names = {language_of(code): display_name(code).partition(" (")[0] for code in service.models.sources()}
+        return [{"language": code, "name": names[code]} for code in sorted(names)]
+    found: dict[str, str] = {}
+    for code in service.models.targets():
+        spelled = code_of(code).upper()
+        found |= VARIANTS.get(spelled, {spelled: display_name(code)})
+    return [{"language": code, "name": found[code], "supports_formality": False} for code in sorted(found)]
+
+
+def language_of(code: str) -> str:
+    """A source as DeepL spells it: the language alone, in capitals."""
+    return code_of(code).partition("-")[0].upper()
+
+
+def admit(service: Service, request: Request, params: Params, cost: int) -> Client:
+    """Who asks. A key comes in the header `Authorization`, or, as older clients have it, as a parameter.
+
+    Raises `ApiError`: 403 where a key is missing or wrong, 429 where the client's own limit is reached.
+    """
+    scheme, _, key = request.headers.get("authorization", "").partition(" ")
+    given = key.strip() if scheme.lower() == SCHEME else params.get("auth_key")
+    try:
+        return service.admit(request, given if isinstance(given, str) else None, cost)
+    except ApiError as error:
+        if error.status == 400:
+            raise ApiError(403, "Authorization failed: send the header Authorization: DeepL-Auth-Key KEY") from None
+        raise
+
+
+def options_of(params: Params) -> TextOptions:
+    """How a request's texts are translated. Raises `ApiError` with status 400 for what this server has not."""
+    for name in REFUSED:
+        if params.get(name):
+            raise ApiError(400, f"{name} is not supported by this server", param=name)
+    formality = text_param(params, "formality", "default").lower()
+    if formality not in FORMALITIES:
+        raise ApiError(400, f"formality is {formality[:60]!r}; this server knows {_listed(FORMALITIES)}")
+    tags = text_param(params, "tag_handling", "xml").lower()
+    if tags not in ("xml", "html"):
+        raise ApiError(400, f"tag_handling is {tags[:60]!r}; it is xml or html", param="tag_handling")
+    given = params.get("split_sentences")
+    split = "1" if given in (None, "") else str(given).lower()
+    if split not in SPLITS:
+        raise ApiError(400, f"split_sentences is {split[:60]!r}; it is {_listed(SPLITS)}", param="split_sentences")
+    return SPLITS[split]
+
+
+def _texts(params: Params) -> list[str]:
+    given = params.get("text", params.get("text[]"))
+    texts = [given] if isinstance(given, str) else given
+    if not texts:
+        raise ApiError(400, "text is missing: send one or several", param="text")
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise ApiError(400, "text is no list of strings", param="text")
+    return texts
+
+
+def _check_size(service: Service, texts: Sequence[str]) -> None:
+    try:
+        service.check_texts(texts)
+    except ApiError as error:
+        raise ApiError(413, error.message, param="text") from None
+
+
+def _answer(text: str, one: Translated, source: str | None) -> dict[str, Any]:
+    code = source or (one.detected.code if one.detected else None) or "en"
+    return {
+        "detected_source_language": language_of(code),
+        "text": one.translation.text,
+        "billed_characters": len(text),
+    }
+
+
+def _listed(names: Iterable[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} or {last}"
+
+
+_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            kind: {
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        "text": {"type": "array", "items": {"type": "string"}},
+                        "target_lang": {"type": "string"},
+                        "source_lang": {"type": "string"},
+                        "split_sentences": {"type": "string", "enum": list(SPLITS)},
+                        "formality": {"type": "string", "enum": list(FORMALITIES)},
+                        "tag_handling": {"type": "string", "enum": ["xml", "html"]},
+                        "context": {"type": "string"},
+                    },
+                    "required": ["text", "target_lang"],
+                }
+            }
+            for kind in ("application/json", "application/x-www-form-urlencoded")
+        },
+    }
+}

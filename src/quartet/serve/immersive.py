@@ -1,0 +1,55 @@
+"""The custom interface of Immersive Translate, a browser's extension: lists of texts, a key in the address."""
+
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from quartet.serve.libretranslate import code_of
+from quartet.serve.service import Service
+from quartet.serve.web import ApiError, params_of, text_param
+
+
+def router(service: Service) -> APIRouter:
+    """The route."""
+    routes = APIRouter(tags=["Immersive Translate"])
+
+    @routes.post("/imme", openapi_extra=_BODY)
+    async def _translate(request: Request) -> JSONResponse:
+        """Translate each of `text_list`. Where keys are needed, the extension is given `/imme?token=KEY`."""
+        params = await params_of(request)
+        texts = params.get("text_list")
+        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+            raise ApiError(400, "text_list is missing, or no list of strings", param="text_list")
+        client = service.admit(request, request.query_params.get("token"), max(1, len(texts)))
+        service.check_texts(texts)
+        target, named = text_param(params, "target_lang"), text_param(params, "source_lang", "auto")
+        source = None if named.strip().lower() == "auto" else named
+        found = await service.translate(request, service.caller(client), texts, source, target)
+        codes = [source or (one.detected.code if one.detected else None) or "en" for one in found]
+        pairs = zip(codes, found, strict=True)
+        answers = [{"detected_source_lang": code_of(code), "text": one.translation.text} for code, one in pairs]
+        return JSONResponse({"translations": answers})
+
+    return routes
+
+
+_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        "source_lang": {"type": "string"},
+                        "target_lang": {"type": "string"},
+                        "text_list": {"type": "array", "items": {"type": "string"}},
+                    },
+                    "required": ["target_lang", "text_list"],
+                }
+            }
+        },
+    }
+}

@@ -1,0 +1,179 @@
+"""What the interfaces stand on: models, the shared decoder, limits, and threads for what is slow."""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+from starlette.requests import Request
+
+from quartet.errors import QuartetError
+from quartet.serve.decoding import Caller, QueueFullError, SharedDecoder
+from quartet.serve.fair_queue import Lane
+from quartet.serve.limits import Buckets, hashed, is_known, read_keys
+from quartet.serve.models import Models
+from quartet.serve.options import UNLIMITED, ServeOptions
+from quartet.serve.web import ApiError, off_the_loop
+from quartet.text.detect import Detected, detect_all
+from quartet.text.languages import find
+from quartet.translation.plan import Split
+from quartet.translation.translator import Translation, Translator
+
+THREADS = 256  # of requests at work; they wait for the decoder most of the time
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Client:
+    """Who asks: a key, or an address where none is needed."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class TextOptions:
+    """How texts are translated."""
+
+    beam_size: int = 1
+    alternatives: int = 0  # further translations of each
+    split: Split = "auto"
+    wrapped: bool = False  # a line break inside a paragraph is a space
+
+
+@dataclass(frozen=True)
+class Translated:
+    """A text's translation, and what was detected where no source was named."""
+
+    translation: Translation
+    detected: Detected | None
+
+
+class Service:
+    """A server's life: made, asked, closed."""
+
+    def __init__(self, options: ServeOptions) -> None:
+        """Raises what opening the models and reading the keys raises."""
+        self.options = options
+        self.models = Models(options.models, precision=options.precision, threads=options.threads)
+        self.keys = read_keys(options.api_keys) if options.api_keys else None
+        self.decoder = SharedDecoder(options.max_queue)
+        self._buckets = Buckets(options.req_limit)
+        self.pool = ThreadPoolExecutor(THREADS, "quartet-request")
+        self.stopping = False
+
+    def close(self) -> None:
+        """Answer what was accepted, within the time of grace, and end."""
+        self.stopping = True
+        self.decoder.close(self.options.grace)
+        self.pool.shutdown(wait=False, cancel_futures=True)
+        self.models.close()
+
+    def admit(self, request: Request, key: str | None, cost: int = 1) -> Client:
+        """Who asks, if they may.
+
+        Raises `ApiError`: 400 where a key is needed, 403 for a wrong one, 429 where the client's own limit is reached.
+        """
+        if self.keys is not None:
+            if not key:
+                raise ApiError(400, "Please contact the server operator to get an API key")
+            if not is_known(key, self.keys):
+                raise ApiError(403, "Invalid API key")
+        client = Client(f"key {hashed(key)[:16]}" if self.keys is not None and key else self._address(request))
+        self.take(client, cost)
+        return client
+
+    def take(self, client: Client, cost: int = 1) -> None:
+        """Count requests of a client. Raises `ApiError` with status 429 where its own limit is reached."""
+        wait = self._buckets.take(client.name, cost)
+        if wait:
+            limit = f"{self.options.req_limit} per 1 minute"
+            raise ApiError(429, f"Slowdown: {limit}", {"Retry-After": str(max(1, round(wait + 0.5)))})
+
+    def check_texts(self, texts: Sequence[str]) -> None:
+        """Raise `ApiError` with status 400 where there are too many texts, or one is too long."""
+        most, longest = self.options.batch_limit, self.options.char_limit
+        if most != UNLIMITED and len(texts) > most:
+            raise ApiError(400, f"Invalid request: request ({len(texts)}) exceeds text limit ({most})", param="q")
+        size = max(map(len, texts), default=0)
+        if longest != UNLIMITED and size > longest:
+            raise ApiError(400, f"Invalid request: request ({size}) exceeds text limit ({longest})", param="q")
+
+    async def translate(
+        self,
+        request: Request,
+        caller: Caller,
+        texts: Sequence[str],
+        source: str | None,
+        target: str,
+        options: TextOptions = TextOptions(),
+    ) -> list[Translated]:
+        """Translate texts, each from its own language where no source is named. Raises `ApiError`."""
+        return await self.run(request, caller, lambda: self._translated(caller, texts, source, target, options))
+
+    def caller(self, client: Client, lane: Lane = Lane.INTERACTIVE, *, streams: bool = False) -> Caller:
+        """What a client's rows are handed in by."""
+        return Caller(self.decoder, client.name, lane, streams)
+
+    async def run(
+        self, request: Request, caller: Caller, work: Callable[[], Result], timeout: float | None = None
+    ) -> Result:
+        """What `work` returns, off the event loop. timeout: seconds, None for the server's. Raises `ApiError`."""
+        with told():
+            return await off_the_loop(request, self.pool, caller, work, timeout or self.options.timeout)
+
+    def _translated(
+        self, caller: Caller, texts: Sequence[str], source: str | None, target: str, options: TextOptions
+    ) -> list[Translated]:
+        if source is not None:
+            found = self._between(caller, texts, source, target, options)
+            return [Translated(translation, None) for translation in found]
+        detected = detect_all(texts, self.models.sources(), target)
+        results: dict[int, Translation] = {}
+        for code in dict.fromkeys(one.code for one in detected):
+            places = [i for i, one in enumerate(detected) if one.code == code]
+            some = [texts[i] for i in places]
+            if code is None or find(code, [target]) is not None:
+                found = [Translation(text, None, code, target) for text in some]
+            else:
+                found = self._between(caller, some, code, target, options)
+            results |= dict(zip(places, found, strict=True))
+        return [Translated(results[i], one) for i, one in enumerate(detected)]
+
+    def _between(
+        self, caller: Caller, texts: Sequence[str], source: str, target: str, options: TextOptions
+    ) -> list[Translation]:
+        model = self.models.for_pair(source, target)
+        with self.models.opened(model) as translator:
+            assert isinstance(translator, Translator)
+            codes = find(source, model.codes("source")), find(target, model.codes("target"))
+            same = codes[0] == codes[1]
+            if same:
+                return [Translation(text, None, source, target) for text in texts]
+            return translator.through(caller.submit).translate_batch(
+                list(texts),
+                codes[1],
+                codes[0],
+                beam_size=max(options.beam_size, options.alternatives + 1),
+                num_hypotheses=options.alternatives + 1,
+                split=options.split,
+                wrapped=options.wrapped,
+                strict=False,
+            )
+
+    def _address(self, request: Request) -> str:
+        """Where a request comes from; behind a proxy, what the proxy says."""
+        forwarded = request.headers.get("x-forwarded-for", "") if self.options.trust_forwarded_for else ""
+        last = forwarded.rpartition(",")[2].strip()
+        return last or (request.client.host if request.client else "unknown")
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Errors of quartet, raised inside the `with` statement, as `ApiError`."""
+    try:
+        yield
+    except QueueFullError as error:
+        raise ApiError(503, str(error), {"Retry-After": str(error.retry_after)}) from None
+    except QuartetError as error:
+        raise ApiError(400 if isinstance(error, ValueError) else 500, str(error)) from None

@@ -1,0 +1,203 @@
+"""Public clients, unchanged, and requests as well-known programs send them."""
+
+import asyncio
+import json
+import time
+from contextlib import closing
+
+import httpx
+import pytest
+
+from node_scripts import run_node
+from quartet import Translator
+
+GOOD = "Good morning."
+SUBTITLES = "1\n00:00:01,000 --> 00:00:02,500\nGood morning.\n"
+
+
+@pytest.fixture(scope="module")
+def translated():
+    with Translator("demo", threads=1, precision="fp32") as demo:
+        yield lambda text, target="fr", source="en": demo.translate(text, target, source).text
+
+
+# ---- LibreTranslate ---------------------------------------------------------------------------------------------
+
+
+def test_libretranslatepy(server, translated):
+    client = pytest.importorskip("libretranslatepy").LibreTranslateAPI(server)
+    assert client.translate(GOOD, "en", "fr") == translated(GOOD)
+    assert client.detect("Wo ist der Bahnhof, bitte?")[0]["language"] == "de"
+    assert {one["code"] for one in client.languages()} == {"en", "fr", "es", "de"}
+
+
+def test_deep_translator(server, translated):
+    kind = pytest.importorskip("deep_translator").LibreTranslator
+    client = kind(source="en", target="fr", api_key="any", custom_url=f"{server}/")
+    assert client.translate(GOOD) == translated(GOOD)
+    assert client.translate_batch([GOOD, "Thank you."]) == [translated(GOOD), translated("Thank you.")]
+    client = kind(source="auto", target="English", api_key="any", custom_url=f"{server}/")
+    assert client.translate("Guten Morgen.") == translated("Guten Morgen.", "en", "de")
+
+
+def test_libretranslate_aio(server, translated, tmp_path):
+    package = pytest.importorskip("libretranslate_aio")
+    film = tmp_path / "film.srt"
+    film.write_text(SUBTITLES, encoding="utf-8")
+    with package.LibreTranslate(server) as client:
+        assert client.health()
+        assert client.translate(GOOD, "en", "fr").translated_text == translated(GOOD)
+        found = client.translate([GOOD, "Guten Tag."], "auto", "fr", alternatives=2)
+        assert found.translated_text[0]
+        assert [one.language for one in found.detected_language] == ["en", "de"]
+        assert len(found.alternatives) == 2
+        assert client.detect("Wo ist der Bahnhof, bitte?")[0].language == "de"
+        assert "fr" in next(one for one in client.languages() if one.code == "en").targets
+        settings = client.frontend_settings()
+        assert settings.char_limit == -1
+        assert ".srt" in settings.supported_files_format
+        address = client.translate_file(film, "en", "fr").translated_file_url
+        assert httpx.get(address).text == SUBTITLES.replace(GOOD, translated(GOOD))
+        with pytest.raises(package.ForbiddenError):
+            client.suggest("a", "b", "en", "fr")
+        with pytest.raises(package.BadRequestError, match="xx is not supported"):
+            client.translate(GOOD, "en", "xx")
+
+
+def test_libretranslate_aio_without_waiting(server, translated):
+    package = pytest.importorskip("libretranslate_aio")
+
+    async def both():
+        async with package.AsyncLibreTranslate(server) as client:
+            return await asyncio.gather(*(client.translate(GOOD, "en", target) for target in ("fr", "de")))
+
+    assert [one.translated_text for one in asyncio.run(both())] == [translated(GOOD), translated(GOOD, "de")]
+
+
+def test_what_mastodon_sends(server, translated):
+    """`TranslationService::LibreTranslate`: a post's parts as HTML, and the languages with a content type."""
+    texts = ["<p>Good morning.</p>", "Thank you."]
+    asked = {"q": texts, "source": "auto", "target": "fr", "format": "html", "api_key": None}
+    answer = httpx.post(f"{server}/translate", json=asked, timeout=60).json()
+    assert len(answer["translatedText"]) == len(texts)
+    assert translated(GOOD) in answer["translatedText"][0]
+    assert answer["translatedText"][0].startswith("<p>")
+    assert [one["language"] for one in answer["detectedLanguage"]] == ["en", "en"]
+    found = httpx.get(f"{server}/languages", headers={"Content-Type": "application/json"}).json()
+    assert all(set(one["targets"]) - {one["code"]} for one in found)
+
+
+@pytest.mark.parametrize("way", ["data", "json"])
+def test_what_weblate_sends(server, translated, way):
+    """An empty key where none is set, once as a form, now as JSON with a list."""
+    text = [GOOD] if way == "json" else GOOD
+    asked = {"api_key": "", "q": text, "source": "en", "target": "fr"}
+    answer = httpx.post(f"{server}/translate", **{way: asked}, timeout=60).json()
+    assert answer["translatedText"] == ([translated(GOOD)] if way == "json" else translated(GOOD))
+
+
+def test_what_subtitle_edit_sends(server, translated):
+    """`LibreTranslate.cs`: the lines of a cue in one text, JSON without a charset."""
+    content = b'{"q": "Good morning.\\nThank you.", "source": "en", "target": "fr"}'
+    headers = {"Content-Type": "application/json", "accept": "application/json"}
+    answer = httpx.post(f"{server}/translate", content=content, headers=headers, timeout=60).json()
+    assert answer["translatedText"] == f"{translated(GOOD)}\n{translated('Thank you.')}"
+
+
+# ---- Immersive Translate ----------------------------------------------------------------------------------------
+
+
+def test_what_immersive_translate_sends(server, translated):
+    """A page's paragraphs, in which numbers stand for elements."""
+    texts = [GOOD, "I like {0} your house.", "Thank <b0>you</b0>."]
+    asked = {"source_lang": "auto", "target_lang": "fr", "text_list": texts}
+    answer = httpx.post(f"{server}/imme", params={"token": "any"}, json=asked, timeout=60).json()
+    found = [one["text"] for one in answer["translations"]]
+    assert found[0] == translated(GOOD)
+    assert found[1].count("{0}") == 1
+    assert (found[2].count("<b0>"), found[2].count("</b0>")) == (1, 1)
+    assert [one["detected_source_lang"] for one in answer["translations"]] == ["en"] * 3
+
+
+def test_what_is_wrong_for_immersive_translate(serve, tmp_path):
+    keys = tmp_path / "keys.txt"
+    keys.write_text("secret\n")
+    address = serve(api_keys=keys)
+
+    def status(token, sent):
+        return httpx.post(f"{address}/imme", params={"token": token}, json=sent, timeout=60).status_code
+
+    right = {"source_lang": "en", "target_lang": "fr", "text_list": [GOOD]}
+    assert [status("secret", right), status("wrong", right), status("", right)] == [200, 403, 400]
+    assert status("secret", right | {"text_list": "a"}) == 400
+    assert status("secret", right | {"target_lang": "xx"}) == 400
+
+
+# ---- DeepL ------------------------------------------------------------------------------------------------------
+
+
+def test_deepl(server, translated):
+    deepl = pytest.importorskip("deepl")
+    with closing(deepl.DeepLClient("any", server_url=server)) as client:
+        one = client.translate_text(GOOD, target_lang="FR")
+        assert (one.text, one.detected_source_lang, one.billed_characters) == (translated(GOOD), "EN", len(GOOD))
+        several = client.translate_text([GOOD, "Thank you."], source_lang="EN", target_lang="DE", formality="default")
+        assert [each.text for each in several] == [translated(GOOD, "de"), translated("Thank you.", "de")]
+        english = client.translate_text("Guten Morgen.", target_lang="EN-US", split_sentences="nonewlines")
+        assert english.text == translated("Guten Morgen.", "en", "de")
+        assert {language.code for language in client.get_source_languages()} == {"DE", "EN", "ES", "FR"}
+        assert "EN-US" in {language.code for language in client.get_target_languages()}
+        usage = client.get_usage()
+        assert usage.character.count > 0
+        assert not usage.any_limit_reached
+        with pytest.raises(deepl.DeepLException, match="glossary_id is not supported"):
+            client.translate_text(GOOD, source_lang="EN", target_lang="FR", glossary="g")
+
+
+def test_deepl_with_a_document(server, translated, tmp_path):
+    deepl = pytest.importorskip("deepl")
+    film, done = tmp_path / "film.srt", tmp_path / "film.fr.srt"
+    film.write_text(SUBTITLES, encoding="utf-8")
+    with closing(deepl.DeepLClient("any", server_url=server)) as client:
+        with film.open("rb") as file:
+            handle = client.translate_document_upload(file, target_lang="FR")
+        while not (status := client.translate_document_get_status(handle)).done:
+            assert status.ok
+            time.sleep(0.05)
+        with done.open("wb") as file:
+            client.translate_document_download(handle, file)
+        assert status.billed_characters == len(SUBTITLES)
+    assert done.read_text("utf-8") == SUBTITLES.replace(GOOD, translated(GOOD))
+
+
+def test_deepl_with_a_wrong_key(serve, tmp_path):
+    deepl = pytest.importorskip("deepl")
+    keys = tmp_path / "keys.txt"
+    keys.write_text("secret\n")
+    address = serve(api_keys=keys)
+    with (
+        closing(deepl.DeepLClient("wrong", server_url=address)) as client,
+        pytest.raises(deepl.AuthorizationException, match="Invalid API key"),
+    ):
+        client.translate_text(GOOD, target_lang="FR")
+    with closing(deepl.DeepLClient("secret", server_url=address)) as client:
+        assert client.get_usage().character.count == 0
+
+
+# ---- JavaScript -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_javascript_clients(server, translated, tmp_path):
+    """deepl-node and libretranslate from npm."""
+    film = tmp_path / "film.srt"
+    film.write_text(SUBTITLES, encoding="utf-8")
+    found = json.loads(run_node("serve/node_clients.mjs", server, film))
+    assert found["libretranslate"] == translated(GOOD)
+    assert found["deepl"] == [translated(GOOD), translated("Thank you.")]
+    assert found["detected"] == ["en", "en"]
+    assert found["billed"] == [len(GOOD), len("Thank you.")]
+    assert set(found["targets"]) == {"de", "en-GB", "en-US", "es", "fr"}
+    assert found["used"] > 0
+    assert "glossary_id is not supported" in found["refused"]
+    assert found["document"] == SUBTITLES.replace(GOOD, translated(GOOD))
