@@ -51,7 +51,7 @@ def decoded(file: BinaryIO, name: str) -> Iterator[Samples]:
     reader = _Reader(file, name)
     with _opened(reader, name) as container:
         yield from _resampled(_frames(container, reader, name), name)
-    if reader.quiet > MOST_QUIET:
+    if reader.has_given_up:
         log.warning("%s: %d MB without sound; what follows was not read", name, MOST_QUIET >> 20)
 
 
@@ -90,6 +90,7 @@ class _Reader:
         self._file, self._shown = file, name
         self.head = b""
         self.quiet = 0  # bytes since there was sound
+        self.has_given_up = False
         self.name = re.sub("[^.a-z0-9]", "", Path(name).suffix.casefold()) or "sound"  # codecs without a header need it
         if hasattr(file, "seekable") and file.seekable():
             self._start = file.tell()
@@ -98,6 +99,7 @@ class _Reader:
     def read(self, size: int) -> bytes:
         """Up to `size` bytes; none where no sound is found any more. Raises `AudioError`."""
         if self.quiet > MOST_QUIET:
+            self.has_given_up = True
             return b""
         try:
             found = self._file.read(size)
@@ -150,12 +152,14 @@ def _opened(reader: _Reader, name: str) -> Any:
     av = _pyav()
     try:
         container = _container(av, reader)
+    except AudioError:  # of the reader
+        raise
     except (av.error.FFmpegError, ValueError, MemoryError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         if _is_text(reader.head):
             reason = "it is text; files that a playlist names are not opened"
         raise AudioError(f"{name} is no audio file that can be read ({reason})") from None
-    reader.quiet = 0
+    reader.quiet, reader.has_given_up = 0, False
     missing = _missing(container)
     if missing:
         container.close()
@@ -203,6 +207,8 @@ def _frames(container: Any, reader: _Reader, name: str) -> Iterator[Any]:
     stream.thread_type = "NONE"  # codecs of sound are quick, and the cores are the model's
     damaged = 0
     for packet in _packets(av, container, stream, name):
+        if _is_encrypted(packet):
+            raise AudioError(f"{name} is encrypted; its sound cannot be read without the key")
         try:
             frames = packet.decode()
         except av.error.FFmpegError:
@@ -214,6 +220,11 @@ def _frames(container: Any, reader: _Reader, name: str) -> Iterator[Any]:
             yield frame
     if damaged:
         log.warning("%s: damaged in %d places, which were left out", name, damaged)
+
+
+def _is_encrypted(packet: Any) -> bool:
+    """As far as PyAV tells: its version 13 does not, and no packet of such a file can be decoded."""
+    return hasattr(packet, "has_sidedata") and bool(packet.has_sidedata("encryption_info"))
 
 
 def _packets(av: Any, container: Any, stream: Any, name: str) -> Iterator[Any]:
