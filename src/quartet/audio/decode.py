@@ -159,7 +159,7 @@ def _opened(reader: _Reader, name: str) -> Any:
         if _is_text(reader.head):
             reason = "it is text; files that a playlist names are not opened"
         raise AudioError(f"{name} is no audio file that can be read ({reason})") from None
-    reader.quiet, reader.has_given_up = 0, False
+    reader.quiet = 0
     missing = _missing(container)
     if missing:
         container.close()
