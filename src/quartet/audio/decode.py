@@ -91,13 +91,14 @@ class _Reader:
         self.head = b""
         self.quiet = 0  # bytes since there was sound
         self.has_given_up = False
+        self.interrupt: BaseException | None = None  # what PyAV would lose
         self.name = re.sub("[^.a-z0-9]", "", Path(name).suffix.casefold()) or "sound"  # codecs without a header need it
         if hasattr(file, "seekable") and file.seekable():
             self._start = file.tell()
             self.seek, self.tell = self._seek, self._tell
 
     def read(self, size: int) -> bytes:
-        """Up to `size` bytes; none where no sound is found any more. Raises `AudioError`."""
+        """Up to `size` bytes; none after an interrupt, or where no sound is found any more. Raises `AudioError`."""
         if self.quiet > MOST_QUIET:
             self.has_given_up = True
             return b""
@@ -105,6 +106,9 @@ class _Reader:
             found = self._file.read(size)
         except OSError as error:
             raise AudioError(f"{self._shown} cannot be read: {error.strerror or error}") from None
+        except (KeyboardInterrupt, SystemExit) as interrupt:
+            self.interrupt = interrupt
+            return b""
         if not isinstance(found, bytes) or len(found) > size:
             what = f"{len(found)} bytes" if isinstance(found, bytes) else f"a {type(found).__name__}"
             raise AudioError(f"{self._shown}: read({size}) gave {what}; a binary file is expected that waits for bytes")
@@ -112,6 +116,11 @@ class _Reader:
             self.head += found[:HEAD]
         self.quiet += len(found)
         return found
+
+    def pass_on(self) -> None:
+        """Raise what came while `read` waited for bytes."""
+        if self.interrupt is not None:
+            raise self.interrupt
 
     def _seek(self, offset: int, whence: int) -> int:
         """Places that a damaged header names may not be there: FFmpeg is told so by a negative number."""
@@ -155,10 +164,12 @@ def _opened(reader: _Reader, name: str) -> Any:
     except AudioError:  # of the reader
         raise
     except (av.error.FFmpegError, ValueError, MemoryError) as error:
+        reader.pass_on()
         reason = getattr(error, "strerror", None) or str(error)
         if _is_text(reader.head):
             reason = "it is text; files that a playlist names are not opened"
         raise AudioError(f"{name} is no audio file that can be read ({reason})") from None
+    reader.pass_on()
     reader.quiet = 0
     missing = _missing(container)
     if missing:
@@ -207,6 +218,7 @@ def _frames(container: Any, reader: _Reader, name: str) -> Iterator[Any]:
     stream.thread_type = "NONE"  # codecs of sound are quick, and the cores are the model's
     damaged = 0
     for packet in _packets(av, container, stream, name):
+        reader.pass_on()
         if _is_encrypted(packet):
             raise AudioError(f"{name} is encrypted; its sound cannot be read without the key")
         try:
