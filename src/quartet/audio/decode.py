@@ -99,6 +99,8 @@ class _Reader:
 
     def read(self, size: int) -> bytes:
         """Up to `size` bytes; none after an interrupt, or where no sound is found any more. Raises `AudioError`."""
+        if self.interrupt is not None:
+            return b""
         if self.quiet > MOST_QUIET:
             self.has_given_up = True
             return b""
