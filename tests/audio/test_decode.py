@@ -81,7 +81,16 @@ def test_a_reader_of_playlists_could_open_nothing_either(monkeypatch, tmp_path):
         decode._refuse("sound.wav", 0, {})
 
 
-NAMES = ("call:1.wav", "concat:a|b.wav", "file:a.wav", "pipe:0", "http:a.wav", "data:audio,x", "subfile,,:a.wav", "%d.wav")
+NAMES = (
+    "call:1.wav",
+    "concat:a|b.wav",
+    "file:a.wav",
+    "pipe:0",
+    "http:a.wav",
+    "data:audio,x",
+    "subfile,,:a.wav",
+    "%d.wav",
+)
 
 
 @posix
@@ -148,7 +157,8 @@ class Odd(io.BytesIO):
 
 
 @pytest.mark.parametrize(
-    ("answer", "said"), [(bytes(40_000), "40000 bytes"), ("text", "a str"), (None, "a NoneType"), (bytearray(9), "a byte")]
+    ("answer", "said"),
+    [(bytes(40_000), "40000 bytes"), ("text", "a str"), (None, "a NoneType"), (bytearray(9), "a byte")],
 )
 def test_what_is_no_binary_file(answer, said):
     assert f"gave {said}" in refusal(Odd(answer))
@@ -261,4 +271,6 @@ def test_pictures_hold_no_sound():
 def test_encrypted_sound():
     key = "00112233445566778899aabbccddeeff"
     options = {"encryption_scheme": "cenc-aes-ctr", "encryption_key": key, "encryption_kid": key}
-    assert refusal(encoded("mp4", "aac", options=options)).endswith("is encrypted; its sound cannot be read without the key")
+    assert refusal(encoded("mp4", "aac", options=options)).endswith(
+        "is encrypted; its sound cannot be read without the key"
+    )

@@ -187,7 +187,9 @@ def test_signals(number, code, said, model, tmp_path, start):
     assert out.read_text() == "old\n"
     assert part.stat().st_size
     if said:
-        assert errors(child.stderr.read()) == [f"quartet: {said}; what is done is in {part}; --resume goes on from there"]
+        assert errors(child.stderr.read()) == [
+            f"quartet: {said}; what is done is in {part}; --resume goes on from there"
+        ]
 
 
 def test_what_nohup_ignores_stays_ignored(model, start):

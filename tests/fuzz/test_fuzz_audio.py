@@ -82,7 +82,15 @@ def _frame_size(codec: str) -> int:
 
 # ---- damage ---------------------------------------------------------------------------------------------------------
 
-ODD = (b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\xff\xff\xff\x7f", b"\x80\0\0\0", b"\x01", b"\0\0\0\x01")
+ODD = (
+    b"\0\0\0\0",
+    b"\xff\xff\xff\xff",
+    b"\x7f\xff\xff\xff",
+    b"\xff\xff\xff\x7f",
+    b"\x80\0\0\0",
+    b"\x01",
+    b"\0\0\0\x01",
+)
 
 
 def damaged(data: bytes, chance: random.Random) -> bytes:

@@ -261,13 +261,15 @@ def _resampled(frames: Iterable[Any], name: str) -> Iterator[Samples]:
                 f"{RATES[0]:,} to {RATES[1]:,} in up to {MOST_CHANNELS} are read"
             )
         if channels > NAMED_CHANNELS and frame.layout.name.endswith("channels"):
-            frame = _mixed(av, frame)
-        kind = (rate, frame.layout.name, frame.format.name)
+            heard = _mixed(av, frame)
+        else:
+            heard = frame
+        kind = (rate, heard.layout.name, heard.format.name)
         try:
             if kind != before:
                 yield from _samples(resampler, None)
                 resampler, before = av.AudioResampler(format="flt", layout="mono", rate=RATE), kind
-            yield from _samples(resampler, frame)
+            yield from _samples(resampler, heard)
         except (av.error.FFmpegError, MemoryError) as error:
             raise AudioError(f"{name} has sound that cannot be mixed ({frame.layout.name}, {rate:,} Hz)") from error
     yield from _samples(resampler, None)

@@ -205,13 +205,13 @@ def _naming(path: Path | None, option: str = "--output") -> Iterator[None]:
 def _is_same_file(one: Input, other: Input) -> bool:
     """Also by a symbolic or hard link, and on a disk where capitals make no other name."""
     with contextlib.suppress(OSError, ValueError):
-        found = os.stat(one), os.stat(other)
+        found = os.stat(one), os.stat(other)  # noqa: PTH116 - of numbers too
         return all(stat.S_ISREG(each.st_mode) for each in found) and os.path.samestat(*found)
     return False
 
 
 def _is_inside(path: Path, folder: Input) -> bool:
-    return not isinstance(folder, int) and os.path.isdir(folder) and Path(folder).resolve() in path.resolve().parents
+    return not isinstance(folder, int) and Path(folder).is_dir() and Path(folder).resolve() in path.resolve().parents
 
 
 def _is_stream(path: Path) -> bool:
