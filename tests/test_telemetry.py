@@ -78,7 +78,7 @@ def test_the_hub_hears_of_no_other_packages(tmp_path):
     assert {part.split("/")[0] for part in agent.strip().split("; ")} == {"unknown", "hf_hub", "python"}
 
 
-# ---- with everything logged that wants to go out ----------------------------------------------------------------------
+# ---- with everything logged that wants to go out --------------------------------------------------------------------
 
 # answers none of it, so that nothing leaves where telemetry is switched on to show that it would be seen
 SHIM = """
@@ -201,7 +201,7 @@ def waited_for(found, seconds: float) -> bool:
     return found()
 
 
-# ---- Node and the browser ---------------------------------------------------------------------------------------------
+# ---- Node and the browser -------------------------------------------------------------------------------------------
 
 JS = ROOT / "clients" / "js"
 IN_NODE = """

@@ -128,7 +128,7 @@ def test_a_named_pipe(tmp_path):
 @posix
 def test_sound_of_a_pipe_comes_before_its_end():
     reading, writing = os.pipe()
-    with open(reading, "rb", buffering=0), open(writing, "wb", buffering=0) as writer:
+    with os.fdopen(reading, "rb", 0), os.fdopen(writing, "wb", 0) as writer:
         fill = threading.Thread(target=writer.write, args=(wav(tone(70)),))
         fill.start()
         blocks = open_audio(f"/dev/fd/{reading}").play()

@@ -164,7 +164,7 @@ def tallied(folder: Path, seconds: float, first: int = 0) -> tuple[Counter[str],
     end, env = time.monotonic() + seconds, os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     while (left := end - time.monotonic()) > 0:
         command = [sys.executable, __file__, "--trials", str(folder), str(first), str(left)]
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
+        done = subprocess.run(command, capture_output=True, check=False, text=True, env=env)
         for trial, kind, what in _told(done.stdout, done.returncode):
             count["tried"] += 1
             count[kind] += 1

@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from quartet.audio.decode import MOST_CHANNELS, RATE, Samples, as_float, check_rate, decoded, duration, resampled
 from quartet.errors import AudioError, OptionError
 
+__all__ = ["BLOCK", "RATE", "Audio", "Samples", "Source", "in_blocks", "open_audio"]
+
 BLOCK = 10 * RATE  # samples of a block, but for the last one
 
 Source = str | os.PathLike[str] | bytes | BinaryIO | NDArray[Any]

@@ -260,10 +260,8 @@ def _resampled(frames: Iterable[Any], name: str) -> Iterator[Samples]:
                 f"{name} has {rate:,} samples per second in {channels} channels; "
                 f"{RATES[0]:,} to {RATES[1]:,} in up to {MOST_CHANNELS} are read"
             )
-        if channels > NAMED_CHANNELS and frame.layout.name.endswith("channels"):
-            heard = _mixed(av, frame)
-        else:
-            heard = frame
+        has_no_layout = channels > NAMED_CHANNELS and frame.layout.name.endswith("channels")
+        heard = _mixed(av, frame) if has_no_layout else frame
         kind = (rate, heard.layout.name, heard.format.name)
         try:
             if kind != before:
