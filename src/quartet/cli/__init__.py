@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except QuartetError as error:
         return _fail(str(error), error.exit_code, error)
     except KeyboardInterrupt as interrupt:
-        number = interrupt.args[0] if interrupt.args else signal.SIGINT
+        number = interrupt.args[0] if interrupt.args and isinstance(interrupt.args[0], int) else signal.SIGINT
         return _fail(ENDINGS[signal.Signals(number).name], 128 + number, interrupt)
     except BrokenPipeError:  # whoever read our output has left, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
