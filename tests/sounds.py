@@ -24,11 +24,12 @@ def wav(samples: np.ndarray, rate: int = RATE, channels: int = 1, bytes_per_samp
     return file.getvalue()
 
 
-def encoded(name: str, codec: str, rate: int = 44_100) -> bytes:
+def encoded(name: str, codec: str, rate: int = 44_100, options: dict[str, str] | None = None) -> bytes:
+    """A second of sound. options: of the container."""
     import av
 
     file = io.BytesIO()
-    with av.open(file, "w", format=name) as out:
+    with av.open(file, "w", format=name, options=options) as out:
         stream = out.add_stream(codec, rate=rate)
         stream.layout = "stereo"
         resampler = av.AudioResampler(format=stream.format.name, layout="stereo", rate=rate)

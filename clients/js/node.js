@@ -2,6 +2,7 @@
 
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import "./telemetry.js"; // before ONNX Runtime
 import ort from "onnxruntime-node";
 
 import { openModel } from "./quartet.js";

@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from quartet.transcription.transcriber import Transcriber
     from quartet.translation.translator import Translation, Translator
 
-# ONNX Runtime's wheels send telemetry from 1.29 on, unless this stands in the environment when it is imported; the
-# processes that quartet starts inherit it. Whoever wants telemetry sets it to 0.
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+# Nothing is sent by itself (docs/privacy.md); processes that quartet starts inherit it. Who wants that sets it to 0.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when ONNX Runtime is imported, which sends from 1.29 on
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # what else is installed, and how transfers went
 
 __all__ = ["Manifest", "QuartetError", "Transcriber", "Translation", "Translator", "convert"]
 

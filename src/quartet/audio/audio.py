@@ -1,13 +1,14 @@
 """From whatever holds sound to a stream of blocks: 16 kHz, mono, float32, some seconds at a time.
 
 Nothing here keeps a whole recording. What can be read again from its start is read as often as it is asked for.
-Files are decoded by PyAV, which brings FFmpeg's codecs in its wheel.
 """
 
+import contextlib
 import io
-import logging
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -15,16 +16,14 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from quartet.audio.decode import MOST_CHANNELS, RATE, Samples, as_float, check_rate, decoded, duration, resampled
 from quartet.errors import AudioError, OptionError
 
-RATE = 16_000  # samples per second that Whisper, and the voice detector, want
+__all__ = ["BLOCK", "RATE", "Audio", "Samples", "Source", "in_blocks", "open_audio"]
+
 BLOCK = 10 * RATE  # samples of a block, but for the last one
-MOST_CHANNELS = 32  # of an array with two axes: the axis that is this short is the channels'
 
-Samples = NDArray[np.float32]
 Source = str | os.PathLike[str] | bytes | BinaryIO | NDArray[Any]
-
-log = logging.getLogger("quartet")
 
 
 @dataclass(frozen=True)
@@ -88,13 +87,12 @@ def in_blocks(pieces: Iterable[Samples], size: int = BLOCK) -> Iterator[Samples]
 
 
 def _of_array(array: NDArray[Any], rate: int) -> Audio:
-    if rate < 1:
-        raise OptionError(f"sampling_rate is {rate}; samples per second are expected")
+    check_rate(rate)
     mono = _mono(array)
 
     def play() -> Iterator[Samples]:
-        pieces = (_as_float(mono[start : start + BLOCK]) for start in range(0, len(mono), BLOCK))
-        return _checked(pieces if rate == RATE else in_blocks(_resampled(pieces, rate)), "the array")
+        pieces = (as_float(mono[start : start + BLOCK]) for start in range(0, len(mono), BLOCK))
+        return _checked(pieces if rate == RATE else in_blocks(resampled(pieces, rate)), "the array")
 
     return Audio("the array", play, rewindable=True, duration=len(mono) / rate)
 
@@ -112,131 +110,59 @@ def _mono(array: NDArray[Any]) -> NDArray[Any]:
     return array
 
 
-def _as_float(samples: NDArray[Any]) -> Samples:
-    if samples.dtype.kind == "f":
-        return np.ascontiguousarray(samples, np.float32)  # PyAV takes no others
-    scale = np.float32(2 ** (8 * samples.dtype.itemsize - 1))
-    centre = scale if samples.dtype.kind == "u" else np.float32(0)
-    scaled: Samples = (samples.astype(np.float32) - centre) / scale
-    return scaled
-
-
-def _resampled(pieces: Iterable[Samples], rate: int) -> Iterator[Samples]:
-    av = _pyav()
-    resampler = av.AudioResampler(format="flt", layout="mono", rate=RATE)
-    for piece in pieces:
-        frame = av.AudioFrame.from_ndarray(piece[None], format="flt", layout="mono")
-        frame.sample_rate = rate
-        yield from _resample(resampler, frame)
-    yield from _resample(resampler, None)
-
-
 # ---- files --------------------------------------------------------------------------------------------------------
 
 
 def _of_path(path: Path) -> Audio:
-    if path.is_dir():
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        raise AudioError(f"{path}: no such file") from None
+    except (OSError, ValueError) as error:  # a folder on the way that may not be entered, a name that cannot be one
+        raise AudioError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+    if stat.S_ISDIR(found.st_mode):
         raise AudioError(f"{path} is a folder; an audio file is expected")
-    if not path.exists():
-        raise AudioError(f"{path}: no such file")
-    rewindable = path.is_file()  # a named pipe is not
-    if rewindable and not path.stat().st_size:
+    rewindable = stat.S_ISREG(found.st_mode)  # a named pipe is not
+    if rewindable and not found.st_size:
         raise AudioError(f"{path} is empty: its length is 0")
-    return _of_container(lambda: str(path), str(path), rewindable)
+
+    @contextlib.contextmanager
+    def source() -> Iterator[BinaryIO]:
+        """Opened here: what FFmpeg is given a name of, it takes for an address."""
+        try:
+            file = path.open("rb", buffering=0)  # of a pipe comes what is there
+        except OSError as error:
+            raise AudioError(f"{path}: {error.strerror or error}") from None
+        with file:
+            yield file
+
+    return _of_container(source, str(path), rewindable)
 
 
 def _of_file(file: BinaryIO, name: str) -> Audio:
     if not (hasattr(file, "seekable") and file.seekable()):
-        return _of_container(lambda: _ReadOnly(file), name, rewindable=False)
+        return _of_container(lambda: nullcontext(file), name, rewindable=False)
     start = file.tell()
 
-    def rewound() -> BinaryIO:
+    def rewound() -> AbstractContextManager[BinaryIO]:
         file.seek(start)
-        return file
+        return nullcontext(file)
 
     if not file.read(1):
         raise AudioError(f"{name} is empty: its length is 0")
     return _of_container(rewound, name, rewindable=True)
 
 
-class _ReadOnly:
-    """A stream without the methods that it has but cannot do: PyAV would call them."""
+def _of_container(source: Callable[[], AbstractContextManager[BinaryIO]], name: str, rewindable: bool) -> Audio:
+    def sound() -> Iterator[Samples]:
+        with source() as file:
+            yield from decoded(file, name)
 
-    def __init__(self, file: BinaryIO) -> None:
-        self.read = file.read
-
-
-def _of_container(source: Callable[[], object], name: str, rewindable: bool) -> Audio:
     def play() -> Iterator[Samples]:
-        return _checked(in_blocks(_decoded(source(), name)), name)
+        return _checked(in_blocks(sound()), name)
 
     if not rewindable:
         return Audio(name, play, rewindable=False)
-    with _opened(source(), name) as container:
-        duration = container.duration / 1e6 if container.duration else None
-    return Audio(name, play, rewindable=True, duration=duration)
-
-
-def _pyav() -> Any:
-    try:
-        import av  # noqa: PLC0415 - 0.1 s and 40 MB, for files only
-    except ImportError:
-        raise OptionError("reading audio needs PyAV; install it with pip install 'quartet-onnx[speech]'") from None
-    av.logging.set_level(av.logging.PANIC)  # what matters comes as an exception
-    return av
-
-
-def _container(av: Any, source: object) -> Any:
-    """The file opened, whatever bytes its tags are made of: PyAV takes them as they are from version 19 on."""
-    if int(av.__version__.split(".")[0]) >= 19:
-        return av.open(source, mode="r")
-    return av.open(source, mode="r", metadata_errors="ignore")
-
-
-def _opened(source: object, name: str) -> Any:
-    av = _pyav()
-    try:
-        container = _container(av, source)
-    except (av.error.FFmpegError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise AudioError(f"{name} is no audio file that can be read ({reason})") from None
-    if not container.streams.audio:
-        container.close()
-        raise AudioError(f"{name} has no audio track")
-    return container
-
-
-def _decoded(source: object, name: str) -> Iterator[Samples]:
-    """Pieces of sound, in the length that the codec has. Damaged packets are left out, with a notice at the end."""
-    av = _pyav()
-    damaged = 0
-    with _opened(source, name) as container:
-        stream = container.streams.audio[0]
-        stream.thread_type = "NONE"  # codecs of sound are quick, and the cores are the model's
-        resampler = av.AudioResampler(format="flt", layout="mono", rate=RATE)
-        for packet in _packets(av, container, stream):
-            try:
-                frames = packet.decode()
-            except av.error.FFmpegError:
-                damaged += 1
-                continue
-            for frame in frames:
-                yield from _resample(resampler, frame)
-        yield from _resample(resampler, None)
-    if damaged:
-        log.warning("%s: damaged in %d places, which were left out", name, damaged)
-
-
-def _packets(av: Any, container: Any, stream: Any) -> Iterator[Any]:
-    """All packets, and the empty one at the end that makes a codec give what it still has; up to a broken end."""
-    try:
-        yield from container.demux(stream)
-    except av.error.FFmpegError as error:
-        log.warning("%s", f"the file is cut off or damaged: {error.strerror}")
-
-
-def _resample(resampler: Any, frame: Any) -> Iterator[Samples]:
-    if frame is not None:
-        frame.pts = None  # gaps between time stamps are not filled
-    for resampled in resampler.resample(frame):
-        yield resampled.to_ndarray()[0]
+    with source() as file:
+        seconds = duration(file, name)
+    return Audio(name, play, rewindable=True, duration=seconds)

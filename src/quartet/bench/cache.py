@@ -1,11 +1,9 @@
 """Measurements that were made before, by the hashes of all that they depend on: an interrupted ranking goes on."""
 
-import contextlib
 import dataclasses
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from quartet.bench.data import TestSet
 from quartet.bench.measure import Cost, Measurement, Settings
 from quartet.bench.worker import peer_of
 from quartet.errors import OutputError
+from quartet.staging import staged_file
 
 LAYOUT = 2  # of an entry; to be raised where what is measured changes
 
@@ -50,14 +49,10 @@ def load(key: str) -> Measurement | None:
 def keep(key: str, measurement: Measurement) -> None:
     """Keep a measurement; raises `OutputError` where the cache cannot be written."""
     path = _path(key)
-    partial = path.with_suffix(f".{os.getpid()}.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(dataclasses.asdict(measurement), ensure_ascii=False), encoding="utf-8")
-        partial.replace(path)
+        with staged_file(path) as partial:
+            partial.write_text(json.dumps(dataclasses.asdict(measurement), ensure_ascii=False), encoding="utf-8")
     except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink()
         raise OutputError(f"the cache folder {path.parent} cannot be written ({error.strerror})") from None
 
 

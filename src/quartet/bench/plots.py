@@ -1,11 +1,11 @@
 """Quality against memory and against speed, with the frontier: as SVG for the HTML report, and as PNG by matplotlib."""
 
+import io
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 from quartet.bench.choice import frontier
@@ -95,15 +95,15 @@ def as_svg(rows: Sequence[Row], plot: Plot) -> str:
     return f"{head}{''.join(parts)}</svg>"
 
 
-def save_png(rows: Sequence[Row], plot: Plot, path: Path) -> bool:
-    """Write the plot as an image; False where no row has the value. Raises `OptionError` without matplotlib."""
+def as_png(rows: Sequence[Row], plot: Plot) -> bytes | None:
+    """The plot as an image; None where no row has the value. Raises `OptionError` without matplotlib."""
     try:
         from matplotlib.figure import Figure  # noqa: PLC0415 - of the extra `rank`
     except ImportError:
         raise OptionError("plots as images need matplotlib: pip install 'quartet-onnx[rank]'") from None
     shown = [row for row in rows if plot.value(row)]
     if not shown:
-        return False
+        return None
     figure: Any = Figure(figsize=(7, 4.6), dpi=160, layout="constrained")
     axes = figure.subplots()
     best = frontier(shown, plot.cost)
@@ -127,8 +127,9 @@ def save_png(rows: Sequence[Row], plot: Plot, path: Path) -> bool:
     axes.set_xlabel(f"{plot.title}{f' ({plot.unit})' if plot.unit else ''}")
     axes.set_ylabel("chrF++")
     axes.grid(alpha=0.25)
-    figure.savefig(path)
-    return True
+    image = io.BytesIO()
+    figure.savefig(image, format="png")
+    return image.getvalue()
 
 
 def _scale_of(rows: Sequence[Row], plot: Plot) -> _Scale:

@@ -19,6 +19,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+for switch in ("ORT_DISABLE_TELEMETRY", "HF_HUB_DISABLE_TELEMETRY"):  # as quartet sets them; nothing is sent by itself
+    os.environ.setdefault(switch, "1")
+
 Rows = list[list[int]]  # of ids; for kinds that speak tokens or text list[list[str]], a text being one string
 
 

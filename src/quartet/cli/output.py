@@ -2,16 +2,21 @@
 
 import contextlib
 import os
+import stat
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TextIO
 
-from quartet.cli.part_file import Facts, PartFile
+from quartet.cli.part_file import Facts, PartFile, check_folder
 from quartet.errors import OptionError, OutputError
+from quartet.staging import staged_file
 
 MOST_LINKS = 40  # as the system has it
+STANDARD_INPUT = 0  # as one of the inputs
+
+Input = str | os.PathLike[str] | int  # a file, a folder of which files are read, or what is open under a number
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -40,20 +45,25 @@ class Output(Protocol):
 
 
 @contextlib.contextmanager
-def opened(path: Path | None, *inputs: Path) -> Iterator[Output]:
+def opened(path: Path | None, *inputs: Input) -> Iterator[Output]:
     """stdout, a device or a pipe; or a file, which keeps its old content until the new one is complete.
 
     Until then that is in `FILE.part`, where it stays when the block ends with an error; a note to the error says so.
-    A file that cannot be written, or is one of the inputs, is refused before any work.
+    A file that cannot be written, or is one of the inputs, is refused before any work. So is stdout where it is closed,
+    or appended to an input.
 
     Raises `OptionError`, `OutputError`.
     """
     if path is None:
+        if sys.stdout is None:
+            raise OutputError("there is no standard output; name a file with --output")
+        _check_stream(sys.stdout, "standard output", inputs)
         yield _Stream(None, sys.stdout)
     elif _is_stream(path):
         with _naming(path):
             stream = path.open("a", encoding="utf-8", errors="replace", newline="\n")
         try:
+            _check_stream(stream, f"--output {path}", inputs)
             yield _Stream(path, stream)
         finally:
             with contextlib.suppress(OSError):  # what could not be flushed has been told of
@@ -62,10 +72,50 @@ def opened(path: Path | None, *inputs: Path) -> Iterator[Output]:
         yield from _beside(path, PartFile(Path(os.path.realpath(path))), inputs)
 
 
-def _beside(path: Path, part: PartFile, inputs: Sequence[Path]) -> Iterator[Output]:
+def check_files(folder: Path, names: Sequence[str], option: str, *inputs: Input) -> None:
+    """Make a folder in which files of these names can be written and replaced, none of which is one of the inputs.
+
+    Raises `OptionError`, `OutputError`.
+    """
+    with _naming(folder, option):
+        folder.mkdir(parents=True, exist_ok=True)
+        check_folder(folder)
+        for name in names:
+            path = folder / name
+            check_is_no_input(f"{option} {folder}: {name}", path, inputs)
+            if path.is_dir():
+                raise OutputError(f"{option} {folder}: {name} in it is a folder")
+
+
+def write_files(folder: Path, files: Mapping[str, bytes], option: str) -> None:
+    """Write files into a folder, each of them whole or not at all; raises `OutputError`."""
+    with _naming(folder, option):
+        for name, content in files.items():
+            with staged_file(folder / name) as path:
+                path.write_bytes(content)
+
+
+def check_is_no_input(shown: str, place: Path | int, inputs: Sequence[Input]) -> None:
+    """Raise `OptionError` where what is written is what is read, under whatever name."""
+    for other in inputs:
+        if _is_same_file(place, other):
+            raise OptionError(f"{shown} is the input itself; name another file")
+        if isinstance(place, Path) and _is_inside(place, other):
+            raise OptionError(f"{shown} is inside of {other}, which is read; name another file")
+
+
+def _check_stream(stream: TextIO, shown: str, inputs: Sequence[Input]) -> None:
+    """What is appended to a file would be read again, without an end."""
+    try:
+        number = stream.fileno()
+    except (OSError, ValueError):  # it is none of the system's
+        return
+    check_is_no_input(shown, number, inputs)
+
+
+def _beside(path: Path, part: PartFile, inputs: Sequence[Input]) -> Iterator[Output]:
     for place in (part.target, part.path):
-        if any(_same_file(place, other) for other in inputs):
-            raise OptionError(f"--output {path} is the input itself; name another file")
+        check_is_no_input(f"--output {path}", place, inputs)
     with _naming(path):
         part.check()
     try:
@@ -142,19 +192,26 @@ class _File:
 
 
 @contextlib.contextmanager
-def _naming(path: Path | None) -> Iterator[None]:
+def _naming(path: Path | None, option: str = "--output") -> Iterator[None]:
     """Errors of the system, in one line with the option's name; those of stdout stay what they are."""
     try:
         yield
     except OSError as error:
         if path is None or isinstance(error, OutputError):
             raise
-        raise OutputError(f"--output {path}: {error.strerror or error}") from None
+        raise OutputError(f"{option} {path}: {error.strerror or error}") from None
 
 
-def _same_file(one: Path, other: Path) -> bool:
-    """Also by a symbolic or hard link."""
-    return one.is_file() and other.is_file() and one.samefile(other)
+def _is_same_file(one: Input, other: Input) -> bool:
+    """Also by a symbolic or hard link, and on a disk where capitals make no other name."""
+    with contextlib.suppress(OSError, ValueError):
+        found = os.stat(one), os.stat(other)  # noqa: PTH116 - of numbers too
+        return all(stat.S_ISREG(each.st_mode) for each in found) and os.path.samestat(*found)
+    return False
+
+
+def _is_inside(path: Path, folder: Input) -> bool:
+    return not isinstance(folder, int) and Path(folder).is_dir() and Path(folder).resolve() in path.resolve().parents
 
 
 def _is_stream(path: Path) -> bool:

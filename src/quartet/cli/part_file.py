@@ -40,11 +40,7 @@ class PartFile:
         for path in (self.path, self.state):
             if path.is_dir():
                 raise IsADirectoryError(errno.EISDIR, f"{path.name} beside it is a folder")
-        try:
-            with tempfile.TemporaryFile(dir=self.target.parent):
-                pass
-        except PermissionError as error:
-            raise PermissionError(error.errno, f"its folder cannot be written ({error.strerror})") from None
+        check_folder(self.target.parent)
 
     def describe(self, facts: Facts | None) -> None:
         """Keep with the part what it follows from."""
@@ -131,6 +127,15 @@ class PartFile:
         file.truncate(self._steps[-1][1])
         file.seek(0, os.SEEK_END)
         return file
+
+
+def check_folder(folder: Path) -> None:
+    """Raise `OSError` where no file can be made in a folder."""
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except PermissionError as error:
+        raise PermissionError(error.errno, f"its folder cannot be written ({error.strerror})") from None
 
 
 def _in_state(facts: Facts, steps: list[tuple[int, int]]) -> bytes:

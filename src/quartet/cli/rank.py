@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import json
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from quartet import catalog, store
@@ -12,16 +13,18 @@ from quartet.bench.choice import Limits, parse_size
 from quartet.bench.data import open_test_set, parse_pair
 from quartet.bench.html_report import as_html
 from quartet.bench.measure import Settings
-from quartet.bench.plots import PLOTS, save_png
+from quartet.bench.plots import PLOTS, as_png
 from quartet.bench.published import published, rows_of
 from quartet.bench.ranking import rank as rank_all
 from quartet.bench.rows import Ranking, of_pair
 from quartet.cli.console import bar_of_steps
-from quartet.cli.output import aligned
+from quartet.cli.output import aligned, check_files, write_files
 from quartet.errors import OptionError, OutputError
 from quartet.runtime.engine import all_cores
 from quartet.spec import Manifest
 from quartet.text.languages import find
+
+REPORT_MARK = "ranking.csv"  # what tells a report from another folder
 
 log = logging.getLogger("quartet")
 
@@ -41,7 +44,7 @@ def rank(args: argparse.Namespace) -> None:
         all_cores() if args.threads is None else args.threads, args.beam_size, args.batch_size, args.timed
     )
     if args.report:
-        _make_folder(args.report)
+        _check_report(args.report, args.data)
     ranking = rank_all(
         models or known_models([(test_set.source, test_set.target) for test_set in test_sets]),
         args.precision,
@@ -100,7 +103,7 @@ def write_report(ranking: Ranking, folder: Path) -> None:
     """Write the page, plots, tables and translations into a folder; raises `OutputError`."""
     files = {
         "ranking.md": tables.as_markdown(ranking),
-        "ranking.csv": tables.as_csv(ranking),
+        REPORT_MARK: tables.as_csv(ranking),
         "ranking.json": tables.as_json(ranking),
         "index.html": as_html(ranking),
     }
@@ -110,23 +113,28 @@ def write_report(ranking: Ranking, folder: Path) -> None:
     for row in ranking.rows:
         name = f"{row.pair}.{row.model.replace('/', '-')}.{row.engine}.{row.precision}.txt"
         files[f"texts/{name}"] = _lines(row.hypotheses)
-    for name, content in files.items():
-        path = folder / name
-        _make_folder(path.parent)
-        path.write_text(content, encoding="utf-8", newline="\n")
+    contents = {name: content.encode() for name, content in files.items()}
     for text in ranking.texts:
         for plot in PLOTS:
-            save_png(of_pair(ranking.rows, text.pair), plot, folder / f"{text.pair}.{plot.name}.png")
+            image = as_png(of_pair(ranking.rows, text.pair), plot)
+            if image is not None:
+                contents[f"{text.pair}.{plot.name}.png"] = image
+    write_files(folder, contents, "--report")
     log.info("written to %s: %s", folder, ", ".join(name for name in files if "/" not in name))
+
+
+def _check_report(folder: Path, data: Sequence[Path]) -> None:
+    """Whether a report can be written, before hours of measuring, in place of nothing but an older report."""
+    names = ("index.html", "ranking.md", "ranking.json", REPORT_MARK)
+    others = [name for name in names if (folder / name).exists()]
+    if others and not (folder / REPORT_MARK).is_file():
+        raise OutputError(f"--report {folder} holds another {others[0]}, which is of no report; name another folder")
+    check_files(folder, names, "--report")
+    inside = [path for path in data if folder.resolve() in path.resolve().parents]
+    if inside:
+        raise OptionError(f"--report {folder} would write over --data {inside[0]}, which is in it; name another folder")
 
 
 def _lines(texts: tuple[str, ...]) -> str:
     """One line for each; a break inside a text becomes a space, as scores read it."""
     return "".join(" ".join(text.splitlines()) + "\n" for text in texts)
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"--report {folder}: {error.strerror or error}") from None

@@ -9,7 +9,7 @@ from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
 from quartet.audio.audio import Source, open_audio
-from quartet.cli.output import Output, opened
+from quartet.cli.output import STANDARD_INPUT, Input, Output, opened
 from quartet.errors import OptionError
 from quartet.progress import Progress, silent, terminal_bar
 from quartet.text.languages import display_name, iso639_1
@@ -18,7 +18,7 @@ from quartet.transcription.subtitles import FORMATS
 from quartet.transcription.transcriber import Transcriber
 from quartet.translation.translator import Translator
 
-STANDARD_INPUT = "-"
+FROM_STANDARD_INPUT = "-"
 
 log = logging.getLogger("quartet")
 
@@ -32,7 +32,7 @@ def transcribe(args: argparse.Namespace) -> None:
     source = _source(args)
     open_audio(source)  # before a model is fetched for something that is no audio
     with ExitStack() as stack:
-        out = stack.enter_context(opened(args.output, *([Path(source)] if isinstance(source, str) else [])))
+        out = stack.enter_context(opened(args.output, *_inputs(args)))
         transcriber = stack.enter_context(_transcriber(args))
         on_screen = args.output is None and sys.stdout.isatty()  # then the segments show how far it is
         progress = stack.enter_context(nullcontext(silent) if on_screen else terminal_bar("transcribing", "s"))
@@ -43,8 +43,14 @@ def transcribe(args: argparse.Namespace) -> None:
         _write(map(change, segments), info, args, out)
 
 
+def _inputs(args: argparse.Namespace) -> list[Input]:
+    """All that is read."""
+    audio = STANDARD_INPUT if args.audio == FROM_STANDARD_INPUT else args.audio
+    return [audio, *filter(None, [args.model, args.translation_model])]
+
+
 def _source(args: argparse.Namespace) -> Source:
-    if args.audio != STANDARD_INPUT:
+    if args.audio != FROM_STANDARD_INPUT:
         if not Path(args.audio).exists():
             raise OptionError(f"{args.audio}: no such file")
         return str(args.audio)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from quartet.cli.output import Output, opened
+from quartet.cli.output import STANDARD_INPUT, Input, Output, opened
 from quartet.cli.part_file import Facts
 from quartet.errors import LanguageError, OptionError
 from quartet.progress import Progress, silent, terminal_bar
@@ -41,7 +41,7 @@ def translate(args: argparse.Namespace) -> None:
     """Translate whatever was given, in order."""
     _check(args)
     form = _form(args)
-    with opened(args.output, *filter(None, [args.input])) as out, _notices() as notify:
+    with opened(args.output, *_inputs(args)) as out, _notices() as notify:
         if args.input:
             with _readable(args.input) as file:
                 _translate_file(file, args, form, out, notify)
@@ -51,6 +51,15 @@ def translate(args: argparse.Namespace) -> None:
             job.begin(None)
             for items in [_given(args.text)] if args.text else _come(args, form):
                 job.translate(items, silent)
+
+
+def _inputs(args: argparse.Namespace) -> Iterator[Input]:
+    """All that is read."""
+    if not args.text:
+        yield args.input or STANDARD_INPUT
+    yield args.model
+    if args.vocabulary:
+        yield args.vocabulary
 
 
 def _given(texts: list[str]) -> list[Item]:

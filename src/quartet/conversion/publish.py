@@ -8,9 +8,11 @@ from pathlib import Path
 from quartet.conversion import layouts, verify
 from quartet.conversion.describe import Blueprint
 from quartet.conversion.trial_run import run_once
-from quartet.errors import OutputError
+from quartet.errors import ManifestError, OutputError
 from quartet.spec import MANIFEST_NAME, Manifest, file_entry
 from quartet.staging import staged_folder
+
+SHOWN = 3  # names of files in a message
 
 
 def check_output(out_dir: Path, force: bool) -> None:
@@ -27,6 +29,18 @@ def check_output(out_dir: Path, force: bool) -> None:
         raise OutputError(f"{out_dir} holds other files; name a new or empty folder")
     if not force:
         raise OutputError(f"{out_dir} holds a quartet already; use --force (force=True) to replace it")
+    others = sorted(path.name for path in out_dir.iterdir() if path.name not in _own_files(out_dir))
+    if others:
+        shown = ", ".join(others[:SHOWN]) + (f" and {len(others) - SHOWN} more" if len(others) > SHOWN else "")
+        raise OutputError(f"{out_dir} holds other files beside its model ({shown}); name another folder, or move them")
+
+
+def _own_files(folder: Path) -> set[str]:
+    """The names of what conversion has put there; raises `OutputError` where the manifest does not say."""
+    try:
+        return {MANIFEST_NAME, *Manifest.load(folder).files}
+    except ManifestError as error:
+        raise OutputError(f"{folder} is not replaced: what of it is a model cannot be told ({error})") from None
 
 
 @contextlib.contextmanager
