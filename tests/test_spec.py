@@ -63,7 +63,7 @@ def test_a_newer_minor_version_may_say_more(folder):
 
 def test_a_newer_major_version_is_refused_by_name(folder):
     change(folder, format_version="99.0")
-    with pytest.raises(ManifestError, match=r"format version 99\.0.*reads 2\.1"):
+    with pytest.raises(ManifestError, match=r"format version 99\.0.*reads 2\.2"):
         Manifest.load(folder)
 
 
