@@ -261,6 +261,27 @@ def test_every_refusal_is_one_clear_line(hub, client, folder, tmp_path):
         assert all(part in outcome.message for part in parts), outcome.message
 
 
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (
+            ["adapter_config.json", "adapter_model.safetensors"],
+            r"no config\.json, but adapter_config\.json, .*: merge it",
+        ),
+        (["config.json", "onnx/model.onnx"], r"no weights .*: it has onnx/model\.onnx, .*: export it with optimum-cli"),
+        (["config.json", "model.Q4_K.gguf"], r"no weights .*: it has model\.Q4_K\.gguf, llama\.cpp's"),
+        (["config.json", "notes.txt"], r"CTranslate2's model\.bin\)$"),
+    ],
+)
+def test_what_a_repository_has_instead_is_named(names, message):
+    from quartet.checkpoint.hub import Listing, RemoteFile, _first_weights
+    from quartet.errors import CheckpointError
+
+    listing = Listing("org/x", None, COMMIT, {name: RemoteFile(name, 1, None, None) for name in names})
+    with pytest.raises(CheckpointError, match=message):
+        _first_weights(listing)
+
+
 def test_errors_of_disk_and_socket(monkeypatch, tmp_path):
     from quartet.checkpoint import hub
     from quartet.errors import DownloadError

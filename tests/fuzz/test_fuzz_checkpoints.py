@@ -169,7 +169,7 @@ def _damaged(files: Files, folder: Path, rng: random.Random) -> str:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
-    names = sorted(name for name in files if len(files[name]) < LARGE or rng.random() < 0.2)
+    names = sorted(name for name in files if len(files[name]) < LARGE or len(files) == 1 or rng.random() < 0.2)
     done = []
     for name in rng.sample(names, k=min(len(names), rng.choice((1, 1, 1, 2)))):
         if name.endswith(".json") and rng.random() < 0.75:
