@@ -244,6 +244,18 @@ def test_what_is_open_works_on_when_the_cache_is_cleared(quartet, tmp_path, capl
     assert "so quartet is slower" in record.getMessage()
 
 
+def test_files_of_several_names_are_packed_too(quartet, tmp_path, caplog):
+    """As backups have them, and whoever deduplicates a disk."""
+    first = logits(quartet, MANY)
+    store.clear_cache()
+    (tmp_path / "backup").mkdir()
+    for path in quartet.iterdir():
+        os.link(path, tmp_path / "backup" / path.name)
+    assert np.array_equal(logits(quartet, MANY), first)
+    assert [folder.name for folder in packed(tmp_path, "*")] == ["few", "many-decoder", "many-lm_head"]
+    assert caplog.records == []
+
+
 def test_without_a_home_nothing_is_packed(quartet, monkeypatch, caplog):
     def no_home():
         raise OutputError("this user has no home folder; set QUARTET_HOME to a folder for models")
