@@ -274,3 +274,10 @@ def test_encrypted_sound():
     assert refusal(encoded("mp4", "aac", options=options)).endswith(
         "is encrypted; its sound cannot be read without the key"
     )
+
+
+def test_a_track_that_appears_on_the_way():
+    """A stream whose table of tracks changes, as when a broadcast goes on with another programme."""
+    one, both = with_video("mpegts"), encoded("mpegts", "mp2")
+    assert len(played(both + one)) >= 0.9 * RATE
+    assert len(played(one + both)) >= 0.9 * RATE

@@ -247,6 +247,8 @@ def _packets(av: Any, container: Any, stream: Any, name: str) -> Iterator[Any]:
         yield from container.demux(stream)
     except av.error.FFmpegError as error:
         log.warning("%s is cut off or damaged: %s", name, error.strerror)
+    except IndexError:
+        log.debug("%s got more tracks on its way", name)  # PyAV empties those too, which it does not have; ours is done
 
 
 def _resampled(frames: Iterable[Any], name: str) -> Iterator[Samples]:
