@@ -7,6 +7,7 @@ import socket
 import struct
 import sys
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -208,6 +209,13 @@ def test_too_many_channels(channels):
     assert f"in {channels} channels" in refusal(wav(tone(0.1), channels=channels))
 
 
+def test_planes_that_pyav_does_not_see_are_not_asked_for():
+    layout = SimpleNamespace(nb_channels=9, name="9 channels")
+    frame = SimpleNamespace(sample_rate=RATE, layout=layout, format=SimpleNamespace(name="fltp", is_planar=True))
+    with pytest.raises(AudioError, match="a has sound that cannot be mixed: 9 channels without a layout"):
+        list(decode._resampled([frame], "a"))
+
+
 def test_rate_and_channels_that_change_on_the_way():
     files = [encoded("mp3", "libmp3lame", rate) for rate in (44_100, 48_000, 32_000)]
     assert abs(len(played(b"".join(files))) / RATE - 3) < 0.3
@@ -274,3 +282,14 @@ def test_encrypted_sound():
     assert refusal(encoded("mp4", "aac", options=options)).endswith(
         "is encrypted; its sound cannot be read without the key"
     )
+
+
+def test_a_track_that_appears_on_the_way():
+    """PyAV asks for it at the end, and does not find it."""
+
+    def demuxed(_container, stream):
+        yield from ()
+        raise IndexError("list index out of range")
+
+    container = SimpleNamespace(demux=lambda stream: demuxed(container, stream))
+    assert list(decode._packets(av, container, None, "a")) == []

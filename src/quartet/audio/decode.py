@@ -247,6 +247,8 @@ def _packets(av: Any, container: Any, stream: Any, name: str) -> Iterator[Any]:
         yield from container.demux(stream)
     except av.error.FFmpegError as error:
         log.warning("%s is cut off or damaged: %s", name, error.strerror)
+    except IndexError:
+        log.debug("%s got more tracks on its way", name)  # PyAV empties those too, which it does not have; ours is done
 
 
 def _resampled(frames: Iterable[Any], name: str) -> Iterator[Samples]:
@@ -261,6 +263,8 @@ def _resampled(frames: Iterable[Any], name: str) -> Iterator[Samples]:
                 f"{RATES[0]:,} to {RATES[1]:,} in up to {MOST_CHANNELS} are read"
             )
         has_no_layout = channels > NAMED_CHANNELS and frame.layout.name.endswith("channels")
+        if has_no_layout and frame.format.is_planar:  # PyAV 18 sees the planes of 8 channels, and memory behind them
+            raise AudioError(f"{name} has sound that cannot be mixed: {channels} channels without a layout")
         heard = _mixed(av, frame) if has_no_layout else frame
         kind = (rate, heard.layout.name, heard.format.name)
         try:
@@ -280,10 +284,9 @@ def _samples(resampler: Any, frame: Any) -> Iterator[Samples]:
 
 
 def _mixed(av: Any, frame: Any) -> Any:
-    """The mean of the channels, for layouts that FFmpeg cannot mix."""
-    samples = frame.to_ndarray()
-    channels = samples if frame.format.is_planar else samples.reshape(-1, frame.layout.nb_channels).T
-    return _mono_frame(av, as_float(channels).mean(0), frame.sample_rate)
+    """The mean of channels that come sample by sample, for layouts that FFmpeg cannot mix."""
+    samples = as_float(frame.to_ndarray().reshape(-1, frame.layout.nb_channels))
+    return _mono_frame(av, samples.mean(1), frame.sample_rate)
 
 
 def _mono_frame(av: Any, samples: Samples, rate: int) -> Any:
