@@ -160,7 +160,7 @@ def test_limits_choose(run, data, model):
         (["--precision", "int3"], "int3"),
         (["--peers", "nobody"], "no peer 'nobody'; it is one of ctranslate2, quartet, transformers, or a file"),
         (["--peers", "ctranslate2-int3"], "no variant 'int3' of ctranslate2"),
-        (["--max-ram", "much"], "--max-ram much: a size is expected, as 500MB or 1.5GB"),
+        (["--max-ram", "much"], "--max-ram is 'much'; expected a size, as 500MB or 1.5GB"),
         (["--min-speed", "0"], "--min-speed is 0"),
         (["--batch-size", "0"], "--batch-size is 0"),
         (["--sentences", "0"], "--sentences is 0"),

@@ -235,7 +235,7 @@ def test_the_order_of_the_languages_does_not_matter(tmp_path: Path) -> None:
         (["en", "it"], [], LanguageError, "the model has no Italian"),
         (["en"], [], LanguageError, "en: nothing to translate between"),
         (["en", " "], [], OptionError, "one of them has no name"),
-        ("en", [], OptionError, "'en' is a string"),
+        ("en", [], OptionError, "languages is 'en'; expected a list of languages"),
         ([], ["text.txt"], OptionError, r"text \(text.txt\) is for the vocabulary of some languages"),
         (["en", "fr"], ["missing.txt"], OptionError, "missing.txt cannot be read: No such file"),
         (["en", "fr"], ["latin1.txt"], OptionError, "latin1.txt is not UTF-8"),

@@ -102,9 +102,11 @@ def generated(
     folder: Path, sources: Sequence[Ids], prefixes: Sequence[Ids], max_new_tokens: int = LONGEST
 ) -> list[Ids]:
     """What the quartet in `folder` makes of each source behind its prefix, without prefix and end."""
-    options = SearchOptions(max_new_tokens=max_new_tokens)
+    engine = open_engine(folder)
+    room = engine.manifest.shapes.max_target_length - max(map(len, prefixes))
+    options = SearchOptions(max_new_tokens=min(max_new_tokens, room))
     requests = [TextRequest(source, prefix, options) for source, prefix in zip(sources, prefixes, strict=True)]
-    found = complete(open_engine(folder).submit(requests, Batching(GENERATED_TOGETHER)))
+    found = complete(engine.submit(requests, Batching(GENERATED_TOGETHER)))
     return [list(best.tokens) for best, *_ in found]
 
 
