@@ -51,7 +51,7 @@ def create_app(options: ServeOptions) -> FastAPI:
         title="quartet",
         version=version("quartet-onnx"),
         lifespan=life,
-        docs_url="/docs",
+        docs_url=None,
         redoc_url=None,
         openapi_url="/openapi.json",
     )
