@@ -10,8 +10,25 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "quartet"
 PAGES = {page.name: page for page in (ROOT / "docs").glob("*.md")} | {"README": ROOT / "README.md"}
-SHOWN = ("README", "translate.md", "transcribe.md", "convert.md", "models.md", "clients.md")  # what is run here
-NEEDS_NETWORK_OR_FILES = ("opus", "my-checkpoint", "my-quartet", ".argosmodel", "base.pt", "talk.mp3")
+SHOWN = (
+    "README",
+    "translate.md",
+    "transcribe.md",
+    "convert.md",
+    "models.md",
+    "clients.md",
+    "serve.md",
+    "serve-speech.md",
+)  # what is run here
+NOT_RUN = (  # they need a network or files, or never end
+    "opus",
+    "my-checkpoint",
+    "my-quartet",
+    ".argosmodel",
+    "base.pt",
+    "talk.mp3",
+    "quartet serve",
+)
 
 
 def blocks(page: str) -> list[str]:
@@ -26,7 +43,7 @@ def commands(page: str) -> list[str]:
 
 
 def local(command: str) -> bool:
-    return not any(word in command for word in NEEDS_NETWORK_OR_FILES)
+    return not any(word in command for word in NOT_RUN)
 
 
 @pytest.fixture

@@ -717,8 +717,10 @@ def _of_speech(manifest: Manifest) -> Iterator[str]:
     speech, shapes = manifest.speech, manifest.shapes
     if speech is None:
         return
-    names = ("timestamp_begin", "no_timestamps", "no_speech", "previous", "transcribe", "translate")
+    names = ("no_timestamps", "no_speech", "previous", "transcribe", "translate")
     yield from _outside([(f"speech.{name}", getattr(speech, name)) for name in names], shapes.vocab_size)
+    if speech.timestamp_begin > shapes.vocab_size:  # a vocabulary without timestamps ends where they would begin
+        yield _not("speech.timestamp_begin", speech.timestamp_begin, f"{shapes.vocab_size} or less")
     for i, (layer, head) in enumerate(speech.alignment_heads):
         if layer >= shapes.decoder_layers or head >= shapes.decoder_heads:
             most = f"a layer below {shapes.decoder_layers} and a head below {shapes.decoder_heads}"
