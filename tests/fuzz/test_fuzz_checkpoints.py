@@ -198,7 +198,7 @@ def _convert_and_run(source: Path, out: Path) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_damaged_checkpoints(kind: str) -> None:
     tally = Tally()
-    fuzz(kind, trials(3), 60, tally)
+    fuzz(kind, trials(3), 0, tally)
     assert not tally.faults, "\n".join(tally.faults)
     assert tally.tried == trials(3)
 

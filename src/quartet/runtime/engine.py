@@ -26,7 +26,17 @@ from quartet.runtime.machine.head_selection import check_head, load_rows
 from quartet.runtime.matrix import MatrixRows
 from quartet.runtime.model import Model, OpenFile, Residency, open_file, open_packed
 from quartet.runtime.requests import Pending, Request, Result, batches_by_length
-from quartet.spec import CACHE_INITIALIZER, DECODER, ENCODER, LM_HEAD, MANIFEST_NAME, Manifest, file_entry, file_in
+from quartet.spec import (
+    CACHE_INITIALIZER,
+    DECODER,
+    ENCODER,
+    LM_HEAD,
+    MANIFEST_NAME,
+    NOT_HASHED,
+    Manifest,
+    file_entry,
+    file_in,
+)
 
 ONE_TOKEN_FORMATS = ("1.0", "1.1")  # whose decoders take one token at a time
 OPENED = (ENCODER, CACHE_INITIALIZER, DECODER, LM_HEAD)
@@ -256,8 +266,9 @@ if hasattr(os, "register_at_fork"):
 def open_engine(folder: Path, threads: int | None = None, verify: bool = False) -> Engine:
     """The model in `folder`: opened, or what is open of it in this process with as many threads.
 
-    threads: per operator; None leaves the choice to ONNX Runtime (all physical cores). Sizes are always checked against
-    the manifest, hashes with `verify`, those of what is derived from the files too.
+    threads: per operator; None leaves the choice to ONNX Runtime (all physical cores). Sizes and the hashes of
+    graphs are always checked against the manifest, all hashes with `verify`, those of what is derived from the files
+    too.
     Raises `OptionError`, and `ManifestError` where a file is missing, differs, or does not load.
     """
     threads = checked(MODEL["threads"], threads)
@@ -292,13 +303,18 @@ def all_cores() -> int:
 
 
 def check_files(folder: Path, manifest: Manifest, hashes: bool) -> None:
-    """Raise `ManifestError` naming the first file that is missing or is not what the manifest says."""
+    """Raise `ManifestError` naming the first file that is missing or is not what the manifest says.
+
+    hashes: of all files. Those of graphs are checked in any case: they are small, and one that is damaged may load and
+    fail while it runs.
+    """
     for name, entry in manifest.files.items():
         path = file_in(folder, name)
         size = path.stat().st_size
         if size != entry.bytes:
             raise ManifestError(f"{path} has {size} bytes, {MANIFEST_NAME} says {entry.bytes}; convert the model again")
-        if hashes and file_entry(path) != entry:
+        is_graph = path.suffix == ".onnx" and entry.sha256 != NOT_HASHED  # not yet, while it is made
+        if (hashes or is_graph) and file_entry(path) != entry:
             raise ManifestError(f"{path} is damaged: its SHA-256 differs from {MANIFEST_NAME}; convert the model again")
 
 
