@@ -209,7 +209,7 @@ def test_too_many_channels(channels):
     assert f"in {channels} channels" in refusal(wav(tone(0.1), channels=channels))
 
 
-def test_planes_that_pyav_does_not_see_are_not_asked_for():
+def test_planes_of_many_channels_are_not_asked_for():
     layout = SimpleNamespace(nb_channels=9, name="9 channels")
     frame = SimpleNamespace(sample_rate=RATE, layout=layout, format=SimpleNamespace(name="fltp", is_planar=True))
     with pytest.raises(AudioError, match="a has sound that cannot be mixed: 9 channels without a layout"):

@@ -263,7 +263,7 @@ def _resampled(frames: Iterable[Any], name: str) -> Iterator[Samples]:
                 f"{RATES[0]:,} to {RATES[1]:,} in up to {MOST_CHANNELS} are read"
             )
         has_no_layout = channels > NAMED_CHANNELS and frame.layout.name.endswith("channels")
-        if has_no_layout and frame.format.is_planar:  # PyAV 18 sees the planes of 8 channels, and memory behind them
+        if has_no_layout and frame.format.is_planar:  # PyAV 18 would read behind the planes of more than 8 channels
             raise AudioError(f"{name} has sound that cannot be mixed: {channels} channels without a layout")
         heard = _mixed(av, frame) if has_no_layout else frame
         kind = (rate, heard.layout.name, heard.format.name)
