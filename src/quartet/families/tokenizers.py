@@ -29,6 +29,7 @@ from quartet.families.added_tokens import (
 )
 from quartet.families.from_tokenizer_json import spacing_of
 from quartet.spec import AddedWord, Language, TokenizerSpec
+from quartet.text.json_tokenizer import json_tokenizer
 from quartet.text.sentencepiece_file import USER_DEFINED
 
 TOKENIZER_JSON = "tokenizer.json"
@@ -408,12 +409,7 @@ def non_speech(folder: Path) -> tuple[int, ...]:
     if found is None:
         return ()
     name = found.spec.source_model
-    if name in found.made:
-        from tokenizers import Tokenizer  # noqa: PLC0415 - slow to import
-
-        model = Tokenizer.from_str(found.made[name].decode())
-    else:
-        model = _json_tokenizer(folder / name)
+    model = json_tokenizer(found.made[name].decode()) if name in found.made else _json_tokenizer(folder / name)
 
     def ids(text: str) -> list[int]:
         return list(model.encode(text, add_special_tokens=False).ids)
@@ -498,13 +494,10 @@ def _processor_of(content: bytes, path: Path) -> SentencePieceProcessor:
 
 def _json_tokenizer(path: Path) -> Any:
     """A `tokenizer.json` opened by the library that it is written for."""
-    from tokenizers import Tokenizer  # noqa: PLC0415 - slow to import
-
+    content = read_text(path)
     try:
-        return Tokenizer.from_str(read_text(path))
-    except CheckpointError:
-        raise
-    except Exception as error:  # the library raises a bare Exception
+        return json_tokenizer(content)
+    except ValueError as error:
         raise CheckpointError(f"{path} is damaged: {error}") from None
 
 

@@ -15,6 +15,7 @@ from sentencepiece import SentencePieceNormalizer, SentencePieceProcessor
 from quartet.errors import ManifestError
 from quartet.spec import TokenizerSpec
 from quartet.text.added_words import Decode, Encode, with_added_words
+from quartet.text.json_tokenizer import json_tokenizer
 
 SPACE = "▁"  # how SentencePiece writes a space
 
@@ -148,9 +149,7 @@ def _vocabulary(folder: Path, spec: TokenizerSpec) -> tuple[Encode, Decode]:
 
 def _tokenizers(folder: Path, spec: TokenizerSpec) -> tuple[Encode, Decode]:
     """A `tokenizer.json`. It is slow to load and large in memory: the last resort."""
-    from tokenizers import Tokenizer as JsonTokenizer  # noqa: PLC0415 - rarely needed, slow to import
-
-    model = JsonTokenizer.from_file(str(folder / spec.source_model))
+    model = json_tokenizer((folder / spec.source_model).read_text("utf-8"))
     model.encode_special_tokens = True  # text that looks like a special token stays text
     model.no_truncation()
     model.no_padding()
