@@ -23,8 +23,11 @@ class Result:
     err: str
 
 
-# a background job ignores SIGINT, and its children would too
-LISTEN_TO_CTRL_C = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+# a background job ignores SIGINT, what `nohup` runs SIGHUP, and their children would too
+LISTEN_TO_CTRL_C = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    "hasattr(signal, 'SIGHUP') and signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
+)
 
 Run = Callable[..., Result]
 Start = Callable[..., subprocess.Popen[bytes]]
