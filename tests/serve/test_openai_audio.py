@@ -153,6 +153,7 @@ def test_models_have_names(ask):
     assert [one["id"] for one in models["data"]] == ["tiny-speech", "demo"]
     assert all(one["object"] == "model" and one["created"] > 0 for one in models["data"])
     assert ask.get("/v1/models/tiny-speech").json()["id"] == "tiny-speech"
+    assert ask.get("/v1/models/tiny-speech").json()["task"] == "automatic-speech-recognition"
     assert ask.get("/v1/models/whisper-1").json()["id"] == "whisper-1"
     assert ask.get("/v1/models/nothing").status_code == 404
     for name in ("tiny-speech", "whisper-1", "gpt-4o-transcribe", "gpt-transcribe"):

@@ -248,7 +248,7 @@ async function hears(page) {
   await page.addInitScript(() => {
     speechSynthesis.getVoices = () => ["en-GB", "fr-FR", "de-DE"].map((lang) => ({ lang, name: lang }));
   });
-  await page.route("**/v1/models", (route) => route.fulfill({ json: { data: [{ id: "whisper-base", object: "model" }] } }));
+  await page.route("**/v1/models", (route) => route.fulfill({ json: { data: [{ id: "listener", object: "model", task: "automatic-speech-recognition" }] } }));
   await page.route("**/v1/audio/transcriptions", (route) => {
     const wantsTimes = route.request().postDataBuffer().includes("srt");
     return route.fulfill(wantsTimes ? { contentType: "text/plain", body: SUBTITLES } : { json: { text: " Thank you." } });
