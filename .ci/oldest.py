@@ -7,7 +7,8 @@ from pathlib import Path
 
 project = tomllib.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))["project"]
 extras = project["optional-dependencies"]
-for requirement in [*project["dependencies"], *extras["speech"], *extras["rank"], *extras["test"]]:
+ours = [requirement for extra in ("speech", "rank", "serve", "test") for requirement in extras[extra]]
+for requirement in [*project["dependencies"], *ours]:
     if requirement.startswith(f"{project['name']}["):
         continue  # an extra of our own, as above
     found = re.fullmatch(r"([\w.-]+)\s*>=\s*([\w.]+).*", requirement)
