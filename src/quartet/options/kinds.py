@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from quartet.errors import OptionError
 
 MOST_SHOWN = 60  # letters of a bad value
+LONGEST_PART, LONGEST_PATH = 255, 4000  # bytes of a file's name, and with its folders: beyond them systems raise errors
 
 
 class RefusedError(ValueError):
@@ -209,7 +210,7 @@ class Name:
         if not isinstance(value, str | os.PathLike):
             raise RefusedError(value, self.expected)
         name = os.fspath(value)
-        if not isinstance(name, str) or not name.strip() or "\0" in name or not _is_encodable(name):
+        if not isinstance(name, str) or not name.strip() or "\0" in name or not _is_nameable(name):
             raise RefusedError(value, self.expected)
         return Path(name) if self.as_path else name
 
@@ -218,12 +219,13 @@ class Name:
         return text
 
 
-def _is_encodable(name: str) -> bool:
+def _is_nameable(name: str) -> bool:
+    """Whether systems can have a file of this name: letters that they can write, and not too many of them."""
     try:
-        os.fsencode(name)
+        lengths = [len(os.fsencode(part)) for part in (name, *Path(name).parts)]
     except UnicodeEncodeError:
         return False
-    return True
+    return lengths[0] <= LONGEST_PATH and max(lengths[1:], default=0) <= LONGEST_PART
 
 
 # ---- several --------------------------------------------------------------------------------------------------------
