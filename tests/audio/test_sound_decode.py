@@ -180,7 +180,7 @@ def test_what_cannot_be_opened(tmp_path):
     (tmp_path / "a.wav").write_bytes(wav(tone()))
     assert refusal(tmp_path / "a.wav" / "b.wav").endswith("Not a directory")
     assert refusal("a" * 5000).endswith("File name too long")
-    assert refusal("a\0b").endswith("embedded null byte")
+    assert "embedded null" in refusal("a\0b")  # in the words of each Python
 
 
 # ---- what a file says of itself ----
