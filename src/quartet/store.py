@@ -47,7 +47,8 @@ def cache_folder() -> Path:
     """
     home = os.environ.get("QUARTET_HOME", "").strip()
     try:
-        return Path(home).expanduser() if home else Path(platformdirs.user_cache_dir("quartet", appauthor=False))
+        # older versions of platformdirs leave the `~` of a user without a home as it is
+        return Path(home or platformdirs.user_cache_dir("quartet", appauthor=False)).expanduser()
     except (RuntimeError, KeyError):
         named = f"QUARTET_HOME is {home}, but that" if home else "this"
         raise OutputError(f"{named} user has no home folder; set QUARTET_HOME to a folder for models") from None
