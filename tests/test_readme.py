@@ -58,7 +58,8 @@ def shell(tmp_path):
     return run
 
 
-@pytest.mark.parametrize("page", SHOWN)
+# those for phones convert the demo again, into another layout: half a minute
+@pytest.mark.parametrize("page", [pytest.param(p, marks=pytest.mark.slow) if p == "clients.md" else p for p in SHOWN])
 def test_commands(page, shell, tmp_path):
     for command in filter(local, commands(page)):  # in order: a later one may want what an earlier one has made
         before = set(tmp_path.rglob("*"))
