@@ -224,6 +224,8 @@ const flag = (ort, value) => new ort.Tensor("bool", [value], [1]);
  */
 function readTokenizer(json, manifest) {
   const { unk_id, special_tokens } = manifest.tokenizer;
+  const added = (manifest.tokenizer.added_words ?? []).map((word) => word.text);
+  if (added.length) console.warn(`words that were added to the model are spelled here: ${added.slice(0, 5).join(", ")}`);
   const languages = manifest.languages.map((entry) => entry.token_id);
   const control = new Set([unk_id, ...Object.values(special_tokens), ...languages]);
   const { vocab } = json.model;
