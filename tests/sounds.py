@@ -24,6 +24,21 @@ def wav(samples: np.ndarray, rate: int = RATE, channels: int = 1, bytes_per_samp
     return file.getvalue()
 
 
+def pictures(name: str, codec: str, pixels: str) -> bytes:
+    """A file with one small picture and no sound."""
+    import av
+
+    file = io.BytesIO()
+    with av.open(file, "w", format=name) as out:
+        stream = out.add_stream(codec, rate=10)
+        stream.width = stream.height = 32
+        stream.pix_fmt = pixels
+        frame = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), format="rgb24")
+        for packet in (*stream.encode(frame), *stream.encode(None)):
+            out.mux(packet)
+    return file.getvalue()
+
+
 def encoded(name: str, codec: str, rate: int = 44_100, options: dict[str, str] | None = None) -> bytes:
     """A second of sound. options: of the container."""
     import av

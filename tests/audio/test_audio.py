@@ -6,7 +6,7 @@ import pytest
 
 from quartet.audio.audio import BLOCK, RATE, in_blocks, open_audio
 from quartet.errors import AudioError, OptionError
-from sounds import Unseekable, encoded, tone, wav
+from sounds import Unseekable, encoded, pictures, tone, wav
 
 pytest.importorskip("av")
 
@@ -80,25 +80,11 @@ def test_blocks_are_whole():
     assert list(in_blocks([])) == []
 
 
-def video() -> bytes:
-    import av
-
-    file = io.BytesIO()
-    with av.open(file, "w", format="mp4") as out:
-        stream = out.add_stream("mpeg4", rate=10)
-        stream.width = stream.height = 32
-        stream.pix_fmt = "yuv420p"
-        frame = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), format="rgb24")
-        for packet in (*stream.encode(frame), *stream.encode(None)):
-            out.mux(packet)
-    return file.getvalue()
-
-
 def test_files_without_sound(tmp_path):
     (tmp_path / "empty.mp3").touch()
     (tmp_path / "text.wav").write_text("this is no sound\n" * 100)
     (tmp_path / "silent.wav").write_bytes(wav(np.zeros(0)))
-    (tmp_path / "video.mp4").write_bytes(video())
+    (tmp_path / "video.mp4").write_bytes(pictures("mp4", "mpeg4", "yuv420p"))
     said = {
         "empty.mp3": "is empty",
         "text.wav": "no audio file that can be read",

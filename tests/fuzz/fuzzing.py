@@ -154,20 +154,32 @@ def _change(container: Any, rng: random.Random) -> None:
 def bounded(seconds: int = HANG_SECONDS, extra_bytes: int = EXTRA_BYTES) -> Iterator[None]:
     """A block that raises TimeoutError where it hangs, and MemoryError where it takes more than so many bytes."""
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    before = signal.signal(signal.SIGALRM, _raise_timeout)
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (used + extra_bytes, hard))
+    with in_time(seconds, TimeoutError("a trial hangs")):
+        resource.setrlimit(resource.RLIMIT_AS, (used + extra_bytes, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+@contextlib.contextmanager
+def in_time(seconds: int, late: BaseException) -> Iterator[None]:
+    """A block that raises `late` where it takes longer, on systems that have alarms."""
+
+    def ring(_number: int, _frame: object) -> None:
+        raise late
+
+    if not hasattr(signal, "SIGALRM"):
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, ring)
     signal.alarm(seconds)
     try:
         yield
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
-        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
-
-
-def _raise_timeout(_number: int, _frame: object) -> None:
-    raise TimeoutError("a trial hangs")
 
 
 @dataclass

@@ -10,7 +10,6 @@ import io
 import math
 import os
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fuzzing import in_time
 
 import tiny_speech_text
 import tiny_text
@@ -116,28 +116,9 @@ def options(table: Any, rng: random.Random) -> dict[str, Any]:
 # ---- what happened --------------------------------------------------------------------------------------------------
 
 
-@contextlib.contextmanager
-def bounded() -> Iterator[None]:
-    """Raise `Hang` where the block takes too long."""
-
-    def ring(*_: object) -> None:
-        raise Hang
-
-    if not hasattr(signal, "SIGALRM"):
-        yield
-        return
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.alarm(LONGEST)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
-
-
 def outcome(call: Callable[[], object]) -> str:
     """`done`, or `refused` in one clear line; anything else is raised."""
-    with bounded():
+    with in_time(LONGEST, Hang()):
         try:
             call()
         except QuartetError as error:
@@ -323,7 +304,7 @@ def words(rng: random.Random, command: str, targets: Targets) -> list[str]:
 def run(argv: list[str]) -> str:
     """What a command in this process ends with."""
     out, err = io.StringIO(), io.StringIO()
-    with bounded(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+    with in_time(LONGEST, Hang()), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
             code = cli.main(argv)
         except SystemExit as stop:

@@ -9,11 +9,11 @@ from starlette.responses import JSONResponse
 
 from quartet.serve.libretranslate import code_of
 from quartet.serve.service import Client, Service, TextOptions, Translated
-from quartet.serve.web import ApiError, Params, params_of, text_param
+from quartet.serve.web import ApiError, Params, key_in_header, params_of, text_param
 from quartet.text.languages import display_name
 
 PREFIX = "/v2/"
-SCHEME = "deepl-auth-key"  # of the header `Authorization`, in lower case
+SCHEME = "deepl-auth-key"  # of the header `Authorization`
 NO_LIMIT = 1_000_000_000_000  # of characters: what DeepL names where there is none
 MOST_CLIENTS = 100_000  # whose characters are remembered
 VARIANTS = {  # of targets, for DeepL's clients refuse the plain codes
@@ -110,8 +110,8 @@ def admit(service: Service, request: Request, params: Params, cost: int) -> Clie
 
     Raises `ApiError`: 403 where a key is missing or wrong, 429 where the client's own limit is reached.
     """
-    scheme, _, key = request.headers.get("authorization", "").partition(" ")
-    given = key.strip() if scheme.lower() == SCHEME else params.get("auth_key")
+    key = key_in_header(request, SCHEME)
+    given = params.get("auth_key") if key is None else key
     try:
         return service.admit(request, given if isinstance(given, str) else None, cost)
     except ApiError as error:

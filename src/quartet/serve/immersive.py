@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse
 
 from quartet.serve.libretranslate import code_of
 from quartet.serve.service import Service
-from quartet.serve.web import ApiError, params_of, text_param
+from quartet.serve.web import ApiError, params_of, source_param, text_param
 
 
 def router(service: Service) -> APIRouter:
@@ -24,8 +24,7 @@ def router(service: Service) -> APIRouter:
             raise ApiError(400, "text_list is missing, or no list of strings", param="text_list")
         client = service.admit(request, request.query_params.get("token"), max(1, len(texts)))
         service.check_texts(texts)
-        target, named = text_param(params, "target_lang"), text_param(params, "source_lang", "auto")
-        source = None if named.strip().lower() == "auto" else named
+        target, source = text_param(params, "target_lang"), source_param(params, "source_lang", "auto")
         found = await service.translate(request, service.caller(client), texts, source, target)
         codes = [source or (one.detected.code if one.detected else None) or "en" for one in found]
         pairs = zip(codes, found, strict=True)

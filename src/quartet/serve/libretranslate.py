@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from quartet.serve.files import Files, translated_file
 from quartet.serve.service import Client, Service, TextOptions, Translated
 from quartet.serve.streaming import streamed
-from quartet.serve.web import ApiError, Params, number_param, params_of, text_param, upload_param
+from quartet.serve.web import ApiError, Params, number_param, params_of, source_param, text_param, upload_param
 from quartet.text.detect import language_guesses
 from quartet.text.languages import display_name, find, iso639_1, script_of
 
@@ -62,18 +62,17 @@ def router(service: Service, files: Files) -> APIRouter:
         """
         params = await params_of(request)
         texts, client = await _texts(service, request, params)
-        source, target = text_param(params, "source"), text_param(params, "target")
+        source, target = source_param(params, "source"), text_param(params, "target")
         form = text_param(params, "format", "text")
         if form not in FORMATS:
             raise ApiError(400, f"{form} format is not supported", param="format")
         wanted = 0 if form == "html" else min(max(number_param(params, "alternatives", 0), 0), MOST_ALTERNATIVES)
-        language = None if source.strip().lower() == "auto" else source
         if _streams(params) and form == "text" and not wanted and len(texts) == 1:
-            body = partial(_answer_to_one, detected=language is None)
-            return await streamed(service, request, client, texts[0], language, target, body, error_body)
+            body = partial(_answer_to_one, detected=source is None)
+            return await streamed(service, request, client, texts[0], source, target, body, error_body)
         options = TextOptions(alternatives=wanted)
-        found = await service.translate(request, service.caller(client), texts, language, target, options)
-        return JSONResponse(_answer(found, isinstance(params["q"], list), language is None, wanted))
+        found = await service.translate(request, service.caller(client), texts, source, target, options)
+        return JSONResponse(_answer(found, isinstance(params["q"], list), source is None, wanted))
 
     @routes.post("/detect", openapi_extra=_body(q="string"))
     async def _detect(request: Request) -> JSONResponse:
@@ -88,10 +87,9 @@ def router(service: Service, files: Files) -> APIRouter:
         """Translate a file; its translation is at the address in the answer, for half an hour."""
         params = await params_of(request)
         upload = upload_param(params, "file")
-        source, target = text_param(params, "source"), text_param(params, "target")
+        source, target = source_param(params, "source"), text_param(params, "target")
         client = service.admit(request, _key(params))
-        language = None if source.strip().lower() == "auto" else source
-        found = await translated_file(service, files, request, client, upload, language, target)
+        found = await translated_file(service, files, request, client, upload, source, target)
         return JSONResponse({"translatedFileUrl": str(request.url_for("download", name=found))})
 
     @routes.get("/download_file/{name}", name="download")

@@ -25,7 +25,6 @@ from quartet.text.languages import display_name, find, script_of
 from quartet.text.sentences import UNSPACED
 from quartet.transcription.segments import Segment, TranscriptionInfo
 from quartet.transcription.transcriber import Transcriber
-from quartet.translation.translator import Translator
 
 ENGLISH = "en"
 LONGEST = 24 * 3600.0  # seconds for an answer: a film takes long, and whoever hangs up frees what it took
@@ -136,10 +135,8 @@ class Listening:
         source, said = segment.language or info.language, segment.text.strip()
         if find(source, [target]) is not None:
             return segment
-        models = self._service.models
-        with models.opened(models.for_pair(source, target)) as translator:
-            assert isinstance(translator, Translator)
-            text = translator.through(caller.submit).translate(said, target, source).text
+        with self._service.translating(caller, source, target) as (translator, *codes):
+            text = translator.translate(said, *codes).text
         before = "" if script_of(target) in UNSPACED else " "
         return replace(segment, text=before + text, words=None, tokens=[])
 

@@ -25,7 +25,16 @@ from quartet.serve.listening import (
 )
 from quartet.serve.models import Model
 from quartet.serve.service import Client, Service, told
-from quartet.serve.web import ApiError, Params, flag_param, list_param, params_of, text_param, upload_param
+from quartet.serve.web import (
+    ApiError,
+    Params,
+    flag_param,
+    key_in_header,
+    list_param,
+    params_of,
+    text_param,
+    upload_param,
+)
 from quartet.text.languages import iso639_1
 from quartet.transcription.segments import Segment, Word
 from quartet.transcription.subtitles import FORMATS
@@ -179,9 +188,8 @@ def _whole(found: Sequence[Heard], wanted: Wanted) -> Response:
 
 
 def _admitted(service: Service, request: Request, cost: int = 1) -> Client:
-    kind, _, key = request.headers.get("authorization", "").partition(" ")
     try:
-        return service.admit(request, key.strip() if kind.lower() == "bearer" else None, cost)
+        return service.admit(request, key_in_header(request, "bearer"), cost)
     except ApiError as error:
         raise replace(error, status=401) if error.status in (400, 403) else error from None
 

@@ -122,6 +122,20 @@ class Service:
         with told():
             return await off_the_loop(request, self.pool, caller, work, timeout or self.options.timeout)
 
+    @contextmanager
+    def translating(
+        self, caller: Caller, source: str, target: str
+    ) -> Iterator[tuple[Translator, str | None, str | None]]:
+        """The model for two languages, whose rows are a caller's, and its codes of the target and the source.
+
+        It stays open for as long as the `with` statement lasts. Raises `LanguageError`.
+        """
+        model = self.models.for_pair(source, target)
+        with self.models.opened(model) as translator:
+            assert isinstance(translator, Translator)
+            codes = find(target, model.codes("target")), find(source, model.codes("source"))
+            yield translator.through(caller.submit), *codes
+
     def _translated(
         self, caller: Caller, texts: Sequence[str], source: str | None, target: str, options: TextOptions
     ) -> list[Translated]:
@@ -143,17 +157,12 @@ class Service:
     def _between(
         self, caller: Caller, texts: Sequence[str], source: str, target: str, options: TextOptions
     ) -> list[Translation]:
-        model = self.models.for_pair(source, target)
-        with self.models.opened(model) as translator:
-            assert isinstance(translator, Translator)
-            codes = find(source, model.codes("source")), find(target, model.codes("target"))
-            same = codes[0] == codes[1]
-            if same:
+        with self.translating(caller, source, target) as (translator, *codes):
+            if codes[0] == codes[1]:
                 return [Translation(text, None, source, target) for text in texts]
-            return translator.through(caller.submit).translate_batch(
+            return translator.translate_batch(
                 list(texts),
-                codes[1],
-                codes[0],
+                *codes,
                 beam_size=max(options.beam_size, options.alternatives + 1),
                 num_hypotheses=options.alternatives + 1,
                 split=options.split,

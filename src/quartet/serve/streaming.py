@@ -8,11 +8,12 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
+from quartet.serve.decoding import Caller
 from quartet.serve.service import Client, Service, Translated
 from quartet.serve.web import ApiError
 from quartet.text.detect import detect_all
 from quartet.text.languages import find
-from quartet.translation.translator import Translation, Translator
+from quartet.translation.translator import Translation
 
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # a proxy is to pass on each event
 Body = Callable[[Translated], Mapping[str, Any]]
@@ -34,7 +35,7 @@ async def streamed(
     What is wrong before the first of them has a status of its own. Raises `ApiError`.
     """
     caller = service.caller(client, streams=True)
-    texts = _grown(service, caller.submit, text, source, target)
+    texts = _grown(service, caller, text, source, target)
     first = await service.run(request, caller, lambda: next(texts))
 
     async def events() -> AsyncIterator[str]:
@@ -53,7 +54,7 @@ async def streamed(
     return StreamingResponse(events(), 200, HEADERS, "text/event-stream")
 
 
-def _grown(service: Service, submit: Any, text: str, source: str | None, target: str) -> Generator[Translated]:
+def _grown(service: Service, caller: Caller, text: str, source: str | None, target: str) -> Generator[Translated]:
     """The translation so far, each time that there is more of it; at least once."""
     found = None
     if source is None:
@@ -62,12 +63,9 @@ def _grown(service: Service, submit: Any, text: str, source: str | None, target:
     if source is None or find(source, [target]) is not None:
         yield Translated(Translation(text, None, source, target), found)
         return
-    model = service.models.for_pair(source, target)
-    codes = find(target, model.codes("target")), find(source, model.codes("source"))
-    with service.models.opened(model) as translator:
-        assert isinstance(translator, Translator)
+    with service.translating(caller, source, target) as (translator, *codes):
         grown = ""
-        for grown in translator.through(submit).stream(text, *codes, strict=False):
+        for grown in translator.stream(text, *codes, strict=False):
             yield Translated(Translation(grown, None, source, target), found)
     if not grown:
         yield Translated(Translation(text, None, source, target), found)

@@ -117,6 +117,18 @@ def _grouped(items: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def key_in_header(request: Request, scheme: str) -> str | None:
+    """The key in `Authorization: SCHEME KEY`, however the scheme is capitalised; None where there is no such one."""
+    given, _, key = request.headers.get("authorization", "").partition(" ")
+    return key.strip() if given.lower() == scheme.lower() else None
+
+
+def source_param(params: Params, name: str, default: str | None = None) -> str | None:
+    """A source language; None where it is to be detected. Raises `ApiError` where it is missing and has no default."""
+    value = text_param(params, name, default)
+    return None if value.strip().lower() == "auto" else value
+
+
 def text_param(params: Params, name: str, default: str | None = None) -> str:
     """A parameter that is a text. Raises `ApiError` where it is missing and has no default, or is something else."""
     value = params.get(name)

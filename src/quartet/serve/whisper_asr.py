@@ -29,7 +29,7 @@ from quartet.serve.listening import (
     text_of,
 )
 from quartet.serve.service import Service, told
-from quartet.serve.web import ApiError, Params, flag_param, params_of, text_param, upload_param
+from quartet.serve.web import ApiError, Params, flag_param, key_in_header, params_of, text_param, upload_param
 from quartet.text.languages import iso639_1
 from quartet.transcription.subtitles import FORMATS
 
@@ -108,8 +108,7 @@ def _written(found: Sequence[Heard], output: str) -> str:
 
 def _key(request: Request, params: Params) -> str | None:
     """A key in a parameter, or as other interfaces have it."""
-    kind, _, key = request.headers.get("authorization", "").partition(" ")
-    return text_param(params, "api_key", "") or (key.strip() if kind.lower() == "bearer" else None)
+    return text_param(params, "api_key", "") or key_in_header(request, "bearer")
 
 
 def _body(*names: str) -> dict[str, Any]:
