@@ -48,22 +48,31 @@ def is_well(address):
     return answer.status_code == 200 and answer.json()["translatedText"] == "Bonjour."
 
 
+def figure(address, name):
+    """One of the server's own figures."""
+    lines = httpx.get(f"{address}/metrics", timeout=60).text.splitlines()
+    return next(float(line.split()[-1]) for line in lines if line.startswith(f"{name} "))
+
+
+def in_flight(address):
+    """Requests at work, but for the one that asks."""
+    return figure(address, "quartet_http_requests_in_flight") - 1
+
+
+def wait_until(holds):
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def test_who_hangs_up_frees_its_rows(serve):
     address = serve(metrics=True)
-
-    def queued():
-        figures = httpx.get(f"{address}/metrics").text
-        return [
-            line for line in figures.splitlines() if line.startswith(("quartet_queue_rows", "quartet_http_requests_in"))
-        ]
 
     for _ in range(10):
         raw(address, post("/translate", body_of(LONG))).close()
     assert is_well(address)
-    deadline = time.monotonic() + 60
-    while queued() != ["quartet_http_requests_in_flight 1.0", "quartet_queue_rows 0.0"]:
-        assert time.monotonic() < deadline, queued()
-        time.sleep(0.05)
+    wait_until(lambda: in_flight(address) == 0 and figure(address, "quartet_queue_rows") == 0)
 
 
 def test_beyond_the_queue_is_told_at_once_and_the_others_are_answered(serve):
@@ -119,6 +128,7 @@ def test_random_bytes_are_no_fault_of_the_server(server, seed):
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM")
 def test_told_to_stop_it_answers_what_it_has_accepted(tmp_path):
     command = [sys.executable, "-m", "quartet", "serve", "--port", "0", "--threads", "1", "--precision", "fp32"]
+    command.append("--metrics")
     env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=env) as process:
         address = process.stderr.readline().rpartition(" ")[2].strip()
@@ -131,7 +141,7 @@ def test_told_to_stop_it_answers_what_it_has_accepted(tmp_path):
 
         with ThreadPoolExecutor(4) as pool:
             asked = [pool.submit(ask, number) for number in range(4)]
-            time.sleep(0.5)  # they have to be there
+            wait_until(lambda: in_flight(address) == 4)
             process.send_signal(signal.SIGTERM)
             assert [one.result() for one in asked] == [200] * 4
         assert process.wait(30) == 128 + signal.SIGTERM
