@@ -29,5 +29,6 @@ def run(options: ServeOptions) -> None:
         socket = config.bind_socket()
     except SystemExit:  # uvicorn has logged why
         raise OptionError(f"{options.host}:{options.port} cannot be listened on; is another server there?") from None
+    socket.listen(config.backlog)  # whoever reads the next line may connect at once
     log.warning("serving on http://%s:%d", options.host, socket.getsockname()[1])
     server.run([socket])
