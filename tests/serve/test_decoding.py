@@ -1,4 +1,4 @@
-"""Many callers, one thread that decodes: everyone gets what they would have got alone."""
+"""Many callers, two threads that decode: everyone gets what they would have got alone."""
 
 import gc
 import threading
@@ -10,7 +10,7 @@ import pytest
 from quartet import Translator
 from quartet.runtime.batching import Batching
 from quartet.runtime.requests import Computation
-from quartet.serve.decoding import Caller, QueueFullError, SharedDecoder
+from quartet.serve.decoding import AT_ONCE, Caller, QueueFullError, SharedDecoder
 from quartet.serve.fair_queue import Lane
 
 TEXTS = ["Where is the station?", "Good morning. How are you?", "It costs 12 euros.", "I like your house."]
@@ -108,10 +108,50 @@ def test_who_asks_for_what_cannot_be_decoded_is_told_and_the_next_one_is_served(
     assert asked.translate(TEXTS[0], "fr", "en").text == demo.translate(TEXTS[0], "fr", "en").text
 
 
-def test_the_thread_ends_with_the_decoder():
-    decoder = SharedDecoder(10)
+def test_the_threads_end_with_the_decoder():
+    decoder, before = SharedDecoder(10), set(threading.enumerate())
     decoder.close(10)
-    assert "quartet-decoder" not in {thread.name for thread in threading.enumerate() if thread.is_alive()}
+    assert len(before - set(threading.enumerate())) == AT_ONCE
+
+
+def test_two_batches_are_decoded_at_a_time(decoder, monkeypatch):
+    with Translator("demo", threads=2, precision="int8") as model:
+        together, of_the_engine = threading.Barrier(2), type(model._open).model
+
+        def met(*args, **options):
+            together.wait(60)  # raises where nobody else comes
+            return of_the_engine(*args, **options)
+
+        asked = [model.through(caller(decoder, text).submit) for text in TEXTS[:2]]
+        with ThreadPoolExecutor(2) as pool:
+            with decoder.paused():
+                found = [
+                    pool.submit(one.translate, TEXTS[0], "fr", "en", beam_size=n + 1) for n, one in enumerate(asked)
+                ]
+                while decoder.queued_rows < 2:
+                    pass
+                monkeypatch.setattr(type(model._open), "model", met)
+            assert [one.result(60).text for one in found] == ["Où est la gare ?"] * 2
+
+
+def test_a_model_that_takes_one_batch_at_a_time_gets_no_second_one(demo, decoder, monkeypatch):
+    at_work, of_the_engine = [], type(demo._open).model
+
+    def noted(*args, **options):
+        at_work.append(len(decoder._busy))
+        return of_the_engine(*args, **options)
+
+    monkeypatch.setattr(type(demo._open), "model", noted)
+    with ThreadPoolExecutor(4) as pool:
+        with decoder.paused():
+            asked = [
+                pool.submit(demo.through(caller(decoder).submit).translate, text, "fr", "en", beam_size=n + 1)
+                for n, text in enumerate(TEXTS)
+            ]
+            while decoder.queued_rows < 5:
+                pass
+        assert all(one.result(60).text for one in asked)
+    assert set(at_work) == {1}
 
 
 def test_what_was_begun_is_not_refused_later(demo):

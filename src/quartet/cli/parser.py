@@ -173,6 +173,7 @@ def _serve(p: argparse.ArgumentParser) -> None:
     _value(p, SERVE["port"])
     _value(p, SERVE["wyoming_port"])
     _value(p, SERVE["threads"])
+    _value(p, SERVE["beam_size"])
     _value(p, SERVE["api_keys"], "FILE")
     _value(p, SERVE["char_limit"])
     _value(p, SERVE["req_limit"])

@@ -500,6 +500,7 @@ SERVE = table(
         none="not spoken",
     ),
     MODEL["threads"],
+    replace(_SEARCH["beam_size"], about="hypotheses kept per step for texts; 1 is greedy, as streams are"),
     Option(
         "api_keys",
         Name("a file of keys"),

@@ -186,18 +186,25 @@ class Engine:
             )
         return found
 
+    @property
+    def takes_two(self) -> bool:
+        """Whether two batches at a time are worth their while.
+
+        In float32 there would be the weights twice; windows of audio are decoded in one batch.
+        """
+        is_text = self.manifest.precision != "fp32" and self.manifest.speech is None
+        return is_text and threads_of_each(self.threads) > 0
+
     def open_parallel(self, worth_it: bool) -> bool:
         """Whether two batches may run at a time; opens the sessions for it only where that is worth it.
 
-        They have a thread less each, so that both together have as many as were asked for. In float32 they would have
-        the weights twice; windows of audio are decoded in one batch.
+        They have a thread less each, so that both together have as many as were asked for.
         """
-        threads = threads_of_each(self.threads)
-        if threads == 0 or self.manifest.precision == "fp32" or self.manifest.speech is not None:
+        if not self.takes_two:
             return False
         with self._lock:
             if self._parallel is None and worth_it:
-                self._parallel = Sessions(self.folder, self.manifest, threads, self._packs)
+                self._parallel = Sessions(self.folder, self.manifest, threads_of_each(self.threads), self._packs)
             opened = self._parallel is not None
         if opened:
             self._alone.residency.give_back()  # the other ones are read now

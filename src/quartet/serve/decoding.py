@@ -1,7 +1,8 @@
-"""One thread that decodes for all who ask: their rows wait in a fair queue, and leave it in batches.
+"""Two threads that decode for all who ask: their rows wait in a fair queue, and leave it in batches.
 
-What is handed in is answered through tickets. Whoever does not want an answer any more cancels: rows that wait leave
-the queue, rows that are decoded leave their batch at its next step.
+While one batch is in Python, or thins out, the other one has the cores. Both are of one model where its engine can do
+that, else of two models. What is handed in is answered through tickets. Whoever does not want an answer any more
+cancels: rows that wait leave the queue, rows that are decoded leave their batch at its next step.
 """
 
 import contextlib
@@ -18,10 +19,13 @@ import numpy as np
 
 from quartet.errors import QuartetError
 from quartet.runtime.batching import Batching
-from quartet.runtime.engine import Engine
+from quartet.runtime.engine import MANY_ROWS, Engine
+from quartet.runtime.model import Model
 from quartet.runtime.requests import Request
 from quartet.serve.fair_queue import FairQueue, Lane, Waiting
 
+AT_ONCE = 2  # batches
+FEW_ROWS = 8  # of the decoder: fewer are not shared among the threads, nor worth sessions of their own
 MAX_ROWS = 48  # of the decoder in one batch: more are hardly faster, and all wait for them
 MAX_BATCH_TOKENS = 2048  # of the sources in one batch
 
@@ -129,7 +133,7 @@ class Caller:
 
 
 class SharedDecoder:
-    """A queue of rows and the thread that decodes them."""
+    """A queue of rows and the threads that decode them."""
 
     def __init__(self, max_queue_tokens: int, max_rows: int = MAX_ROWS) -> None:
         """max_queue_tokens: of all sources that may wait."""
@@ -137,9 +141,12 @@ class SharedDecoder:
         self._max_rows = max_rows
         self._changed = threading.Condition()
         self._closing, self._paused = False, 0
+        self._busy: list[Engine] = []  # of the batches that are decoded at the moment
         self._speed = 0.0  # tokens of sources a second, of the last batches
-        self._thread = threading.Thread(target=self._run, name="quartet-decoder", daemon=True)
-        self._thread.start()
+        names = [f"quartet-decoder-{number}" for number in range(AT_ONCE)]
+        self._threads = [threading.Thread(target=self._run, name=name, daemon=True) for name in names]
+        for thread in self._threads:
+            thread.start()
 
     def add(self, tickets: Sequence[Ticket], *, begun: bool = False) -> None:
         """Let rows wait. Raises `QueueFullError` where there is no room for all of them.
@@ -151,7 +158,7 @@ class SharedDecoder:
             if self._closing or not has_room:
                 raise QueueFullError(self._seconds_of_the_queue())
             self._queue.add(tickets)
-            self._changed.notify()
+            self._changed.notify_all()
 
     @property
     def queued_tokens(self) -> int:
@@ -173,17 +180,20 @@ class SharedDecoder:
         finally:
             with self._changed:
                 self._paused -= 1
-                self._changed.notify()
+                self._changed.notify_all()
 
     def close(self, timeout: float | None = None) -> None:
         """Answer what waits, take nothing more, and end; after `timeout` seconds what is left is cancelled."""
+        until = None if timeout is None else time.monotonic() + timeout
         with self._changed:
             self._closing = True
-            self._changed.notify()
-        self._thread.join(timeout)
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join(None if until is None else max(0.0, until - time.monotonic()))
         with self._changed:
             for ticket in self._queue.remove(lambda _: True):
                 ticket.cancel()
+            self._changed.notify_all()
 
     def _seconds_of_the_queue(self) -> int:
         return max(1, min(60, round(self._queue.tokens / self._speed))) if self._speed else 1
@@ -197,8 +207,11 @@ class SharedDecoder:
                 log.exception("decoding failed")
                 for ticket in batch:
                     ticket.fail(error)
-            latest = tokens / max(time.monotonic() - start, 1e-6)
-            self._speed = 0.7 * self._speed + 0.3 * latest if self._speed else latest
+            with self._changed:
+                latest = tokens * len(self._busy) / max(time.monotonic() - start, 1e-6)
+                self._speed = 0.7 * self._speed + 0.3 * latest if self._speed else latest
+                self._busy.remove(batch[0].engine)
+                self._changed.notify_all()
             del batch  # windows of sound are large, and nothing may follow for long
 
     def _next_batch(self) -> list[Ticket]:
@@ -208,18 +221,35 @@ class SharedDecoder:
                 while self._paused:
                     self._changed.wait()
                 self._queue.remove(Ticket.is_unwanted)
-                batch = self._queue.next_batch(time.monotonic(), self._max_rows, MAX_BATCH_TOKENS)
-                if batch or self._closing:
+                batch = self._queue.next_batch(time.monotonic(), self._room, MAX_BATCH_TOKENS)
+                if batch:
+                    self._busy.append(batch[0].engine)
+                if batch or (self._closing and not len(self._queue)):
                     return batch
                 self._changed.wait()
 
+    def _room(self, ticket: Ticket) -> int:
+        """How many rows the next batch of its engine may have: as many as the other thread, where that may help."""
+        if not ticket.engine.takes_two:
+            return 0 if ticket.engine in self._busy else self._max_rows
+        share = -(-self._queue.rows // (AT_ONCE - len(self._busy)))
+        return min(self._max_rows, max(FEW_ROWS, share))
+
     def _decode(self, batch: Sequence[Ticket]) -> None:
         first, unwanted = batch[0], np.zeros(len(batch), bool)
-        model = first.engine.model(sum(ticket.rows for ticket in batch), first.request.head)
-        for step in first.request.steps(model, [ticket.request for ticket in batch], unwanted):
+        for step in first.request.steps(self._model(batch), [ticket.request for ticket in batch], unwanted):
             for place, result in step.finished:
                 batch[place].finish(result)
             for place, ticket in enumerate(batch):
                 unwanted[place] = ticket.is_unwanted()
                 if ticket.grown is not None and step.running and (tokens := step.running.tokens(place)) is not None:
                     ticket.grown.put(tokens)
+
+    def _model(self, batch: Sequence[Ticket]) -> Model:
+        """The one for a batch: with all threads for a few rows of somebody who is alone."""
+        engine, rows = batch[0].engine, sum(ticket.rows for ticket in batch)
+        shares = rows >= FEW_ROWS or self._busy.count(engine) > 1
+        parallel = shares and engine.open_parallel(worth_it=True)
+        if parallel:
+            rows = max(rows, MANY_ROWS)  # the weights for fewer rows need not be in memory too
+        return engine.model(rows, batch[0].request.head, parallel=parallel)

@@ -58,6 +58,11 @@ class FairQueue(Generic[Row]):
     def __len__(self) -> int:
         return len(self._rows)
 
+    @property
+    def rows(self) -> int:
+        """Of the decoder, that wait."""
+        return sum(row.rows for row in self._rows)
+
     def has_room(self, tokens: int) -> bool:
         """Whether so many tokens more may wait. What is larger than the whole queue may wait where nothing does."""
         return not self._rows or self.tokens + tokens <= self.max_tokens
@@ -78,22 +83,24 @@ class FairQueue(Generic[Row]):
         self._take(gone)
         return gone
 
-    def next_batch(self, now: float, max_rows: int, max_tokens: int) -> list[Row]:
+    def next_batch(self, now: float, room: Callable[[Row], int], max_tokens: int) -> list[Row]:
         """The rows to decode together now, in the order of their turns; none where nothing waits.
 
-        max_rows: of the decoder, each beam being one. max_tokens: of the sources, padding included; a single row may
-        have more.
+        room: how many rows of the decoder, each beam being one, a batch that begins with this one may have; 0: it may
+        not begin now. max_tokens: of the sources, padding included; a single row may have more.
         """
         chosen: list[Row] = []
-        longest = 0
+        longest = most = 0
         for row in self._in_turn(now):
+            if not chosen and not (most := room(row)):
+                continue
             count, with_it = len(chosen) + 1, max(longest, row.length)
-            is_too_much = count * row.rows > max_rows or count * with_it > max_tokens
+            is_too_much = count * row.rows > most or count * with_it > max_tokens
             if chosen and (is_too_much or _differ(chosen[0], row)):
                 continue
             chosen.append(row)
             longest = with_it
-            if (count + 1) * row.rows > max_rows:
+            if (count + 1) * row.rows > most:
                 break
         self._take(chosen)
         for row in chosen:

@@ -19,6 +19,7 @@ class ServeOptions:
     port: int = 5000
     wyoming_port: int | None = None  # for Home Assistant, besides
     threads: int | None = None
+    beam_size: int = 1  # of texts; what is streamed is greedy
     api_keys: Path | None = None  # file of keys that may be used
     char_limit: int = UNLIMITED  # characters of a text
     req_limit: int = UNLIMITED  # requests in a minute, of a key or an address

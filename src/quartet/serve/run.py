@@ -5,6 +5,7 @@ import logging
 import uvicorn
 
 from quartet.errors import OptionError
+from quartet.runtime.machine import packing
 from quartet.serve.app import create_app
 from quartet.serve.options import ServeOptions
 
@@ -14,6 +15,7 @@ KEEP_ALIVE = 75  # seconds that a connection may be idle
 
 def run(options: ServeOptions) -> None:
     """Answer until SIGINT or SIGTERM; what was accepted is answered then. Raises what `create_app` raises."""
+    packing.share_freed()
     config = uvicorn.Config(
         create_app(options),
         host=options.host,

@@ -35,7 +35,6 @@ class Client:
 class TextOptions:
     """How texts are translated."""
 
-    beam_size: int = 1
     alternatives: int = 0  # further translations of each
     split: Split = "auto"
     wrapped: bool = False  # a line break inside a paragraph is a space
@@ -163,7 +162,7 @@ class Service:
             return translator.translate_batch(
                 list(texts),
                 *codes,
-                beam_size=max(options.beam_size, options.alternatives + 1),
+                beam_size=max(self.options.beam_size, options.alternatives + 1),
                 num_hypotheses=options.alternatives + 1,
                 split=options.split,
                 wrapped=options.wrapped,

@@ -31,7 +31,7 @@ log = logging.getLogger("quartet")
 
 LAYOUT = 6  # of this cache; to be raised where its contents change
 SMALLEST = 32 << 20  # bytes of weights below which packing costs nothing worth keeping
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's `mallopt`
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # of glibc's `mallopt`
 KEPT_BYTES = 512 << 20  # of memory that is free at its end
 LARGEST_KEPT = 32 << 20  # bytes of an array; glibc takes no larger ones from what it keeps
 
@@ -238,6 +238,16 @@ def keep_freed() -> None:
             library = pages.c_library()
             library.mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
             library.mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT)
+
+
+def share_freed() -> None:
+    """Let all threads of the process, as many as a server has, keep what is freed together (glibc).
+
+    Each would have a heap of its own, up to eight for a core: with 32 clients 90 MB more (docs/log.md).
+    """
+    if sys.platform.startswith("linux"):
+        with contextlib.suppress(OSError, AttributeError):
+            pages.c_library().mallopt(M_ARENA_MAX, 1)
 
 
 def trim() -> None:
