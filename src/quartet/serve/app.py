@@ -1,5 +1,6 @@
 """The server: interfaces on one service, errors in each one's shape, and a graceful end."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -17,10 +18,11 @@ from quartet.errors import OptionError
 from quartet.serve import deepl, deepl_documents, immersive, libretranslate, openai_audio, openapi, page, whisper_asr
 from quartet.serve.files import Files
 from quartet.serve.listening import Listening
+from quartet.serve.logs import discreet
 from quartet.serve.metrics import Metrics
 from quartet.serve.options import ServeOptions
 from quartet.serve.service import Service
-from quartet.serve.web import ApiError, LimitedBody
+from quartet.serve.web import ApiError, HeadAsGet, LimitedBody
 
 log = logging.getLogger("quartet.serve")
 SHAPES: dict[str, Callable[[ApiError], dict[str, Any]]] = {  # by the path's beginning
@@ -45,10 +47,13 @@ def create_app(options: ServeOptions) -> FastAPI:
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
-        async with _wyoming(service, listening):
-            yield
-        service.close()
-        files.close()
+        expiring = asyncio.create_task(files.expiring())
+        with discreet():
+            async with _wyoming(service, listening):
+                yield
+            expiring.cancel()
+            service.close()
+            files.close()
 
     app = FastAPI(
         title="quartet",
@@ -86,6 +91,8 @@ def create_app(options: ServeOptions) -> FastAPI:
         app.middleware("http")(metrics.measure)
         shown = openapi.answers({openapi.PLAIN: openapi.STRING}, ())
         app.get("/metrics", tags=["operation"], openapi_extra=shown)(metrics.page)
+
+    app.add_middleware(HeadAsGet)
 
     @cache
     def described() -> dict[str, Any]:

@@ -72,8 +72,7 @@ def router(service: Service, usage: Usage) -> APIRouter:
 
     kind_asked = asks(type=one_of(("source", "target"))) | answers({JSON: many(_LANGUAGE)})
 
-    @routes.get("/languages", openapi_extra=kind_asked)
-    @routes.post("/languages", openapi_extra=kind_asked)
+    @routes.api_route("/languages", methods=["GET", "POST"], openapi_extra=kind_asked)
     async def _languages(request: Request) -> JSONResponse:
         """Languages that text can be in (`type=source`, the default) or be translated into (`type=target`)."""
         params = await params_of(request)
@@ -83,8 +82,7 @@ def router(service: Service, usage: Usage) -> APIRouter:
             raise ApiError(400, f"type is {kind[:60]!r}; it is source or target", param="type")
         return JSONResponse(languages(service, kind))
 
-    @routes.get("/usage", openapi_extra=answers({JSON: _USED}))
-    @routes.post("/usage", openapi_extra=answers({JSON: _USED}))
+    @routes.api_route("/usage", methods=["GET", "POST"], openapi_extra=answers({JSON: _USED}))
     async def _usage(request: Request) -> dict[str, int]:
         """Characters that were translated for this client since the server was started."""
         client = admit(service, request, await params_of(request), 0)

@@ -5,6 +5,7 @@ what it answers; errors have the shape that the interface gives them.
 """
 
 import re
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -86,7 +87,8 @@ def answers(content: Mapping[str, Schema], errors: Sequence[int] = ASKED) -> dic
 
 def page(app: FastAPI, shapes: Mapping[str, Shape], keys: Mapping[str, str]) -> dict[str, Any]:
     """The whole page. Both by the beginning of a path; shapes: of the bodies of errors; keys: a name in `SCHEMES`."""
-    found = get_openapi(title=app.title, version=app.version, routes=app.routes, description=app.description)
+    with warnings.catch_warnings(action="ignore"):  # of two methods of a route, whose ids are made here
+        found = get_openapi(title=app.title, version=app.version, routes=app.routes)
     for path, operations in found["paths"].items():
         shape = shapes[max(filter(path.startswith, shapes), key=len)]
         schemes: list[Schema] = [{keys[start]: []} for start in keys if path.startswith(start)]
