@@ -22,7 +22,7 @@ from quartet.serve.logs import discreet
 from quartet.serve.metrics import Metrics
 from quartet.serve.options import ServeOptions
 from quartet.serve.service import Service
-from quartet.serve.web import ApiError, HeadAsGet, LimitedBody
+from quartet.serve.web import ApiError, Forwarded, HeadAsGet, LimitedBody
 
 log = logging.getLogger("quartet.serve")
 SHAPES: dict[str, Callable[[ApiError], dict[str, Any]]] = {  # by the path's beginning
@@ -93,6 +93,7 @@ def create_app(options: ServeOptions) -> FastAPI:
         app.get("/metrics", tags=["operation"], openapi_extra=shown)(metrics.page)
 
     app.add_middleware(HeadAsGet)
+    app.add_middleware(Forwarded, trust=options.trust_forwarded_for)
 
     @cache
     def described() -> dict[str, Any]:

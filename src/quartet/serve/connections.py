@@ -1,6 +1,7 @@
 """Connections that do not wait for ever: for the head of a request, and for a client that does not read its answer."""
 
 import asyncio
+import socket
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -17,6 +18,9 @@ class Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client is there."""
         super().connection_made(transport)
+        # asyncio does so for sockets that are made for TCP by number, which uvicorn's is not: each answer on a connection
+        # that is kept would wait 40 ms for the client's acknowledgement of its head
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._head = self.loop.call_later(self.patience, transport.close)
 
     def data_received(self, data: bytes) -> None:

@@ -1,7 +1,6 @@
 """Who may ask, and how often: keys, and buckets of requests for each key or address."""
 
 import hashlib
-import ipaddress
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -33,15 +32,6 @@ def _hashes(lines: Iterable[str]) -> Iterable[str]:
     for line in lines:
         if line and not line.startswith("#"):
             yield line.removeprefix("sha256:").lower() if line.startswith("sha256:") else hashed(line)
-
-
-def is_address(text: str) -> bool:
-    """Whether it is an IP address. What else a proxy passes on may be of any length, and anybody's invention."""
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def is_known(key: str, hashes: frozenset[str]) -> bool:

@@ -1,8 +1,8 @@
 """Logs without what users send.
 
 An exception's message may name a text, so its type and its place are all that is left. What the library says of a text
-or a recording, as the command line shows it, is left out. This is a filter of the loggers: it holds for whatever handlers and
-formats they have.
+or a recording, as the command line shows it, is left out. This is a filter of the loggers: it holds for whatever
+handlers and formats they have.
 """
 
 import logging

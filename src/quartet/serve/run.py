@@ -37,4 +37,5 @@ def config_of(app: FastAPI, options: ServeOptions) -> uvicorn.Config:
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=round(options.grace),
         server_header=False,
+        proxy_headers=False,  # `Forwarded` reads them
     )

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from quartet.errors import QuartetError
 from quartet.serve.decoding import Caller, QueueFullError, SharedDecoder
 from quartet.serve.fair_queue import Lane
-from quartet.serve.limits import Buckets, hashed, is_address, is_known, read_keys
+from quartet.serve.limits import Buckets, hashed, is_known, read_keys
 from quartet.serve.models import Models
 from quartet.serve.options import UNLIMITED, ServeOptions
 from quartet.serve.web import ApiError, off_the_loop
@@ -171,10 +171,8 @@ class Service:
             )
 
     def _address(self, request: Request) -> str:
-        """Where a request comes from; behind a proxy, what the proxy says."""
-        forwarded = request.headers.getlist("x-forwarded-for") if self.options.trust_forwarded_for else []
-        last = forwarded[-1].rpartition(",")[2].strip() if forwarded else ""
-        return last if is_address(last) else request.client.host if request.client else "unknown"
+        """Where a request comes from; `Forwarded` has seen to proxies."""
+        return request.client.host if request.client else "unknown"
 
 
 @contextmanager

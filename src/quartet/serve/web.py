@@ -1,6 +1,7 @@
 """What all interfaces share: parameters from wherever clients put them, work off the event loop, errors."""
 
 import asyncio
+import ipaddress
 import json
 import logging
 import os
@@ -8,6 +9,7 @@ import re
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -20,10 +22,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from quartet.serve.decoding import Caller
 
 _FLAGS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
-CLOSE = {"Connection": "close"}  # what is left of the body is not read
+CLOSE = {"Connection": "close"}  # what is left of the body is not for long read
 MOST_TEXT = 4_000_000  # bytes of a body that is no form with files: as JSON it may take 25 times as much memory
 MOST_FILES = 8  # in a form: each may be an open file, and one is asked for at most
 SLOWEST = 500  # bytes a second of a body, after the first seconds
+LINGER = 5.0  # seconds for what is left of a body that is not wanted
 LONGEST_MESSAGE = 500  # characters: values are named in it
 CHARSETS = (
     "",
@@ -93,12 +96,44 @@ class LimitedBody:
                 raise ApiError(413, f"the body is larger than {most} bytes", CLOSE)
             return message
 
+        async def send_after_all(message: Message) -> None:
+            """A client that still sends when its connection is closed may not see the answer."""
+            is_asked = "expect" not in headers or read > 0  # else it waits to be told to send
+            if message["type"] == "http.response.start" and not is_read and is_asked:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LINGER):
+                        while (await receive()).get("more_body", False):
+                            pass
+            await send(message)
+
         forms = scope[_FORMS] = list[FormData]()
         try:
-            await self.app(scope, receive_some, send)
+            await self.app(scope, receive_some, send_after_all)
         finally:
             for form in forms:
                 await form.close()
+
+
+@dataclass(frozen=True)
+class Forwarded:
+    """An application behind a proxy, or not: what is the client's address is only believed where that is wanted.
+
+    Whether the client speaks to the proxy by TLS is always believed: nobody but this client gets the addresses with it.
+    """
+
+    app: ASGIApp
+    trust: bool
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request or connection."""
+        if scope["type"] == "http":
+            headers = Headers(scope=scope)
+            if headers.get("x-forwarded-proto") in ("http", "https"):
+                scope["scheme"] = headers["x-forwarded-proto"]
+            last = headers.getlist("x-forwarded-for")[-1:] if self.trust else []
+            if last and _is_address(address := last[0].rpartition(",")[2].strip()):
+                scope["client"] = (address, 0)
+        await self.app(scope, receive, send)
 
 
 @dataclass(frozen=True)
@@ -111,6 +146,15 @@ class HeadAsGet:
         """Serve one request or connection."""
         is_head = scope["type"] == "http" and scope["method"] == "HEAD"
         await self.app({**scope, "method": "GET"} if is_head else scope, receive, send)
+
+
+def _is_address(text: str) -> bool:
+    """Whether it is an IP address. What else a proxy passes on may be of any length, and anybody's invention."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _announced(headers: Headers) -> int:
