@@ -18,8 +18,8 @@ class Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client is there."""
         super().connection_made(transport)
-        # asyncio does so for sockets that are made for TCP by number, which uvicorn's is not: each answer on a connection
-        # that is kept would wait 40 ms for the client's acknowledgement of its head
+        # asyncio does so for sockets that name TCP as their protocol, which uvicorn's does not: each answer on a
+        # connection that is kept would wait 40 ms for the client's acknowledgement of its head
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._head = self.loop.call_later(self.patience, transport.close)
 

@@ -112,15 +112,21 @@ async def translated_file(
     form = FORMS.get(PurePosixPath(name.lower()).suffix)
     if form is None:
         raise ApiError(400, f"Invalid request: file format not supported; it is one of {', '.join(FORMS)}")
-    text = _decoded(await upload.read(), name)
-    items = list(parts(text.splitlines(keepends=True) if form != "text" else _lines(text), form))
+    content, caller = await upload.read(), service.caller(client, Lane.FILE)
+    items = await service.run(request, caller, lambda: _items(content, name, form))
     texts = [item.text for item in items if isinstance(item, Part)]
     options = TextOptions(wrapped=form in ("srt", "vtt"))
-    found = await service.translate(request, service.caller(client, Lane.FILE), texts, source, target, options)
+    found = await service.translate(request, caller, texts, source, target, options)
     translations = iter(one.translation.text for one in found)
     done = "".join(item.put(next(translations)) if isinstance(item, Part) else item for item in items)
     stem, suffix = PurePosixPath(name).stem, PurePosixPath(name).suffix
     return files.put(f"{stem}_{target}{suffix}", done)
+
+
+def _items(content: bytes, name: str, form: Form) -> list[Part | str]:
+    """What is to be translated, and what is around it."""
+    text = _decoded(content, name)
+    return list(parts(text.splitlines(keepends=True) if form != "text" else _lines(text), form))
 
 
 def _lines(text: str) -> Iterable[str]:

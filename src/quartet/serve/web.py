@@ -99,11 +99,8 @@ class LimitedBody:
         async def send_after_all(message: Message) -> None:
             """A client that still sends when its connection is closed may not see the answer."""
             is_asked = "expect" not in headers or read > 0  # else it waits to be told to send
-            if message["type"] == "http.response.start" and not is_read and is_asked:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(LINGER):
-                        while (await receive()).get("more_body", False):
-                            pass
+            if message["type"] == "http.response.start" and message["status"] != 408 and not is_read and is_asked:
+                await _drop(receive)
             await send(message)
 
         forms = scope[_FORMS] = list[FormData]()
@@ -155,6 +152,14 @@ def _is_address(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+async def _drop(receive: Receive) -> None:
+    """Take what is left of a body, as long as it keeps coming, but not for long."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LINGER):
+            while (await asyncio.wait_for(receive(), LINGER / 5)).get("more_body", False):
+                pass
 
 
 def _announced(headers: Headers) -> int:
