@@ -1,7 +1,9 @@
 """What goes wrong on a network: clients that hang up, dawdle, send too much or nonsense; a server that is stopped."""
 
+import contextlib
+import errno
 import os
-import random
+import select
 import signal
 import socket
 import subprocess
@@ -9,20 +11,15 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from starlette.datastructures import UploadFile
 
-ROUTES = (
-    "/translate",
-    "/detect",
-    "/translate_file",
-    "/languages",
-    "/suggest",
-    "/download_file/x",
-    "/frontend/settings",
-)
+from quartet.serve import connections, files, web
+
 LONG = "I like your house, and your garden is beautiful in the summer. " * 60
 
 
@@ -111,18 +108,127 @@ def test_a_body_that_is_too_large_is_refused_announced_or_not(serve):
     assert is_well(address)
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_random_bytes_are_no_fault_of_the_server(server, seed):
-    chance = random.Random(seed)
-    kinds = ["application/json", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "text/plain"]
-    with httpx.Client(base_url=server, timeout=60) as client:
-        for route in ROUTES:
-            content = chance.randbytes(chance.randrange(400))
-            for content_ in (content, b"--x\r\n" + content + b"\r\n--x--", b'{"q": "' + content + b'"}'):
-                answer = client.post(route, content=content_, headers={"content-type": chance.choice(kinds)})
-                assert 400 <= answer.status_code < 500
-                assert answer.json()["error"]
-    assert is_well(server)
+def closed(connection):
+    """Whether the server closes a connection, after what it may have said on it."""
+    connection.settimeout(60)
+    with contextlib.suppress(ConnectionResetError):
+        while connection.recv(65536):
+            pass
+    return True
+
+
+@pytest.mark.parametrize("before", [b"", b"GET /health HTTP/1.1\r\nHost: here\r\n\r\n"], ids=["first", "kept"])
+@pytest.mark.parametrize("sent", [b"", b"GET /hea", b"POST /translate HTTP/1.1\r\nX: a\r\n"])
+def test_a_head_that_does_not_come_is_not_waited_for(serve, before, sent):
+    if before and not sent:
+        pytest.skip("a connection that is kept may be idle for a while")
+    address = serve(body_timeout=0.3)
+    with raw(address, before) as connection:
+        if before:
+            assert connection.recv(1000)
+        connection.sendall(sent)
+        assert closed(connection)
+    assert is_well(address)
+
+
+def test_a_head_of_a_byte_at_a_time_is_not_waited_for(serve):
+    address = serve(body_timeout=0.3)
+    with raw(address, b"GET / HTTP/1.1\r\n") as connection:
+        dawdle(connection)
+        assert closed(connection)
+
+
+def test_a_body_of_a_byte_at_a_time_is_not_waited_for(serve, monkeypatch):
+    monkeypatch.setattr(web, "SLOWEST", 1_000_000_000)
+    address = serve(body_timeout=0.5)
+    with raw(address, post("/translate", b'{"q": "', announced=10_000)) as connection:
+        dawdle(connection)
+        assert b" 408 " in connection.recv(1000).partition(b"\r\n")[0]
+    assert is_well(address)
+
+
+def dawdle(connection):
+    """Send a byte every now and then until something comes."""
+    while not select.select([connection], [], [], 0.1)[0]:
+        with contextlib.suppress(ConnectionError):
+            connection.sendall(b"a")
+
+
+def test_who_does_not_read_is_not_waited_for(serve):
+    address = serve(body_timeout=0.5, metrics=True)
+    large = f'{{"q": "{"a" * 3_000_000}", "source": "en", "target": "en"}}'.encode()
+    with raw(address, b"") as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        for _ in range(4):  # more than the system's buffers hold
+            connection.sendall(post("/translate", large))
+        wait_until(lambda: in_flight(address) == 0)
+        assert closed(connection)
+    assert is_well(address)
+
+
+def test_many_slow_clients_do_not_keep_others_waiting(server):
+    parts = [b"", b"G", b"POST /translate HTTP/1.1\r\n", post("/translate", b'{"q": "Hel', announced=100)]
+    with contextlib.ExitStack() as stack:
+        for number in range(200):
+            stack.enter_context(raw(server, parts[number % 4]))
+        assert is_well(server)
+
+
+def test_who_still_sends_sees_what_is_wrong(serve):
+    """A connection that is closed while something is on its way loses the answer in some systems."""
+    address = serve(upload_limit=1000)
+    with raw(address, post("/translate", b"{", announced=1_000_000)) as connection:
+        for _ in range(10):
+            connection.sendall(b" " * 100_000)
+        assert b" 413 " in connection.recv(1000).partition(b"\r\n")[0]
+
+
+def test_answers_on_a_connection_that_is_kept_are_sent_at_once(serve, monkeypatch):
+    """Not when the client has acknowledged the head, as it does after 40 ms."""
+    made = []
+
+    class Watched(connections.Connection):
+        def connection_made(self, transport):
+            super().connection_made(transport)
+            made.append(transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+
+    monkeypatch.setattr(connections, "Connection", Watched)
+    assert httpx.get(f"{serve()}/health").status_code == 200
+    assert made
+    assert all(made)
+
+
+def test_no_room_for_an_upload(server, monkeypatch):
+    async def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(UploadFile, "write", full)
+    form = {"source": "en", "target": "fr"}
+    answer = httpx.post(f"{server}/translate_file", data=form, files={"file": ("a.txt", b"Good morning.")})
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "60")
+    assert "no room" in answer.json()["error"]
+
+
+def test_no_room_for_a_translated_file(server, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    form = {"source": "en", "target": "fr"}
+    answer = httpx.post(f"{server}/translate_file", data=form, files={"file": ("a.txt", b"Good morning.")})
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "60")
+    assert "no room" in answer.json()["error"]
+
+
+def test_files_beyond_what_is_kept_go_first_come_first_gone(monkeypatch):
+    monkeypatch.setattr(files, "MOST_BYTES", 100)
+    kept = files.Files()
+    first, second, third = (kept.put("a.txt", "a" * 40) for _ in range(3))
+    with pytest.raises(web.ApiError):
+        kept.response(first)
+    assert kept.response(second).path.exists()
+    assert kept.response(third).path.exists()
+    kept.close()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM")

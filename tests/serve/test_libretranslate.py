@@ -79,7 +79,7 @@ def test_languages_are_detected(ask):
         ("/translate", {"json": {"q": "a", "source": "en", "target": "xx"}}, 400, "xx is not supported"),
         ("/translate", {"json": {"q": "a", "source": "en", "target": "fr", "format": "pdf"}}, 400, "pdf format"),
         ("/translate", {"json": {"q": [1], "source": "en", "target": "fr"}}, 400, "strings"),
-        ("/translate", {"json": {"q": {}, "source": "en", "target": "fr"}}, 400, "q is {}"),
+        ("/translate", {"json": {"q": {}, "source": "en", "target": "fr"}}, 400, "q is an object"),
         ("/translate", {"json": {"q": "a", "source": "en", "target": "fr", "alternatives": "x"}}, 400, "whole number"),
         ("/translate", {"json": [1]}, 400, "an object is expected"),
         ("/translate", {"content": b"{", "headers": {"content-type": "application/json"}}, 400, "not JSON"),

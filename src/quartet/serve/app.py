@@ -1,8 +1,10 @@
 """The server: interfaces on one service, errors in each one's shape, and a graceful end."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -13,13 +15,14 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 
 from quartet.errors import OptionError
-from quartet.serve import deepl, deepl_documents, immersive, libretranslate, openai_audio, page, whisper_asr
+from quartet.serve import deepl, deepl_documents, immersive, libretranslate, openai_audio, openapi, page, whisper_asr
 from quartet.serve.files import Files
 from quartet.serve.listening import Listening
+from quartet.serve.logs import discreet
 from quartet.serve.metrics import Metrics
 from quartet.serve.options import ServeOptions
 from quartet.serve.service import Service
-from quartet.serve.web import ApiError, LimitedBody
+from quartet.serve.web import ApiError, Forwarded, HeadAsGet, LimitedBody
 
 log = logging.getLogger("quartet.serve")
 SHAPES: dict[str, Callable[[ApiError], dict[str, Any]]] = {  # by the path's beginning
@@ -30,6 +33,8 @@ SHAPES: dict[str, Callable[[ApiError], dict[str, Any]]] = {  # by the path's beg
     deepl.PREFIX: deepl.error_body,
     "/v3/": deepl.error_body,  # whose newer routes are not here
 }
+KEYS = {"/v1/": "bearer", "/asr": "bearer", "/detect-language": "bearer", deepl.PREFIX: "deepl"}  # likewise
+STATUS = openapi.fields({"status": openapi.STRING})
 
 
 def create_app(options: ServeOptions) -> FastAPI:
@@ -42,10 +47,13 @@ def create_app(options: ServeOptions) -> FastAPI:
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
-        async with _wyoming(service, listening):
-            yield
-        service.close()
-        files.close()
+        expiring = asyncio.create_task(files.expiring())
+        with discreet():
+            async with _wyoming(service, listening):
+                yield
+            expiring.cancel()
+            service.close()
+            files.close()
 
     app = FastAPI(
         title="quartet",
@@ -53,7 +61,7 @@ def create_app(options: ServeOptions) -> FastAPI:
         lifespan=life,
         docs_url=None,
         redoc_url=None,
-        openapi_url="/openapi.json",
+        openapi_url=None,
     )
     app.state.service = service
     app.add_middleware(LimitedBody, max_bytes=options.upload_limit, timeout=options.body_timeout)
@@ -67,12 +75,12 @@ def create_app(options: ServeOptions) -> FastAPI:
     app.include_router(immersive.router(service))
     app.include_router(page.router())
 
-    @app.get("/health", tags=["operation"])
+    @app.get("/health", tags=["operation"], openapi_extra=openapi.answers({openapi.JSON: STATUS}, ()))
     async def _alive() -> dict[str, str]:
         """That the server runs."""
         return {"status": "ok"}
 
-    @app.get("/ready", tags=["operation"])
+    @app.get("/ready", tags=["operation"], openapi_extra=openapi.answers({openapi.JSON: STATUS}, (503,)))
     async def _ready() -> JSONResponse:
         """Whether the server takes requests: not while it is stopping."""
         status = "stopping" if service.stopping else "ok"
@@ -81,7 +89,21 @@ def create_app(options: ServeOptions) -> FastAPI:
     if options.metrics:
         metrics = Metrics(service)
         app.middleware("http")(metrics.measure)
-        app.get("/metrics", tags=["operation"])(metrics.page)
+        shown = openapi.answers({openapi.PLAIN: openapi.STRING}, ())
+        app.get("/metrics", tags=["operation"], openapi_extra=shown)(metrics.page)
+
+    app.add_middleware(HeadAsGet)
+    app.add_middleware(Forwarded, trust=options.trust_forwarded_for)
+
+    @cache
+    def described() -> dict[str, Any]:
+        return openapi.page(app, SHAPES, KEYS)
+
+    @app.get("/openapi.json", include_in_schema=False)
+    @app.get("/spec", include_in_schema=False)  # as LibreTranslate calls it
+    async def _described() -> JSONResponse:
+        """What this server understands."""
+        return JSONResponse(described())
 
     app.add_exception_handler(ApiError, _told)
     app.add_exception_handler(HTTPException, _told_of_http)

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from quartet.serve.libretranslate import code_of
+from quartet.serve.openapi import FLAG, FORM, JSON, STRING, WHOLE, answers, asks, example, fields, many, one_of, takes
 from quartet.serve.service import Client, Service, TextOptions, Translated
 from quartet.serve.web import ApiError, Params, key_in_header, params_of, text_param
 from quartet.text.languages import display_name
@@ -55,7 +56,7 @@ def router(service: Service, usage: Usage) -> APIRouter:
     """The routes."""
     routes = APIRouter(prefix=PREFIX.rstrip("/"), tags=["DeepL"])
 
-    @routes.post("/translate", openapi_extra=_BODY)
+    @routes.post("/translate", openapi_extra=takes(_TEXTS, JSON, FORM) | answers({JSON: _TRANSLATED}))
     async def _translate(request: Request) -> JSONResponse:
         """Translate each `text` into `target_lang`."""
         params = await params_of(request)
@@ -69,7 +70,9 @@ def router(service: Service, usage: Usage) -> APIRouter:
         pairs = zip(texts, found, strict=True)
         return JSONResponse({"translations": [_answer(text, one, source) for text, one in pairs]})
 
-    @routes.api_route("/languages", methods=["GET", "POST"])
+    kind_asked = asks(type=one_of(("source", "target"))) | answers({JSON: many(_LANGUAGE)})
+
+    @routes.api_route("/languages", methods=["GET", "POST"], openapi_extra=kind_asked)
     async def _languages(request: Request) -> JSONResponse:
         """Languages that text can be in (`type=source`, the default) or be translated into (`type=target`)."""
         params = await params_of(request)
@@ -79,7 +82,7 @@ def router(service: Service, usage: Usage) -> APIRouter:
             raise ApiError(400, f"type is {kind[:60]!r}; it is source or target", param="type")
         return JSONResponse(languages(service, kind))
 
-    @routes.api_route("/usage", methods=["GET", "POST"])
+    @routes.api_route("/usage", methods=["GET", "POST"], openapi_extra=answers({JSON: _USED}))
     async def _usage(request: Request) -> dict[str, int]:
         """Characters that were translated for this client since the server was started."""
         client = admit(service, request, await params_of(request), 0)
@@ -169,26 +172,15 @@ def _listed(names: Iterable[str]) -> str:
     return f"{', '.join(others)} or {last}"
 
 
-_BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            kind: {
-                "schema": {
-                    "type": "object",
-                    "properties": {
-                        "text": {"type": "array", "items": {"type": "string"}},
-                        "target_lang": {"type": "string"},
-                        "source_lang": {"type": "string"},
-                        "split_sentences": {"type": "string", "enum": list(SPLITS)},
-                        "formality": {"type": "string", "enum": list(FORMALITIES)},
-                        "tag_handling": {"type": "string", "enum": ["xml", "html"]},
-                        "context": {"type": "string"},
-                    },
-                    "required": ["text", "target_lang"],
-                }
-            }
-            for kind in ("application/json", "application/x-www-form-urlencoded")
-        },
-    }
-}
+_TEXTS = fields(
+    {"text": many(example("Good morning.")), "target_lang": example("FR")},
+    source_lang=example("EN"),
+    split_sentences=one_of(tuple(SPLITS)),
+    formality=one_of(FORMALITIES),
+    tag_handling=one_of(("xml", "html")),
+    context=STRING,
+)
+_TRANSLATION = fields({"detected_source_language": STRING, "text": STRING, "billed_characters": WHOLE})
+_TRANSLATED = fields({"translations": many(_TRANSLATION)})
+_LANGUAGE = fields({"language": STRING, "name": STRING}, supports_formality=FLAG)
+_USED = fields({"character_count": WHOLE, "character_limit": WHOLE})

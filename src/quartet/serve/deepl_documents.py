@@ -17,6 +17,20 @@ from starlette.types import Message
 
 from quartet.serve.deepl import PREFIX, Usage, admit, options_of
 from quartet.serve.files import KEPT_FOR, Files, translated_file
+from quartet.serve.openapi import (
+    ASKED,
+    BYTES,
+    FILE,
+    JSON,
+    PARTS,
+    STRING,
+    WHOLE,
+    answers,
+    example,
+    fields,
+    one_of,
+    takes,
+)
 from quartet.serve.service import Client, Service
 from quartet.serve.web import ApiError, params_of, text_param, upload_param
 
@@ -98,7 +112,7 @@ def router(service: Service, files: Files, usage: Usage) -> APIRouter:
     routes = APIRouter(prefix=f"{PREFIX}document", tags=["DeepL"])
     documents = Documents(service, files, usage)
 
-    @routes.post("", openapi_extra=_body("target_lang", "source_lang", file=True))
+    @routes.post("", openapi_extra=takes(_UPLOAD, PARTS) | answers({JSON: _SENT}))
     async def _send(request: Request) -> JSONResponse:
         """Send a document that is to be translated into `target_lang`."""
         params = await params_of(request)
@@ -112,7 +126,7 @@ def router(service: Service, files: Files, usage: Usage) -> APIRouter:
         found, document = documents.begin(request, client, name, await upload.read(), source, target)
         return JSONResponse({"document_id": found, "document_key": document.key})
 
-    @routes.post("/{name}", openapi_extra=_body("document_key"))
+    @routes.post("/{name}", openapi_extra=takes(_KEY) | answers({JSON: _STATE}, (*ASKED, 404)))
     async def _status(request: Request, name: str) -> JSONResponse:
         """How far a document is."""
         document = await _asked_for(request, name)
@@ -123,7 +137,7 @@ def router(service: Service, files: Files, usage: Usage) -> APIRouter:
             answer |= {"billed_characters": document.characters}
         return JSONResponse(answer)
 
-    @routes.post("/{name}/result", openapi_extra=_body("document_key"))
+    @routes.post("/{name}/result", openapi_extra=takes(_KEY) | answers({BYTES: FILE}, (*ASKED, 404)))
     async def _result(request: Request, name: str) -> Response:
         """A document's translation."""
         document = await _asked_for(request, name)
@@ -147,11 +161,8 @@ async def _never() -> Message:
     raise AssertionError("unreachable")
 
 
-def _body(*names: str, file: bool = False) -> dict[str, Any]:
-    """What the API's page says of a form that is read by hand."""
-    properties = {name: {"type": "string"} for name in names}
-    if file:
-        properties["file"] = {"type": "string", "format": "binary"}
-    required = [name for name in properties if name != "source_lang"]
-    schema = {"type": "object", "properties": properties, "required": required}
-    return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}
+_UPLOAD = fields({"file": FILE, "target_lang": example("FR")}, source_lang=example("EN"), filename=STRING)
+_KEY = fields({"document_key": STRING})
+_SENT = fields({"document_id": STRING, "document_key": STRING})
+_STATUS = one_of(("translating", "done", "error"))
+_STATE = fields({"document_id": STRING, "status": _STATUS}, billed_characters=WHOLE, error_message=STRING)

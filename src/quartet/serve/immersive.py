@@ -1,12 +1,11 @@
 """The custom interface of Immersive Translate, a browser's extension: lists of texts, a key in the address."""
 
-from typing import Any
-
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from quartet.serve.libretranslate import code_of
+from quartet.serve.openapi import JSON, STRING, answers, asks, example, fields, many, takes
 from quartet.serve.service import Service
 from quartet.serve.web import ApiError, params_of, source_param, text_param
 
@@ -15,7 +14,7 @@ def router(service: Service) -> APIRouter:
     """The route."""
     routes = APIRouter(tags=["Immersive Translate"])
 
-    @routes.post("/imme", openapi_extra=_BODY)
+    @routes.post("/imme", openapi_extra=asks(token=STRING) | takes(_TEXTS, JSON) | answers({JSON: _TRANSLATED}))
     async def _translate(request: Request) -> JSONResponse:
         """Translate each of `text_list`. Where keys are needed, the extension is given `/imme?token=KEY`."""
         params = await params_of(request)
@@ -34,21 +33,5 @@ def router(service: Service) -> APIRouter:
     return routes
 
 
-_BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": {
-                    "type": "object",
-                    "properties": {
-                        "source_lang": {"type": "string"},
-                        "target_lang": {"type": "string"},
-                        "text_list": {"type": "array", "items": {"type": "string"}},
-                    },
-                    "required": ["target_lang", "text_list"],
-                }
-            }
-        },
-    }
-}
+_TEXTS = fields({"text_list": many(example("Good morning.")), "target_lang": example("fr")}, source_lang=example("en"))
+_TRANSLATED = fields({"translations": many(fields({"detected_source_lang": STRING, "text": STRING}))})

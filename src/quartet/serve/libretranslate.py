@@ -9,6 +9,24 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from quartet.serve.files import Files, translated_file
+from quartet.serve.openapi import (
+    BYTES,
+    EVENTS,
+    FILE,
+    FLAG,
+    JSON,
+    NUMBER,
+    OBJECT,
+    PARTS,
+    STRING,
+    WHOLE,
+    answers,
+    example,
+    fields,
+    many,
+    one_of,
+    takes,
+)
 from quartet.serve.service import Client, Service, TextOptions, Translated
 from quartet.serve.streaming import streamed
 from quartet.serve.web import ApiError, Params, number_param, params_of, source_param, text_param, upload_param
@@ -49,12 +67,12 @@ def router(service: Service, files: Files) -> APIRouter:
     """The routes."""
     routes = APIRouter(tags=["LibreTranslate"])
 
-    @routes.get("/languages")
+    @routes.get("/languages", openapi_extra=answers({JSON: many(_LANGUAGE)}, (500,)))
     async def _languages() -> list[dict[str, Any]]:
         """Languages, and what each can be translated into."""
         return languages(service)
 
-    @routes.post("/translate", openapi_extra=_body(q="string", source="string", target="string"))
+    @routes.post("/translate", openapi_extra=takes(_TEXTS) | answers({JSON: _TRANSLATED, EVENTS: STRING}))
     async def _translate(request: Request) -> Response:
         """Translate `q`, a text or in JSON a list of texts, from `source` (or `auto`) to `target`.
 
@@ -74,7 +92,7 @@ def router(service: Service, files: Files) -> APIRouter:
         found = await service.translate(request, service.caller(client), texts, source, target, options)
         return JSONResponse(_answer(found, isinstance(params["q"], list), source is None, wanted))
 
-    @routes.post("/detect", openapi_extra=_body(q="string"))
+    @routes.post("/detect", openapi_extra=takes(_TEXT) | answers({JSON: many(_GUESS)}))
     async def _detect(request: Request) -> JSONResponse:
         """The likeliest languages of `q`, best first, with a confidence from 0 to 100."""
         params = await params_of(request)
@@ -82,7 +100,7 @@ def router(service: Service, files: Files) -> APIRouter:
         service.admit(request, _key(params))
         return JSONResponse(detections(service, text))
 
-    @routes.post("/translate_file", openapi_extra=_body(file="file", source="string", target="string"))
+    @routes.post("/translate_file", openapi_extra=takes(_UPLOAD, PARTS) | answers({JSON: _ADDRESS}))
     async def _translate_file(request: Request) -> JSONResponse:
         """Translate a file; its translation is at the address in the answer, for half an hour."""
         params = await params_of(request)
@@ -92,17 +110,17 @@ def router(service: Service, files: Files) -> APIRouter:
         found = await translated_file(service, files, request, client, upload, source, target)
         return JSONResponse({"translatedFileUrl": str(request.url_for("download", name=found))})
 
-    @routes.get("/download_file/{name}", name="download")
+    @routes.get("/download_file/{name}", name="download", openapi_extra=answers({BYTES: FILE}, (404, 500)))
     async def _download(name: str) -> Any:
         """A translated file."""
         return files.response(name)
 
-    @routes.post("/suggest", openapi_extra=_body(q="string", s="string", source="string", target="string"))
+    @routes.post("/suggest", openapi_extra=takes(_SUGGESTION) | answers({JSON: OBJECT}, (403,)))
     async def _suggest() -> JSONResponse:
         """Suggestions are not taken here."""
         raise ApiError(403, "Suggestions are disabled on this server.")
 
-    @routes.get("/frontend/settings")
+    @routes.get("/frontend/settings", openapi_extra=answers({JSON: _SETTINGS}, (500,)))
     async def _settings() -> dict[str, Any]:
         """What a page that talks to this server has to know."""
         return settings(service)
@@ -194,15 +212,32 @@ def _percent(share: float) -> float:
     return round(100 * share, 1)
 
 
-def _body(**params: str) -> dict[str, Any]:
-    """What the API's page says of a body that is read by hand."""
-    kinds = {"string": {"type": "string"}, "file": {"type": "string", "format": "binary"}}
-    schema = {
-        "type": "object",
-        "properties": {name: kinds[kind] for name, kind in params.items()} | {"api_key": {"type": "string"}},
-        "required": list(params),
+_KEY = {"api_key": STRING}
+_PAIR = {"source": example("en"), "target": example("fr")}
+_CODE = fields({"code": STRING, "name": STRING})
+_LANGUAGE = fields({"code": STRING, "name": STRING, "targets": many(STRING)})
+_Q = {"q": {"anyOf": [example("Good morning."), many(STRING)]}}
+_TEXTS = fields(_Q | _PAIR, format=one_of(FORMATS), alternatives=WHOLE, stream=FLAG, **_KEY)
+_GUESS = fields({"confidence": NUMBER, "language": STRING})
+_TRANSLATED = {
+    "anyOf": [
+        fields({"translatedText": STRING}, detectedLanguage=_GUESS, alternatives=many(STRING)),
+        fields({"translatedText": many(STRING)}, detectedLanguage=many(_GUESS), alternatives=many(many(STRING))),
+    ]
+}
+_TEXT = fields({"q": example("Good morning.")}, **_KEY)
+_UPLOAD = fields({"file": FILE} | _PAIR, **_KEY)
+_ADDRESS = fields({"translatedFileUrl": STRING})
+_SUGGESTION = fields({"q": STRING, "s": STRING, "source": STRING, "target": STRING}, **_KEY)
+_SETTINGS = fields(
+    {
+        "apiKeys": FLAG,
+        "charLimit": WHOLE,
+        "filesTranslation": FLAG,
+        "frontendTimeout": WHOLE,
+        "keyRequired": FLAG,
+        "language": fields({"source": _CODE, "target": _CODE}),
+        "suggestions": FLAG,
+        "supportedFilesFormat": many(STRING),
     }
-    types = ["multipart/form-data"]
-    if "file" not in params.values():
-        types = ["application/json", "application/x-www-form-urlencoded", *types]
-    return {"requestBody": {"required": True, "content": {kind: {"schema": schema} for kind in types}}}
+)

@@ -24,6 +24,23 @@ from quartet.serve.listening import (
     text_of,
 )
 from quartet.serve.models import Model
+from quartet.serve.openapi import (
+    EVENTS,
+    FILE,
+    FLAG,
+    JSON,
+    PARTS,
+    PLAIN,
+    STRING,
+    WHOLE,
+    Schema,
+    answers,
+    example,
+    fields,
+    many,
+    one_of,
+    takes,
+)
 from quartet.serve.service import Client, Service, told
 from quartet.serve.web import (
     ApiError,
@@ -74,24 +91,24 @@ def router(service: Service, listening: Listening) -> APIRouter:
     """The routes."""
     routes = APIRouter(prefix="/v1", tags=["OpenAI audio"])
 
-    @routes.post("/audio/transcriptions", openapi_extra=_body("language", "keywords[]", "stream"))
+    @routes.post("/audio/transcriptions", openapi_extra=takes(_RECORDING, PARTS) | answers(_HEARD, _ERRORS))
     async def _transcriptions(request: Request) -> Response:
         """What is said in a recording, in its language."""
         return await _answer(service, listening, request, lambda _: None)
 
-    @routes.post("/audio/translations", openapi_extra=_body("to_language"))
+    @routes.post("/audio/translations", openapi_extra=takes(_RECORDING_TO, PARTS) | answers(_HEARD, _ERRORS))
     async def _translations(request: Request) -> Response:
         """What is said in a recording, in English, or in the language `to_language`."""
         return await _answer(service, listening, request, _language_wanted)
 
-    @routes.get("/models")
+    @routes.get("/models", openapi_extra=answers({JSON: _MODELS}, _REFUSALS))
     async def _models(request: Request) -> dict[str, Any]:
         """The models that are served, those of speech first."""
         _admitted(service, request, 0)
         models = [*service.models.hearing, *service.models.translating]
         return {"object": "list", "data": [_model(one, id_of(one)) for one in models]}
 
-    @routes.get("/models/{name:path}")
+    @routes.get("/models/{name:path}", openapi_extra=answers({JSON: _MODEL}, (*_REFUSALS, 400, 404)))
     async def _one_model(request: Request, name: str) -> dict[str, Any]:
         """A model by its name."""
         _admitted(service, request, 0)
@@ -332,10 +349,21 @@ def _model(model: Model, name: str) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": made, "owned_by": "quartet", "task": task}
 
 
-def _body(*more: str) -> dict[str, Any]:
-    """What the API's page says of a form that is read by hand."""
-    text = {"type": "string"}
-    names = ("model", "prompt", "response_format", "temperature", *more)
-    properties = {"file": {"type": "string", "format": "binary"}} | dict.fromkeys(names, text)
-    schema = {"type": "object", "properties": properties, "required": ["file"]}
-    return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}
+_RECORDING: Schema = fields(
+    {"file": FILE},
+    **{"keywords[]": many(STRING), "languages[]": many(STRING), "include[]": many(one_of(("logprobs",)))},
+    **{"timestamp_granularities[]": many(one_of(GRANULARITIES))},
+    model=example(OF_OPENAI[0]),
+    language=example("en"),
+    prompt=STRING,
+    response_format=one_of(RESPONSE_FORMATS),
+    temperature={"type": "number", "minimum": 0, "maximum": 1},
+    stream=FLAG,
+    chunking_strategy=example("auto"),
+)
+_RECORDING_TO: Schema = {**_RECORDING, "properties": _RECORDING["properties"] | {"to_language": example("en")}}
+_HEARD = {JSON: fields({"text": STRING}), PLAIN: STRING, EVENTS: STRING}
+_REFUSALS = (401, 429, 500)
+_ERRORS = (400, 401, 404, 408, 413, 429, 500, 503, 504)
+_MODEL = fields({"id": STRING, "object": STRING, "created": WHOLE, "owned_by": STRING, "task": STRING})
+_MODELS = fields({"object": STRING, "data": many(_MODEL)})

@@ -44,6 +44,11 @@ def router() -> APIRouter:
         """The page."""
         return _unless_known(request, answers["index.html"])
 
+    @routes.api_route("/docs", methods=["GET", "HEAD"])
+    async def _docs(request: Request) -> Response:
+        """What `/openapi.json` says, for people."""
+        return _unless_known(request, answers["docs.html"])
+
     @routes.api_route("/page/{name}", methods=["GET", "HEAD"])
     async def _file(request: Request, name: str) -> Response:
         """A file that the page is made of."""

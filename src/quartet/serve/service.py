@@ -170,10 +170,8 @@ class Service:
             )
 
     def _address(self, request: Request) -> str:
-        """Where a request comes from; behind a proxy, what the proxy says."""
-        forwarded = request.headers.get("x-forwarded-for", "") if self.options.trust_forwarded_for else ""
-        last = forwarded.rpartition(",")[2].strip()
-        return last or (request.client.host if request.client else "unknown")
+        """Where a request comes from; `Forwarded` has seen to proxies."""
+        return request.client.host if request.client else "unknown"
 
 
 @contextmanager

@@ -1,22 +1,47 @@
 """What all interfaces share: parameters from wherever clients put them, work off the event loop, errors."""
 
 import asyncio
+import ipaddress
 import json
+import logging
+import os
+import re
+import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, Headers, UploadFile
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from quartet.serve.decoding import Caller
 
 _FLAGS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
-CLOSE = {"Connection": "close"}  # what is left of the body is not read
+CLOSE = {"Connection": "close"}  # what is left of the body is not for long read
+MOST_TEXT = 4_000_000  # bytes of a body that is no form with files: as JSON it may take 25 times as much memory
+MOST_FILES = 8  # in a form: each may be an open file, and one is asked for at most
+SLOWEST = 500  # bytes a second of a body, after the first seconds
+LINGER = 5.0  # seconds for what is left of a body that is not wanted
+LONGEST_MESSAGE = 500  # characters: values are named in it
+CHARSETS = (
+    "",
+    "utf-8",
+    "utf8",
+    "us-ascii",
+    "ascii",
+    "iso-8859-1",
+    "latin-1",
+)  # of forms; others may take long
+_FORMS = "quartet.forms"  # in a scope: what is to be closed with the request
+_HALVES = re.compile("[\ud800-\udfff]")  # of a character beyond 16 bits
 Params = Mapping[str, Any]
 Result = TypeVar("Result")
+log = logging.getLogger("quartet.serve")
 
 
 @dataclass
@@ -29,12 +54,17 @@ class ApiError(Exception):
     param: str | None = None  # that is wrong
     code: str | None = None  # for programs
 
+    def __post_init__(self) -> None:
+        if len(self.message) > LONGEST_MESSAGE:
+            self.message = self.message[:LONGEST_MESSAGE] + "..."
+
 
 @dataclass(frozen=True)
 class LimitedBody:
-    """An application whose requests have bodies of at most `max_bytes`, each part of which comes within `timeout` s.
+    """An application whose requests have bodies of at most `max_bytes`; files of a form are closed with the request.
 
-    Reading more, or waiting for longer, raises `ApiError` with status 413 or 408 where the body is read.
+    Each part of a body comes within `timeout` s, and all of it at no less than `SLOWEST`. Reading more, or waiting for
+    longer, raises `ApiError` with status 413 or 408 where the body is read.
     """
 
     app: ASGIApp
@@ -46,28 +76,95 @@ class LimitedBody:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        read, is_read = 0, False
+        headers = Headers(scope=scope)
+        has_parts = headers.get("content-type", "").lower().startswith("multipart/")
+        most = self.max_bytes if has_parts else min(self.max_bytes, MOST_TEXT)
+        read, is_read, start = 0, False, time.monotonic()
 
         async def receive_some() -> Message:
             nonlocal read, is_read
             if is_read:
                 return await receive()
             try:
-                message = await asyncio.wait_for(receive(), self.timeout)
+                left = start + self.timeout + read / SLOWEST - time.monotonic()
+                message = await asyncio.wait_for(receive(), min(self.timeout, left))
             except TimeoutError:
                 raise ApiError(408, f"the body did not come within {self.timeout:g} s", CLOSE) from None
             read += len(message.get("body", b""))
             is_read = not message.get("more_body", False)
-            if max(read, _announced(scope)) > self.max_bytes:
-                raise ApiError(413, f"the body is larger than {self.max_bytes} bytes", CLOSE)
+            if max(read, _announced(headers)) > most:
+                raise ApiError(413, f"the body is larger than {most} bytes", CLOSE)
             return message
 
-        await self.app(scope, receive_some, send)
+        async def send_after_all(message: Message) -> None:
+            """A client that still sends when its connection is closed may not see the answer."""
+            is_asked = "expect" not in headers or read > 0  # else it waits to be told to send
+            if message["type"] == "http.response.start" and message["status"] != 408 and not is_read and is_asked:
+                await _drop(receive)
+            await send(message)
+
+        forms = scope[_FORMS] = list[FormData]()
+        try:
+            await self.app(scope, receive_some, send_after_all)
+        finally:
+            for form in forms:
+                await form.close()
 
 
-def _announced(scope: Scope) -> int:
+@dataclass(frozen=True)
+class Forwarded:
+    """An application behind a proxy, or not: what is the client's address is only believed where that is wanted.
+
+    Whether the client speaks to the proxy by TLS is always believed: nobody but this client gets the addresses with it.
+    """
+
+    app: ASGIApp
+    trust: bool
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request or connection."""
+        if scope["type"] == "http":
+            headers = Headers(scope=scope)
+            if headers.get("x-forwarded-proto") in ("http", "https"):
+                scope["scheme"] = headers["x-forwarded-proto"]
+            last = headers.getlist("x-forwarded-for")[-1:] if self.trust else []
+            if last and _is_address(address := last[0].rpartition(",")[2].strip()):
+                scope["client"] = (address, 0)
+        await self.app(scope, receive, send)
+
+
+@dataclass(frozen=True)
+class HeadAsGet:
+    """An application that answers HEAD as it answers GET; the server leaves out the body."""
+
+    app: ASGIApp
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request or connection."""
+        is_head = scope["type"] == "http" and scope["method"] == "HEAD"
+        await self.app({**scope, "method": "GET"} if is_head else scope, receive, send)
+
+
+def _is_address(text: str) -> bool:
+    """Whether it is an IP address. What else a proxy passes on may be of any length, and anybody's invention."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+async def _drop(receive: Receive) -> None:
+    """Take what is left of a body, as long as it keeps coming, but not for long."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LINGER):
+            while (await asyncio.wait_for(receive(), LINGER / 5)).get("more_body", False):
+                pass
+
+
+def _announced(headers: Headers) -> int:
     """Bytes of the body, as the request says."""
-    length = Headers(scope=scope).get("content-length", "")
+    length = headers.get("content-length", "")
     return int(length) if length.isascii() and length.isdigit() else 0
 
 
@@ -87,22 +184,50 @@ async def params_of(request: Request) -> dict[str, Any]:
 
 
 async def _form(request: Request) -> FormData:
+    charset = parse_options_header(request.headers.get("content-type"))[1].get(b"charset", b"").decode("latin-1")
+    if charset.lower() not in CHARSETS:
+        raise ApiError(400, f"the form's charset is {charset[:60]!r}; utf-8 is expected")
     try:
-        return await request.form()
+        form = await request.form(max_files=MOST_FILES)
     except (ApiError, ClientDisconnect):
         raise
+    except OSError as error:
+        log.error("a file that was sent could not be kept: %s", os.strerror(error.errno or 0))
+        raise ApiError(503, "the server has no room for the file", {"Retry-After": "60"}) from None
+    except HTTPException as error:
+        raise ApiError(400, f"the form cannot be read: {error.detail}") from None
     except Exception as error:  # whatever the parser makes of a broken body
         raise ApiError(400, f"the form cannot be read: {error}") from None
+    request.scope.get(_FORMS, []).append(form)
+    return form
 
 
 def _object(body: bytes) -> dict[str, Any]:
     try:
         found = json.loads(body)
+        if b"\\ud" in body.lower() or not body.isascii():
+            found = _whole(found)
     except (ValueError, RecursionError):
         raise ApiError(400, "the body is not JSON") from None
     if not isinstance(found, dict):
-        raise ApiError(400, f"the body is a JSON {type(found).__name__}; an object is expected")
+        raise ApiError(400, f"the body is {_shown(found)}; an object is expected")
     return found
+
+
+def _whole(value: Any) -> Any:
+    """JSON without halves of characters, as programs send them that cut texts: they cannot be written as UTF-8."""
+    if isinstance(value, str):
+        return _HALVES.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [_whole(one) for one in value]
+    return {_whole(name): _whole(one) for name, one in value.items()} if isinstance(value, dict) else value
+
+
+def _shown(value: Any) -> str:
+    """A value for a message."""
+    if isinstance(value, list | dict | UploadFile):
+        return "a list" if isinstance(value, list) else "an object" if isinstance(value, dict) else "a file"
+    return repr(value[:60]) if isinstance(value, str) else json.dumps(value)[:60]
 
 
 def _grouped(items: Sequence[tuple[str, Any]]) -> dict[str, Any]:
@@ -137,7 +262,7 @@ def text_param(params: Params, name: str, default: str | None = None) -> str:
             raise ApiError(400, f"Invalid request: missing {name} parameter", param=name)
         return default
     if not isinstance(value, str):
-        raise ApiError(400, f"{name} is {json.dumps(value, default=str)[:60]}; a string is expected", param=name)
+        raise ApiError(400, f"{name} is {_shown(value)}; a string is expected", param=name)
     return value
 
 
@@ -147,11 +272,11 @@ def number_param(params: Params, name: str, default: int) -> int:
     if value is None or value == "":
         return default
     try:
-        if isinstance(value, bool | list | dict):
+        if isinstance(value, bool):
             raise TypeError
         return int(value)
     except (TypeError, ValueError, OverflowError):
-        raise ApiError(400, f"{name} is {str(value)[:60]!r}; a whole number is expected", param=name) from None
+        raise ApiError(400, f"{name} is {_shown(value)}; a whole number is expected", param=name) from None
 
 
 def flag_param(params: Params, name: str, default: bool) -> bool:
@@ -159,9 +284,9 @@ def flag_param(params: Params, name: str, default: bool) -> bool:
     value = params.get(name)
     if value is None or value == "":
         return default
-    word = str(value).strip().lower()
+    word = str(value).strip().lower() if isinstance(value, str | int) else ""
     if word not in _FLAGS:
-        raise ApiError(400, f"{name} is {word[:60]!r}; true or false is expected", param=name)
+        raise ApiError(400, f"{name} is {_shown(value)}; true or false is expected", param=name)
     return _FLAGS[word]
 
 

@@ -28,6 +28,21 @@ from quartet.serve.listening import (
     sound_of,
     text_of,
 )
+from quartet.serve.openapi import (
+    ASKED,
+    FILE,
+    FLAG,
+    JSON,
+    NUMBER,
+    PARTS,
+    PLAIN,
+    STRING,
+    answers,
+    asks,
+    fields,
+    one_of,
+    takes,
+)
 from quartet.serve.service import Service, told
 from quartet.serve.web import ApiError, Params, flag_param, key_in_header, params_of, text_param, upload_param
 from quartet.text.languages import iso639_1
@@ -45,7 +60,7 @@ def router(service: Service, listening: Listening) -> APIRouter:
     """The routes."""
     routes = APIRouter(tags=["whisper-asr-webservice"])
 
-    @routes.post("/asr", openapi_extra=_body("encode", "task", "language", "initial_prompt", "output"))
+    @routes.post("/asr", openapi_extra=_ASKED | takes(_RECORDING, PARTS) | answers({PLAIN: STRING}, (*ASKED, 404)))
     async def _asr(request: Request) -> Response:
         """What is said in a recording, as text or subtitles."""
         params = await params_of(request)
@@ -60,7 +75,10 @@ def router(service: Service, listening: Listening) -> APIRouter:
         headers = {"Asr-Engine": "quartet", "Content-Disposition": f'attachment; filename="{name}"'}
         return PlainTextResponse(_written(found, output), headers=headers)
 
-    @routes.post("/detect-language", openapi_extra=_body("encode"))
+    @routes.post(
+        "/detect-language",
+        openapi_extra=asks(encode=FLAG) | takes(_RECORDING, PARTS) | answers({JSON: _LANGUAGE}, (*ASKED, 404)),
+    )
     async def _detect_language(request: Request) -> JSONResponse:
         """The language that is spoken in a recording."""
         params = await params_of(request)
@@ -111,10 +129,15 @@ def _key(request: Request, params: Params) -> str | None:
     return text_param(params, "api_key", "") or key_in_header(request, "bearer")
 
 
-def _body(*names: str) -> dict[str, Any]:
-    """What the API's page says of an address and a form that are read by hand."""
-    parameters = [{"name": name, "in": "query", "schema": {"type": "string"}} for name in names]
-    properties = {"audio_file": {"type": "string", "format": "binary"}}
-    schema = {"type": "object", "properties": properties, "required": ["audio_file"]}
-    content = {"multipart/form-data": {"schema": schema}}
-    return {"parameters": parameters, "requestBody": {"required": True, "content": content}}
+_RECORDING = fields({"audio_file": FILE})
+_ASKED = asks(
+    encode=FLAG,
+    task=one_of(("transcribe", "translate")),
+    language=STRING,
+    to_language=STRING,
+    initial_prompt=STRING,
+    word_timestamps=FLAG,
+    vad_filter=FLAG,
+    output=one_of(tuple(OUTPUTS)),
+)
+_LANGUAGE = fields({"detected_language": STRING, "language_code": STRING, "confidence": NUMBER})
