@@ -1,13 +1,11 @@
 """Files to be translated, and their translations, which are kept for half an hour."""
 
 import re
-import shutil
-import tempfile
-import threading
 import time
 import uuid
 from collections.abc import Iterable
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
+from sqlite3 import Connection
 
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
@@ -15,6 +13,7 @@ from starlette.responses import FileResponse
 
 from quartet.serve.fair_queue import Lane
 from quartet.serve.service import Client, Service, TextOptions
+from quartet.serve.state import State
 from quartet.serve.web import ApiError
 from quartet.text.line_formats import Form, Part, parts
 
@@ -29,38 +28,33 @@ class Files:
 
     suffixes = tuple(FORMS)
 
-    def __init__(self, kept_for: float = KEPT_FOR) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="quartet-files-"))
-        self._kept_for = kept_for
-        self._until: dict[str, float] = {}
-        self._lock = threading.Lock()
+    def __init__(self, state: State, kept_for: float = KEPT_FOR) -> None:
+        self._state, self._kept_for = state, kept_for
+        self._folder = state.folder / "files"
+        self._folder.mkdir(exist_ok=True)
+        state.table("files", "name TEXT PRIMARY KEY, until REAL", self._expire)
 
     def put(self, name: str, text: str) -> str:
         """Keep a file; returns the name under which it can be fetched."""
         kept = f"{uuid.uuid4()}.{_plain_name(name)}"
-        with self._lock:
-            self._expire()
-            (self._folder / kept).write_text(text, "utf-8", newline="")
-            self._until[kept] = time.monotonic() + self._kept_for
+        with self._state.changing() as database:  # first, so that what a killed worker leaves expires too
+            database.execute("INSERT INTO files VALUES (?, ?)", (kept, time.monotonic() + self._kept_for))
+        (self._folder / kept).write_text(text, "utf-8", newline="")
         return kept
 
     def response(self, name: str) -> FileResponse:
         """A kept file, to be saved. Raises `ApiError` with status 404."""
-        with self._lock:
-            self._expire()
-            if name not in self._until:
-                raise ApiError(404, "there is no such file, or not any more")
+        with self._state.changing() as database:
+            row = database.execute("SELECT until FROM files WHERE name = ?", (name,)).fetchone()
+        if row is None or row[0] < time.monotonic() or not (self._folder / name).is_file():
+            raise ApiError(404, "there is no such file, or not any more")
         return FileResponse(self._folder / name, filename=name.partition(".")[2], media_type="application/octet-stream")
 
-    def close(self) -> None:
-        """Forget all."""
-        shutil.rmtree(self._folder, ignore_errors=True)
-
-    def _expire(self) -> None:
+    def _expire(self, database: Connection) -> None:
         now = time.monotonic()
-        for name in [name for name, until in self._until.items() if until < now]:
+        for (name,) in database.execute("SELECT name FROM files WHERE until < ?", (now,)).fetchall():
             (self._folder / name).unlink(missing_ok=True)
-            del self._until[name]
+        database.execute("DELETE FROM files WHERE until < ?", (now,))
 
 
 async def translated_file(

@@ -11,9 +11,11 @@ from starlette.requests import Request
 from quartet.errors import QuartetError
 from quartet.serve.decoding import Caller, QueueFullError, SharedDecoder
 from quartet.serve.fair_queue import Lane
-from quartet.serve.limits import Buckets, hashed, is_known, read_keys
-from quartet.serve.models import Models
+from quartet.serve.limits import Buckets, Key, Keys
+from quartet.serve.logs import note
+from quartet.serve.models import RETRY_AFTER, Models, NoRoomError
 from quartet.serve.options import UNLIMITED, ServeOptions
+from quartet.serve.state import State, Worker
 from quartet.serve.web import ApiError, off_the_loop
 from quartet.text.detect import Detected, detect_all
 from quartet.text.languages import find
@@ -26,9 +28,15 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Client:
-    """Who asks: a key, or an address where none is needed."""
+    """Who asks: a key with its own limits, or an address where none is needed."""
 
     name: str
+    key: Key | None = None
+
+    def limit(self, options: ServeOptions, name: str) -> int:
+        """A limit by its name in the options: the key's own, else that of all."""
+        own: int | None = getattr(self.key, name, None)
+        return getattr(options, name) if own is None else own
 
 
 @dataclass(frozen=True)
@@ -52,13 +60,15 @@ class Translated:
 class Service:
     """A server's life: made, asked, closed."""
 
-    def __init__(self, options: ServeOptions) -> None:
-        """Raises what opening the models and reading the keys raises."""
-        self.options = options
-        self.models = Models(options.models, precision=options.precision, threads=options.threads)
-        self.keys = read_keys(options.api_keys) if options.api_keys else None
+    def __init__(self, options: ServeOptions, state: State, worker: Worker = Worker()) -> None:
+        """options: this worker's share. Raises what finding the models and reading the keys raises."""
+        self.options, self.state, self.worker = options, state, worker
+        self.models = Models(
+            options.models, precision=options.precision, threads=options.threads, max_bytes=options.max_memory
+        )
+        self.keys = Keys(options.api_keys) if options.api_keys else None
         self.decoder = SharedDecoder(options.max_queue)
-        self._buckets = Buckets(options.req_limit)
+        self._buckets = Buckets(state)
         self.pool = ThreadPoolExecutor(THREADS, "quartet-request")
         self.stopping = False
 
@@ -74,25 +84,27 @@ class Service:
 
         Raises `ApiError`: 400 where a key is needed, 403 for a wrong one, 429 where the client's own limit is reached.
         """
-        if self.keys is not None:
-            if not key:
-                raise ApiError(400, "Please contact the server operator to get an API key")
-            if not is_known(key, self.keys):
-                raise ApiError(403, "Invalid API key")
-        client = Client(f"key {hashed(key)[:16]}" if self.keys is not None and key else self._address(request))
+        if self.keys is None:
+            client = Client(self._address(request))
+        elif not key:
+            raise ApiError(400, "Please contact the server operator to get an API key")
+        elif known := self.keys.find(key):
+            client = Client(f"key {known.hash[:16]}", known)
+            note(request, key=known.name)
+        else:
+            raise ApiError(403, "Invalid API key")
         self.take(client, cost)
         return client
 
     def take(self, client: Client, cost: int = 1) -> None:
         """Count requests of a client. Raises `ApiError` with status 429 where its own limit is reached."""
-        wait = self._buckets.take(client.name, cost)
-        if wait:
-            limit = f"{self.options.req_limit} per 1 minute"
-            raise ApiError(429, f"Slowdown: {limit}", {"Retry-After": str(max(1, round(wait + 0.5)))})
+        per_minute = client.limit(self.options, "req_limit")
+        if wait := self._buckets.take(client.name, per_minute, cost):
+            raise ApiError(429, f"Slowdown: {per_minute} per 1 minute", {"Retry-After": str(max(1, round(wait + 0.5)))})
 
-    def check_texts(self, texts: Sequence[str]) -> None:
-        """Raise `ApiError` with status 400 where there are too many texts, or one is too long."""
-        most, longest = self.options.batch_limit, self.options.char_limit
+    def check_texts(self, texts: Sequence[str], client: Client) -> None:
+        """Raise `ApiError` with status 400 where there are too many texts for a client, or one is too long."""
+        most, longest = (client.limit(self.options, name) for name in ("batch_limit", "char_limit"))
         if most != UNLIMITED and len(texts) > most:
             raise ApiError(400, f"Invalid request: request ({len(texts)}) exceeds text limit ({most})", param="q")
         size = max(map(len, texts), default=0)
@@ -109,6 +121,7 @@ class Service:
         options: TextOptions = TextOptions(),
     ) -> list[Translated]:
         """Translate texts, each from its own language where no source is named. Raises `ApiError`."""
+        note(request, characters=sum(map(len, texts)))
         return await self.run(request, caller, lambda: self._translated(caller, texts, source, target, options))
 
     def caller(self, client: Client, lane: Lane = Lane.INTERACTIVE, *, streams: bool = False) -> Caller:
@@ -119,8 +132,11 @@ class Service:
         self, request: Request, caller: Caller, work: Callable[[], Result], timeout: float | None = None
     ) -> Result:
         """What `work` returns, off the event loop. timeout: seconds, None for the server's. Raises `ApiError`."""
-        with told():
-            return await off_the_loop(request, self.pool, caller, work, timeout or self.options.timeout)
+        try:
+            with told():
+                return await off_the_loop(request, self.pool, caller, work, timeout or self.options.timeout)
+        finally:
+            note(request, **caller.facts)
 
     @contextmanager
     def translating(
@@ -134,6 +150,8 @@ class Service:
         with self.models.opened(model) as translator:
             assert isinstance(translator, Translator)
             codes = find(target, model.codes("target")), find(source, model.codes("source"))
+            caller.facts.update(target=codes[0] or "", source=codes[1] or "")
+            caller.facts.setdefault("model", model.id)  # of speech, whose text this is
             yield translator.through(caller.submit), *codes
 
     def _translated(
@@ -184,5 +202,7 @@ def told() -> Iterator[None]:
         yield
     except QueueFullError as error:
         raise ApiError(503, str(error), {"Retry-After": str(error.retry_after)}) from None
+    except NoRoomError as error:
+        raise ApiError(503, str(error), {"Retry-After": str(RETRY_AFTER)}) from None
     except QuartetError as error:
         raise ApiError(400 if isinstance(error, ValueError) else 500, str(error)) from None

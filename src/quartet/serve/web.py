@@ -11,9 +11,9 @@ from starlette.datastructures import FormData, Headers, UploadFile
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from quartet.options.kinds import FLAGS
 from quartet.serve.decoding import Caller
 
-_FLAGS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 CLOSE = {"Connection": "close"}  # what is left of the body is not read
 Params = Mapping[str, Any]
 Result = TypeVar("Result")
@@ -160,9 +160,9 @@ def flag_param(params: Params, name: str, default: bool) -> bool:
     if value is None or value == "":
         return default
     word = str(value).strip().lower()
-    if word not in _FLAGS:
+    if word not in FLAGS:
         raise ApiError(400, f"{name} is {word[:60]!r}; true or false is expected", param=name)
-    return _FLAGS[word]
+    return FLAGS[word]
 
 
 def list_param(params: Params, name: str) -> list[str]:
