@@ -72,7 +72,7 @@ class _Parser(argparse.ArgumentParser):
 
     environment: tuple[str, Table] | None = None  # a prefix, and options that variables with it may set too
 
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # type: ignore[override]
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         if self.environment and namespace is None:
             try:
                 namespace = argparse.Namespace(**from_environment(*self.environment, os.environ))

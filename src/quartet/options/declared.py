@@ -506,8 +506,8 @@ SERVE = table(
         "workers",
         Integer(1, MOST_WORKERS),
         1,
-        "processes that answer; they share the port and the pages of the weights, and each has its part of the threads, "
-        "the queue and the memory",
+        "processes that answer; they share the port and the pages of the weights; each has its part of the threads, "
+        "of the queue and of the memory",
     ),
     MODEL["threads"],
     Option("max_memory", Size(), None, "of the files of models that are open at a time, as 4GB", none="no limit"),
@@ -516,8 +516,8 @@ SERVE = table(
         "api_keys",
         Name("a file of keys"),
         None,
-        "file of keys that may be used, or their sha256:HEX, one a line, with limits of their own behind them; it is read "
-        "again when it changes",
+        "file of keys that may be used, or their sha256:HEX, one a line, with limits of their own behind them; "
+        "it is read again when it changes",
         none="no keys",
     ),
     Option("char_limit", _LIMIT, -1, f"characters of a text{_NO_LIMIT}"),

@@ -54,9 +54,9 @@ SECTIONS: tuple[tuple[str, str, Table], ...] = (
     ("`quartet transcribe` alone", "", declared.TRANSCRIBE),
     (
         "`quartet serve`",
-        f"Each may also be a variable of the environment: what is typed, in capitals, behind `{declared.SERVE_VARIABLES}`, "
-        "as `QUARTET_SERVE_MAX_QUEUE`; of a flag, `true` or `false`. Several models have commas between them. What is "
-        "typed counts more",
+        "Each may also be a variable of the environment: what is typed, in capitals, behind "
+        f"`{declared.SERVE_VARIABLES}`, as `QUARTET_SERVE_MAX_QUEUE`; of a flag, `true` or `false`. Several models have "
+        "commas between them. What is typed counts more",
         declared.SERVE,
     ),
     ("`quartet rank`", "", declared.RANK),

@@ -50,7 +50,9 @@ class Documents:
         self._service, self._files, self._usage = service, files, usage
         self._state, self._worker = service.state, service.worker.number
         self._tasks: set[asyncio.Task[None]] = set()
-        columns = "id TEXT PRIMARY KEY, key TEXT, until REAL, worker INTEGER, characters INTEGER, result TEXT, error TEXT"
+        columns = (
+            "id TEXT PRIMARY KEY, key TEXT, until REAL, worker INTEGER, characters INTEGER, result TEXT, error TEXT"
+        )
         self._state.table("documents", columns, _expire)
         with self._state.changing() as database:  # what a worker before this one did not end
             change = f"UPDATE documents SET error = ? WHERE worker = ? AND {_AT_WORK}"

@@ -88,5 +88,14 @@ def _tell(scope: Scope, status: int, seconds: float) -> None:
     facts |= {"seconds": round(seconds, 4)} | scope.get(FACTS, {})
     pair = f"{facts['source']}-{facts['target']}" if {"source", "target"} <= facts.keys() else None
     characters = f"{facts['characters']} characters" if "characters" in facts else None
-    said = [facts["method"], route, str(status), f"{seconds:.3f} s", characters, pair, facts.get("model"), facts.get("key")]
+    said = [
+        facts["method"],
+        route,
+        str(status),
+        f"{seconds:.3f} s",
+        characters,
+        pair,
+        facts.get("model"),
+        facts.get("key"),
+    ]
     log.info("%s", " ".join(filter(None, said)), extra={"facts": facts})

@@ -10,9 +10,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from quartet.serve.service import Service
+from quartet.serve.state import SHARED_FIGURES
 
 SECONDS = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
-SHARED = "PROMETHEUS_MULTIPROC_DIR"  # the library's variable: where the figures of several processes lie
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -20,14 +20,14 @@ class Metrics:
     """What a server counts, all its workers together."""
 
     def __init__(self, service: Service) -> None:
-        """With several workers, `share` was called before this module was imported."""
+        """With several workers, the variable of `workers` was set before this module was imported."""
         self._service = service
         self._registry = self._all = CollectorRegistry()
         if service.worker.count > 1:
             self._registry = CollectorRegistry()
-            MultiProcessCollector(self._registry, os.environ[SHARED])
+            MultiProcessCollector(self._registry, os.environ[SHARED_FIGURES])  # type: ignore[no-untyped-call]
             if service.worker.instead_of is not None:
-                mark_process_dead(service.worker.instead_of, os.environ[SHARED])
+                mark_process_dead(service.worker.instead_of, os.environ[SHARED_FIGURES])  # type: ignore[no-untyped-call]
         self._seconds = Histogram(
             "quartet_http_request_duration_seconds",
             "Time to an answer",

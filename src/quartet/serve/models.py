@@ -177,7 +177,7 @@ class Models:
                 self._changed.notify_all()
 
     def _may_enter(self, waiting: _Waiting) -> bool:
-        """Whether it is somebody's turn, and there is room. Who waits for room is passed by others, but not for long."""
+        """Whether there is room for a model. Who waits for room is passed by users of open models, but not for long."""
         model, now = waiting.model, time.monotonic()
         ahead = [one for one in takewhile(lambda one: one is not waiting, self._line) if not one.model.has_room]
         if model.has_room:
@@ -188,7 +188,7 @@ class Models:
         return model.has_room
 
     def _make_room(self, wanted: Model) -> bool:
-        """Close models that nobody uses, those first that were not used for longest, until there is room for another."""
+        """Close models that nobody uses until there is room for another, those first that were not used for longest."""
         if self._max_bytes is None:
             return True
         taking = [model for model in self.all if model.has_room]

@@ -5,29 +5,29 @@ import logging
 import uvicorn
 
 from quartet.errors import OptionError
-from quartet.serve.app import create_app
+from quartet.serve import logs, workers
 from quartet.serve.options import ServeOptions
 
 log = logging.getLogger("quartet.serve")
-KEEP_ALIVE = 75  # seconds that a connection may be idle
 
 
 def run(options: ServeOptions) -> None:
     """Answer until SIGINT or SIGTERM; what was accepted is answered then. Raises what `create_app` raises."""
-    config = uvicorn.Config(
-        create_app(options),
-        host=options.host,
-        port=options.port,
-        access_log=False,  # addresses carry texts
-        log_config=None,
-        timeout_keep_alive=KEEP_ALIVE,
-        timeout_graceful_shutdown=round(options.grace),
-        server_header=False,
-    )
-    server = uvicorn.Server(config)
+    logs.configure(options.log_format)
+    config = workers.config("", options)
     try:
         socket = config.bind_socket()
     except SystemExit:  # uvicorn has logged why
         raise OptionError(f"{options.host}:{options.port} cannot be listened on; is another server there?") from None
-    log.warning("serving on http://%s:%d", options.host, socket.getsockname()[1])
-    server.run([socket])
+    if options.workers > 1:
+        workers.supervise(options, socket, lambda: _tell(options, socket.getsockname()[1]))
+        return
+    from quartet.serve.app import create_app  # noqa: PLC0415 - heavy, and who starts workers needs it not
+
+    app = create_app(options)
+    _tell(options, socket.getsockname()[1])
+    uvicorn.Server(workers.config(app, options)).run([socket])
+
+
+def _tell(options: ServeOptions, port: int) -> None:
+    log.warning("serving on http://%s:%d", options.host, port)

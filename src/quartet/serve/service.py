@@ -1,5 +1,6 @@
 """What the interfaces stand on: models, the shared decoder, limits, and threads for what is slow."""
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,13 +16,14 @@ from quartet.serve.limits import Buckets, Key, Keys
 from quartet.serve.logs import note
 from quartet.serve.models import RETRY_AFTER, Models, NoRoomError
 from quartet.serve.options import UNLIMITED, ServeOptions
-from quartet.serve.state import State, Worker
+from quartet.serve.state import ALONE, State, Worker
 from quartet.serve.web import ApiError, off_the_loop
 from quartet.text.detect import Detected, detect_all
 from quartet.text.languages import find
 from quartet.translation.plan import Split
 from quartet.translation.translator import Translation, Translator
 
+log = logging.getLogger("quartet.serve")
 THREADS = 256  # of requests at work; they wait for the decoder most of the time
 Result = TypeVar("Result")
 
@@ -60,7 +62,7 @@ class Translated:
 class Service:
     """A server's life: made, asked, closed."""
 
-    def __init__(self, options: ServeOptions, state: State, worker: Worker = Worker()) -> None:
+    def __init__(self, options: ServeOptions, state: State, worker: Worker = ALONE) -> None:
         """options: this worker's share. Raises what finding the models and reading the keys raises."""
         self.options, self.state, self.worker = options, state, worker
         self.models = Models(
@@ -71,6 +73,25 @@ class Service:
         self._buckets = Buckets(state)
         self.pool = ThreadPoolExecutor(THREADS, "quartet-request")
         self.stopping = False
+        self._unready: str | None = None  # why, where it is
+
+    @property
+    def status(self) -> str:
+        """`ok` where requests are taken, else why not."""
+        return "stopping" if self.stopping else self._unready or "ok"
+
+    def preload(self) -> None:
+        """Begin to open the models; until that is done, the server is not ready."""
+        self._unready = "opening models"
+        self.pool.submit(self._preload)
+
+    def _preload(self) -> None:
+        try:
+            self.models.preload()
+            self._unready = None
+        except Exception:  # whatever it is: the server is not ready
+            log.exception("the models cannot be opened")
+            self._unready = "a model cannot be opened"
 
     def close(self) -> None:
         """Answer what was accepted, within the time of grace, and end."""

@@ -22,6 +22,10 @@ class Worker:
     instead_of: int | None = None  # the process that had this number before, and died
 
 
+ALONE = Worker()
+SHARED_FIGURES = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's variable, read when that is imported
+
+
 class State:
     """A folder with a database, for threads and processes of one machine.
 
