@@ -55,8 +55,8 @@ SECTIONS: tuple[tuple[str, str, Table], ...] = (
     (
         "`quartet serve`",
         "Each may also be a variable of the environment: what is typed, in capitals, behind "
-        f"`{declared.SERVE_VARIABLES}`, as `QUARTET_SERVE_MAX_QUEUE`; of a flag, `true` or `false`. Several models have "
-        "commas between them. What is typed counts more",
+        f"`{declared.SERVE_VARIABLES}`, as `QUARTET_SERVE_MAX_QUEUE`; of a flag, `true` or `false`. Several models "
+        "have commas between them. What is typed counts more",
         declared.SERVE,
     ),
     ("`quartet rank`", "", declared.RANK),

@@ -10,7 +10,7 @@ from itertools import takewhile
 from pathlib import Path, PurePath
 
 from quartet import provision
-from quartet.errors import LanguageError, OptionError, QuartetError
+from quartet.errors import LanguageError, QuartetError
 from quartet.spec import Manifest
 from quartet.text.languages import display_name, find
 from quartet.transcription.transcriber import Transcriber
@@ -81,7 +81,7 @@ class Models:
     ) -> None:
         """max_bytes: of the files of those that are open at a time. Converts what is none yet.
 
-        Raises what `provision.ready` raises, and `OptionError` where a model alone is larger than all may be.
+        Raises what `provision.ready` raises.
         """
         self._threads, self._max_bytes = threads, max_bytes
         self._changed = threading.Condition()
@@ -89,9 +89,6 @@ class Models:
         self._uses = 0
         folders = [(name, provision.ready(name, precision=precision)) for name in names]
         self.all = [Model(name, folder, Manifest.load(folder)) for name, folder in folders]
-        for model in self.all:
-            if max_bytes is not None and model.bytes > max_bytes:
-                raise too_small(max_bytes, model)
 
     @property
     def translating(self) -> list[Model]:
@@ -204,14 +201,6 @@ class Models:
             model.opened, model.has_room = None, False
             total -= model.bytes
         return True
-
-
-def too_small(max_bytes: int, model: Model) -> OptionError:
-    """That a model alone takes more memory than all models may."""
-    sizes = f"{max_bytes / 1e6:.0f} MB; {model.id} alone takes {model.bytes / 1e6:.0f} MB"
-    error = OptionError(f"max_memory is {sizes}")
-    error.option = "max_memory"
-    return error
 
 
 def _distinct(codes: Iterator[str]) -> list[str]:

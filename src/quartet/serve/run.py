@@ -7,6 +7,7 @@ import uvicorn
 from quartet.errors import OptionError
 from quartet.serve import logs, workers
 from quartet.serve.options import ServeOptions
+from quartet.serve.state import Worker, folder_of_a_server
 
 log = logging.getLogger("quartet.serve")
 
@@ -24,9 +25,10 @@ def run(options: ServeOptions) -> None:
         return
     from quartet.serve.app import create_app  # noqa: PLC0415 - heavy, and who starts workers needs it not
 
-    app = create_app(options)
-    _tell(options, socket.getsockname()[1])
-    uvicorn.Server(workers.config(app, options)).run([socket])
+    with folder_of_a_server() as folder:
+        app = create_app(options, Worker(folder=folder))
+        _tell(options, socket.getsockname()[1])
+        uvicorn.Server(workers.config(app, options)).run([socket])
 
 
 def _tell(options: ServeOptions, port: int) -> None:

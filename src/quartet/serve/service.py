@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from starlette.requests import Request
 
-from quartet.errors import QuartetError
+from quartet.errors import OptionError, QuartetError
 from quartet.serve.decoding import Caller, QueueFullError, SharedDecoder
 from quartet.serve.fair_queue import Lane
 from quartet.serve.limits import Buckets, Key, Keys
@@ -68,6 +68,7 @@ class Service:
         self.models = Models(
             options.models, precision=options.precision, threads=options.threads, max_bytes=options.max_memory
         )
+        _check_sizes(self.models, options.max_memory, worker)
         self.keys = Keys(options.api_keys) if options.api_keys else None
         self.decoder = SharedDecoder(options.max_queue)
         self._buckets = Buckets(state)
@@ -214,6 +215,17 @@ class Service:
         forwarded = request.headers.get("x-forwarded-for", "") if self.options.trust_forwarded_for else ""
         last = forwarded.rpartition(",")[2].strip()
         return last or (request.client.host if request.client else "unknown")
+
+
+def _check_sizes(models: Models, most: int | None, worker: Worker) -> None:
+    """Raise `OptionError` where a model alone takes more memory than all of a worker's models may."""
+    for model in models.all:
+        if most is not None and model.bytes > most:
+            share = f", and each of {worker.count} workers has its part of that" if worker.count > 1 else ""
+            size = f"{most * worker.count / 1e6:.0f} MB{share}; {model.id} alone takes {model.bytes / 1e6:.0f} MB"
+            error = OptionError(f"max_memory is {size}")
+            error.option = "max_memory"
+            raise error
 
 
 @contextmanager

@@ -1,11 +1,14 @@
 """What all workers of a server know: facts in a small database, and files, in one folder that goes with the server."""
 
 import sqlite3
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from quartet.staging import folder_beside
 
 BUSY = 30.0  # seconds that a change waits for those of other workers, which take microseconds
 
@@ -24,6 +27,11 @@ class Worker:
 
 ALONE = Worker()
 SHARED_FIGURES = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's variable, read when that is imported
+
+
+def folder_of_a_server() -> AbstractContextManager[Path]:
+    """A new folder that goes with the server; what a server left that was killed is removed first."""
+    return folder_beside(Path(tempfile.gettempdir()) / "quartet-serve")
 
 
 class State:

@@ -8,17 +8,14 @@ import contextlib
 import logging
 import multiprocessing
 import os
-import shutil
 import signal
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 from socket import socket
 from typing import Any
 
@@ -27,7 +24,7 @@ import uvicorn
 from quartet.errors import QuartetError
 from quartet.serve import logs
 from quartet.serve.options import ServeOptions
-from quartet.serve.state import SHARED_FIGURES, State, Worker
+from quartet.serve.state import SHARED_FIGURES, State, Worker, folder_of_a_server
 
 KEEP_ALIVE = 75  # seconds that a connection may be idle
 PAUSE = 1.0  # seconds at least from one start of a worker to its next
@@ -56,17 +53,13 @@ def supervise(options: ServeOptions, listening: socket, tell: Callable[[], None]
     tell: called when the first of them is there. One that dies is started again. Raises what the first one raises
     while it starts, which is before the others are started.
     """
-    folder = Path(tempfile.mkdtemp(prefix="quartet-serve-"))
-    try:
+    with folder_of_a_server() as folder:
         State(folder).close()
+        workers = [Worker(number, options.workers, folder) for number in range(options.workers)]
         with _ended_together(listening):
-            running = [_start(options, Worker(0, options.workers, folder), listening)]
+            first = _start(options, workers[0], listening, wait_for=True)
             tell()
-            others = range(1, options.workers)
-            running += [_start(options, Worker(n, options.workers, folder), listening, wait_for=False) for n in others]
-            _keep(running, options, listening)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+            _keep([first, *(_start(options, worker, listening) for worker in workers[1:])], options, listening)
 
 
 @dataclass(frozen=True)
@@ -76,21 +69,21 @@ class _Running:
     since: float  # on the monotonic clock
 
 
-def _start(options: ServeOptions, worker: Worker, listening: socket, *, wait_for: bool = True) -> _Running:
+def _start(options: ServeOptions, worker: Worker, listening: socket, *, wait_for: bool = False) -> _Running:
     """Start a worker. wait_for: until it can serve; raises what it raises instead."""
     ours, theirs = _spawn.Pipe(duplex=False)
-    process = _spawn.Process(target=_work, args=(options, worker, listening, theirs), name=f"worker {worker.number}")
+    told = theirs if wait_for else None
+    process = _spawn.Process(target=_work, args=(options, worker, listening, told), name=f"worker {worker.number}")
     process.start()
     theirs.close()
     with ours:
-        if wait_for:
-            try:
-                error = ours.recv()
-            except EOFError:
-                process.join()
-                error = QuartetError(f"a worker ended while it started, with status {process.exitcode}")
-            if error is not None:
-                raise error
+        try:
+            error = ours.recv() if wait_for else None
+        except EOFError:
+            process.join()
+            error = QuartetError(f"a worker ended while it started, with status {process.exitcode}")
+    if error is not None:
+        raise error
     return _Running(worker, process, time.monotonic())
 
 
@@ -104,7 +97,7 @@ def _keep(running: list[_Running], options: ServeOptions, listening: socket) -> 
                 log.warning("worker %d died with status %s; it is started again", place, one.process.exitcode)
                 time.sleep(max(0.0, one.since + PAUSE - time.monotonic()))
                 again = Worker(one.worker.number, one.worker.count, one.worker.folder, one.process.pid)
-                running[place] = _start(options, again, listening, wait_for=False)
+                running[place] = _start(options, again, listening)
 
 
 @contextlib.contextmanager
@@ -129,8 +122,8 @@ def _ended_together(listening: socket) -> Iterator[None]:
 # ---- in a worker ----------------------------------------------------------------------------------------------------
 
 
-def _work(options: ServeOptions, worker: Worker, listening: socket, told: Connection) -> None:
-    """Be a worker until SIGTERM. Tells None when it can serve, or what went wrong."""
+def _work(options: ServeOptions, worker: Worker, listening: socket, told: Connection | None) -> None:
+    """Be a worker until SIGTERM. told: gets None when it can serve, or what went wrong; else that is in the log."""
     for name in ("SIGINT", "SIGHUP"):  # a terminal's, to all processes at once; the one that started us tells us
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
@@ -138,21 +131,23 @@ def _work(options: ServeOptions, worker: Worker, listening: socket, told: Connec
     threading.Thread(target=_end_with_the_parent, name="quartet-parent", daemon=True).start()
     logs.configure(options.log_format, worker.number)
     if options.metrics and worker.folder:
-        os.environ[SHARED_FIGURES] = str(worker.folder)
+        figures = worker.folder / "figures"
+        figures.mkdir(exist_ok=True)
+        os.environ[SHARED_FIGURES] = str(figures)
     from quartet.serve.app import create_app  # noqa: PLC0415 - reads the variable
 
     try:
         app = create_app(options.share(), worker)
     except QuartetError as error:
-        _say(told, error)
+        if told is None:
+            log.error("worker %d cannot start: %s", worker.number, error)
+        else:
+            told.send(error)
         raise SystemExit(1) from None
-    _say(told, None)
+    if told is not None:
+        told.send(None)
+        told.close()
     uvicorn.Server(config(app, options)).run([listening])
-
-
-def _say(told: Connection, what: QuartetError | None) -> None:
-    with contextlib.suppress(OSError), told:  # nobody listens to a worker that was started again
-        told.send(what)
 
 
 def _leave(_number: int, _frame: object) -> None:
