@@ -3,11 +3,9 @@
 import asyncio
 import itertools
 import logging
-import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
@@ -45,24 +43,19 @@ def create_app(options: ServeOptions, worker: Worker = ALONE) -> FastAPI:
 
     options: what this worker has of them. Raises what finding the models raises.
     """
-    own = None if worker.folder else tempfile.TemporaryDirectory(prefix="quartet-serve-", ignore_cleanup_errors=True)
-    state = State(worker.folder or Path(own.name if own else ""))
-    service = Service(options, state, worker)
-    files, usage, listening = Files(state), deepl.Usage(state), Listening(service)
+    service = Service(options, worker)
+    files, usage, listening = Files(service.state), deepl.Usage(service.state), Listening(service)
     metrics = Metrics(service) if options.metrics else None
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
         if options.preload:
             service.preload()
-        keeping = asyncio.create_task(_keep_house(state, metrics))
+        keeping = asyncio.create_task(_keep_house(service.state, metrics))
         async with _wyoming(service, listening):
             yield
         keeping.cancel()
         service.close()
-        state.close()
-        if own:
-            own.cleanup()
 
     app = FastAPI(
         title="quartet",

@@ -62,16 +62,17 @@ class Translated:
 class Service:
     """A server's life: made, asked, closed."""
 
-    def __init__(self, options: ServeOptions, state: State, worker: Worker = ALONE) -> None:
+    def __init__(self, options: ServeOptions, worker: Worker = ALONE) -> None:
         """options: this worker's share. Raises what finding the models and reading the keys raises."""
-        self.options, self.state, self.worker = options, state, worker
+        self.options, self.worker = options, worker
         self.models = Models(
             options.models, precision=options.precision, threads=options.threads, max_bytes=options.max_memory
         )
         _check_sizes(self.models, options.max_memory, worker)
         self.keys = Keys(options.api_keys) if options.api_keys else None
         self.decoder = SharedDecoder(options.max_queue)
-        self._buckets = Buckets(state)
+        self.state = State(worker.folder)
+        self._buckets = Buckets(self.state)
         self.pool = ThreadPoolExecutor(THREADS, "quartet-request")
         self.stopping = False
         self._unready: str | None = None  # why, where it is
@@ -100,6 +101,7 @@ class Service:
         self.decoder.close(self.options.grace)
         self.pool.shutdown(wait=False, cancel_futures=True)
         self.models.close()
+        self.state.close()
 
     def admit(self, request: Request, key: str | None, cost: int = 1) -> Client:
         """Who asks, if they may.

@@ -41,13 +41,14 @@ class State:
     middle of a change has not made it.
     """
 
-    def __init__(self, folder: Path) -> None:
-        """folder: exists; of this user alone."""
-        self.folder = folder
+    def __init__(self, folder: Path | None = None) -> None:
+        """folder: exists, and stays when this is closed; of this user alone. None: a new one, which goes then."""
+        self._own = None if folder else tempfile.TemporaryDirectory(prefix="quartet-", ignore_cleanup_errors=True)
+        self.folder = folder or Path(self._own.name if self._own else "")
         self._lock = threading.Lock()
         self._expiring: list[Expire] = []
         self._database = sqlite3.connect(
-            folder / "state.db", timeout=BUSY, isolation_level=None, check_same_thread=False
+            self.folder / "state.db", timeout=BUSY, isolation_level=None, check_same_thread=False
         )
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = OFF")  # when the machine goes down, the server has gone with it
@@ -78,6 +79,8 @@ class State:
                 expire(database)
 
     def close(self) -> None:
-        """Close the database; the folder stays for other workers."""
+        """Close the database; the folder stays for other workers, where it was given."""
         with self._lock:
             self._database.close()
+        if self._own:
+            self._own.cleanup()
