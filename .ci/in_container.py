@@ -12,18 +12,19 @@ BODY = {"q": "Good morning.", "source": "en", "target": "fr"}
 
 
 def main() -> None:
-    with subprocess.Popen(["quartet", "serve"], stderr=subprocess.PIPE, text=True) as server:
-        assert server.stderr is not None
-        line = server.stderr.readline().strip()
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{os.environ['QUARTET_SERVE_PORT']}/translate",
-            json.dumps(BODY).encode(),
-            {"Content-Type": "application/json"},
-        )
-        with urllib.request.urlopen(request, timeout=120) as answer:
-            translated = json.load(answer)["translatedText"]
-        server.send_signal(signal.SIGTERM)
-        status = server.wait(60)
+    """Translate one sentence, try to write, stop the server."""
+    server = subprocess.Popen(["quartet", "serve"], stderr=subprocess.PIPE, text=True)
+    assert server.stderr is not None
+    line = server.stderr.readline().strip()
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{os.environ['QUARTET_SERVE_PORT']}/translate",
+        json.dumps(BODY).encode(),
+        {"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=120) as answer:
+        translated = json.load(answer)["translatedText"]
+    server.send_signal(signal.SIGTERM)
+    status = server.wait(60)
     print(f"{line} as user {os.getuid()}: {translated} Status at the end: {status}")
     assert translated == "Bonjour.", translated
     assert status == 128 + signal.SIGTERM, status

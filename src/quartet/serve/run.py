@@ -1,6 +1,7 @@
 """Running the server until it is told to stop."""
 
 import logging
+import socket
 
 import uvicorn
 
@@ -8,6 +9,8 @@ from quartet.errors import OptionError
 from quartet.serve import logs, workers
 from quartet.serve.options import ServeOptions
 from quartet.serve.state import Worker, folder_of_a_server
+
+BACKLOG = 2048  # connections that wait for us, as uvicorn has it
 
 log = logging.getLogger("quartet.serve")
 
@@ -17,19 +20,20 @@ def run(options: ServeOptions) -> None:
     logs.configure(options.log_format)
     config = workers.config("", options)
     try:
-        socket = config.bind_socket()
+        listening = config.bind_socket()
     except SystemExit:  # uvicorn has logged why
         raise OptionError(f"{options.host}:{options.port} cannot be listened on; is another server there?") from None
     if options.workers > 1:
-        workers.supervise(options, socket, lambda: _tell(options, socket.getsockname()[1]))
+        workers.supervise(options, listening, lambda: _tell(options, listening))
         return
     from quartet.serve.app import create_app  # noqa: PLC0415 - heavy, and who starts workers needs it not
 
     with folder_of_a_server() as folder:
         app = create_app(options, Worker(folder=folder))
-        _tell(options, socket.getsockname()[1])
-        uvicorn.Server(workers.config(app, options)).run([socket])
+        _tell(options, listening)
+        uvicorn.Server(workers.config(app, options)).run([listening])
 
 
-def _tell(options: ServeOptions, port: int) -> None:
-    log.warning("serving on http://%s:%d", options.host, port)
+def _tell(options: ServeOptions, listening: socket.socket) -> None:
+    listening.listen(BACKLOG)  # whoever reads the line may connect at once, though nobody answers yet
+    log.warning("serving on http://%s:%d", options.host, listening.getsockname()[1])
