@@ -10,7 +10,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quartet.errors import OptionError
-from quartet.options.kinds import Choice, Either, Flag, Integer, Many, Name, Option, Real, Text, Times, checked, shown
+from quartet.options.kinds import (
+    Choice,
+    Either,
+    Flag,
+    Integer,
+    Many,
+    Name,
+    Option,
+    Real,
+    RefusedError,
+    Size,
+    Text,
+    Times,
+    checked,
+    shown,
+)
 
 NUMBERS = Many(Real(0, 10), "numbers", 1)
 
@@ -147,3 +162,22 @@ def test_what_is_typed_is_a_number_or_refused(text):
             assert "expected" in said_of(kind, typed)
         elif isinstance(typed, int) or not isinstance(kind, Integer):
             assert str(float(typed)) == str(float(text))
+
+
+# ---- sizes ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "size"),
+    [("500MB", 500_000_000), ("1.5 GB", 1_500_000_000), ("4G", 4 * 10**9), ("1gib", 2**30), ("12b", 12), (7, 7)],
+)
+def test_a_size_is_bytes_with_a_unit(given, size):
+    assert Size().accept(given) == size
+
+
+@pytest.mark.parametrize(
+    "given", ["500", "", "MB", "-1MB", "0MB", "5 TB", "1e3MB", "nanGB", "٣MB", "9" * 16 + "GB", 0, True, 1.5, None]
+)
+def test_what_is_no_size_is_refused(given):
+    with pytest.raises(RefusedError):
+        Size().accept(given)

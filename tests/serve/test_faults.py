@@ -19,6 +19,7 @@ import pytest
 from starlette.datastructures import UploadFile
 
 from quartet.serve import connections, files, web
+from quartet.serve.state import State
 
 LONG = "I like your house, and your garden is beautiful in the summer. " * 60
 
@@ -220,15 +221,14 @@ def test_no_room_for_a_translated_file(server, monkeypatch):
     assert "no room" in answer.json()["error"]
 
 
-def test_files_beyond_what_is_kept_go_first_come_first_gone(monkeypatch):
+def test_files_beyond_what_is_kept_go_first_come_first_gone(monkeypatch, tmp_path):
     monkeypatch.setattr(files, "MOST_BYTES", 100)
-    kept = files.Files()
+    kept = files.Files(State(tmp_path))
     first, second, third = (kept.put("a.txt", "a" * 40) for _ in range(3))
     with pytest.raises(web.ApiError):
         kept.response(first)
     assert kept.response(second).path.exists()
     assert kept.response(third).path.exists()
-    kept.close()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM")

@@ -12,8 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from quartet.serve import decoding, web
+from quartet.serve.discreet_logs import discreet
 from quartet.serve.files import Files
-from quartet.serve.logs import discreet
 from quartet.serve.service import Service
 
 SECRET = "Zanzibar"  # in texts, keys, names and addresses of these tests

@@ -1,16 +1,13 @@
 """Which of the ranked models to take: the best within limits of memory and speed, and the cheapest of equals."""
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from quartet.bench.quality import Judged, is_better
 from quartet.bench.rows import Choice, Row
 from quartet.options.declared import RANK
-from quartet.options.kinds import bad_value
+from quartet.options.kinds import checked
 
-UNITS = {"b": 1.0, "kb": 1e3, "mb": 1e6, "gb": 1e9, "kib": 2.0**10, "mib": 2.0**20, "gib": 2.0**30}
-MOST_OF_A_UNIT = 1e15
 CLOSE = 1.05  # memory that differs by less is the same; the faster one is taken
 
 
@@ -22,14 +19,10 @@ class Limits:
     min_speed: float | None = None  # tokens per second, one sentence at a time
 
 
-def parse_size(text: str) -> float:
-    """`500MB`, `1.5 GB`, `800MiB` in MB; raises `OptionError` for anything else."""
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmg]?i?b?)\s*", text.casefold())
-    unit = found[2] if found else ""
-    unit = unit if unit.endswith("b") else f"{unit}b"
-    if not found or unit not in UNITS or not found[2] or not 0 < float(found[1]) <= MOST_OF_A_UNIT:
-        raise bad_value("max_ram", text, RANK["max_ram"].kind.expected)
-    return float(found[1]) * UNITS[unit] / 1e6
+def parse_size(text: str | int) -> float:
+    """`500MB`, `1.5 GB`, `800MiB`, or bytes, in MB; raises `OptionError` for anything else."""
+    found: int = checked(RANK["max_ram"], text)
+    return found / 1e6
 
 
 def choose(pair: str, rows: Sequence[Row], judged: Sequence[Judged], limits: Limits) -> Choice:

@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import os
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,12 +19,14 @@ from quartet.options.declared import (
     QUANTIZATION,
     RANK,
     SERVE,
+    SERVE_VARIABLES,
     SPEECH_MODEL,
     TRANSCRIBE,
     TRANSCRIPTION,
     TRANSLATE,
     TRANSLATION,
 )
+from quartet.options.environment import from_environment
 from quartet.options.kinds import REQUIRED, Choice, Flag, Integer, Many, Option, Real, Table, checked
 
 CONVERT_EXAMPLES = """examples:
@@ -59,11 +62,23 @@ SERVE_EXAMPLES = """examples:
   quartet serve
   quartet serve --model opus-mt-en-fr --model opus-mt-fr-en --port 8000
   quartet serve --host 0.0.0.0 --api-keys keys.txt --req-limit 60 --char-limit 5000
+
+each option may also be a variable of the environment, as QUARTET_SERVE_PORT=8000; what is typed counts more
 """
 
 
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, without the usage above it."""
+
+    environment: tuple[str, Table] | None = None  # a prefix, and options that variables with it may set too
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        if self.environment and namespace is None:
+            try:
+                namespace = argparse.Namespace(**from_environment(*self.environment, os.environ))
+            except OptionError as error:
+                self.error(str(error))
+        return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         line = " ".join(message.split()).removeprefix("argument COMMAND ...: ")
@@ -95,8 +110,8 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def _command(commands: Any, name: str, about: str, epilog: str | None = None) -> argparse.ArgumentParser:
-    made: argparse.ArgumentParser = commands.add_parser(
+def _command(commands: Any, name: str, about: str, epilog: str | None = None) -> _Parser:
+    made: _Parser = commands.add_parser(
         name,
         help=about,
         description=f"{about[0].upper()}{about[1:]}.",
@@ -166,14 +181,18 @@ def _transcribe(p: argparse.ArgumentParser) -> None:
     _runs(p, "transcribe", "transcribe")
 
 
-def _serve(p: argparse.ArgumentParser) -> None:
+def _serve(p: _Parser) -> None:
+    p.environment = SERVE_VARIABLES, SERVE
     _each(p, SERVE["models"], "NAME", action="append")
     _value(p, SERVE["precision"])
     _value(p, SERVE["host"], "ADDRESS")
     _value(p, SERVE["port"])
     _value(p, SERVE["wyoming_port"])
+    _value(p, SERVE["workers"])
     _value(p, SERVE["threads"])
     _value(p, SERVE["beam_size"])
+    _value(p, SERVE["max_memory"], "SIZE")
+    _flag(p, SERVE["preload"])
     _value(p, SERVE["api_keys"], "FILE")
     _value(p, SERVE["char_limit"])
     _value(p, SERVE["req_limit"])
@@ -182,6 +201,9 @@ def _serve(p: argparse.ArgumentParser) -> None:
     _value(p, SERVE["max_queue"])
     _flag(p, SERVE["metrics"])
     _flag(p, SERVE["trust_forwarded_for"])
+    _value(p, SERVE["log_format"])
+    about = "print a new random key, and its line for the file of --api-keys; nothing is served"
+    p.add_argument("--new-key", action="store_true", help=about)
     _runs(p, "serve", "serve")
 
 

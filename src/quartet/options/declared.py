@@ -21,6 +21,7 @@ from quartet.options.kinds import (
     Option,
     Other,
     Real,
+    Size,
     Text,
     Times,
     table,
@@ -28,6 +29,7 @@ from quartet.options.kinds import (
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 MOST_THREADS = max(16, 4 * CORES)  # 64 on 2 cores took half a minute to open a small model, and 2 s for a sentence
+MOST_WORKERS = 64  # processes
 MOST_BEAMS = 64  # rows of the decoder for one text; with NLLB-600M and 256 tokens some 25 MB each
 MOST_TOKENS = 100_000  # whatever the model; its window is the limit that counts
 MOST_LANGUAGES = 16  # of one recording: each is decoded
@@ -450,7 +452,7 @@ RANK = table(
     Option("sentences", _TIMED, None, "only so many, from the beginning", none="all"),
     Option(
         "max_ram",
-        Text("a size, as 500MB or 1.5GB"),
+        Size(),
         None,
         "choose a model that takes at most so much memory, as 500MB",
         none="no limit",
@@ -480,6 +482,7 @@ BENCH = table(
 )
 _LIMIT = Integer(-1, 10**9)
 _NO_LIMIT = "; -1: no limit"
+SERVE_VARIABLES = "QUARTET_SERVE_"  # in the environment, with what is typed behind it
 SERVE = table(
     Option(
         "models",
@@ -499,13 +502,23 @@ SERVE = table(
         "also speak Wyoming, Home Assistant's protocol for speech, on this port; usual is 10300",
         none="not spoken",
     ),
+    Option(
+        "workers",
+        Integer(1, MOST_WORKERS),
+        1,
+        "processes that answer; they share the port and the pages of the weights; each has its part of the threads, "
+        "of the queue and of the memory",
+    ),
     MODEL["threads"],
     replace(_SEARCH["beam_size"], about="hypotheses kept per step for texts; 1 is greedy, as streams are"),
+    Option("max_memory", Size(), None, "of the files of models that are open at a time, as 4GB", none="no limit"),
+    Option("preload", Flag(), False, "open the models at the start; /ready says when that is done"),
     Option(
         "api_keys",
         Name("a file of keys"),
         None,
-        "file of keys that may be used, or their sha256:HEX, one a line",
+        "file of keys that may be used, or their sha256:HEX, one a line, with limits of their own behind them; "
+        "it is read again when it changes",
         none="no keys",
     ),
     Option("char_limit", _LIMIT, -1, f"characters of a text{_NO_LIMIT}"),
@@ -515,4 +528,10 @@ SERVE = table(
     Option("max_queue", Integer(1, 10**8, "tokens"), 100_000, "of texts that may wait before requests are refused"),
     Option("metrics", Flag(), False, "show figures for Prometheus at /metrics"),
     Option("trust_forwarded_for", Flag(), False, "behind a proxy: a client's address is the last in X-Forwarded-For"),
+    Option(
+        "log_format",
+        Choice(("text", "json")),
+        "text",
+        "of the log: a line of text, or a JSON object, for each request and warning; never with texts, addresses, keys",
+    ),
 )

@@ -7,6 +7,7 @@ makes a value of what was typed; `expected` ends the sentence `beam_size is -1; 
 import math
 import numbers
 import os
+import re
 import reprlib
 from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, replace
@@ -17,6 +18,10 @@ from typing import Any, Protocol
 from quartet.errors import OptionError
 
 MOST_SHOWN = 60  # letters of a bad value
+FLAGS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+UNITS = {"b": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}  # of bytes
+MOST_BYTES = 10**15
+_SIZE = re.compile(r"\s*(\d{1,15}(?:\.\d{1,15})?)\s*([kmg]i?|b)b?\s*", re.ASCII | re.IGNORECASE)
 LONGEST_PART, LONGEST_PATH = 255, 4000  # bytes of a file's name, and with its folders: beyond them systems raise errors
 
 
@@ -116,6 +121,28 @@ class Real:
         return _number(text, float)
 
 
+@dataclass(frozen=True)
+class Size:
+    """Bytes: a whole number of them, or a text with a unit: a typed number alone might mean anything."""
+
+    expected: str = "a size, as 500MB or 1.5GB"
+
+    def accept(self, value: Any) -> int:
+        """The bytes."""
+        if isinstance(value, str):
+            found = _SIZE.fullmatch(value)
+            number = round(float(found[1]) * UNITS[found[2].lower()]) if found else None
+        else:
+            number = int(value) if isinstance(value, numbers.Integral) and not isinstance(value, bool) else None
+        if number is None or not 0 < number <= MOST_BYTES:
+            raise RefusedError(value, self.expected)
+        return number
+
+    def read(self, text: str) -> Any:
+        """What was typed."""
+        return text
+
+
 def _number(text: str, *forms: Callable[[str], Any]) -> Any:
     """The first of the forms that the text has; else the text."""
     if "_" in text:  # Python's own way to write numbers, nobody else's
@@ -172,8 +199,8 @@ class Flag:
         raise RefusedError(value, self.expected)
 
     def read(self, text: str) -> Any:
-        """Nothing is typed behind it."""
-        return text
+        """What a variable of the environment says; on the command line nothing is typed behind it."""
+        return FLAGS.get(text.strip().lower(), text)
 
 
 def _is_bool(value: object) -> bool:

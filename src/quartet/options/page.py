@@ -52,7 +52,13 @@ SECTIONS: tuple[tuple[str, str, Table], ...] = (
     ("Quantisation", "`QuantizationOptions`, `quartet convert`", declared.QUANTIZATION),
     ("`quartet translate` alone", "", declared.TRANSLATE),
     ("`quartet transcribe` alone", "", declared.TRANSCRIBE),
-    ("`quartet serve`", "", declared.SERVE),
+    (
+        "`quartet serve`",
+        "Each may also be a variable of the environment: what is typed, in capitals, behind "
+        f"`{declared.SERVE_VARIABLES}`, as `QUARTET_SERVE_MAX_QUEUE`; of a flag, `true` or `false`. Several models "
+        "have commas between them. What is typed counts more",
+        declared.SERVE,
+    ),
     ("`quartet rank`", "", declared.RANK),
     ("`quartet bench`", "", declared.BENCH),
 )

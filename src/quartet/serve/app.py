@@ -1,6 +1,7 @@
 """The server: interfaces on one service, errors in each one's shape, and a graceful end."""
 
 import asyncio
+import itertools
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -16,13 +17,17 @@ from starlette.responses import JSONResponse
 
 from quartet.errors import OptionError
 from quartet.serve import deepl, deepl_documents, immersive, libretranslate, openai_audio, openapi, page, whisper_asr
+from quartet.serve.discreet_logs import discreet
 from quartet.serve.files import Files
 from quartet.serve.listening import Listening
-from quartet.serve.logs import discreet
+from quartet.serve.logs import Logged
 from quartet.serve.metrics import Metrics
 from quartet.serve.options import ServeOptions
 from quartet.serve.service import Service
+from quartet.serve.state import ALONE, State, Worker
 from quartet.serve.web import ApiError, Forwarded, HeadAsGet, LimitedBody
+
+MINUTE = 60  # seconds
 
 log = logging.getLogger("quartet.serve")
 SHAPES: dict[str, Callable[[ApiError], dict[str, Any]]] = {  # by the path's beginning
@@ -37,23 +42,25 @@ KEYS = {"/v1/": "bearer", "/asr": "bearer", "/detect-language": "bearer", deepl.
 STATUS = openapi.fields({"status": openapi.STRING})
 
 
-def create_app(options: ServeOptions) -> FastAPI:
-    """The application for an ASGI server. Opens the models' folders, and converts what is not converted yet.
+def create_app(options: ServeOptions, worker: Worker = ALONE) -> FastAPI:
+    """The application for an ASGI server. Finds the models' folders, and converts what is not converted yet.
 
-    Raises what opening them raises.
+    options: what this worker has of them. Raises what finding the models raises.
     """
-    service, files = Service(options), Files()
-    listening = Listening(service)
+    service = Service(options, worker)
+    files, usage, listening = Files(service.state), deepl.Usage(service.state), Listening(service)
+    metrics = Metrics(service) if options.metrics else None
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
-        expiring = asyncio.create_task(files.expiring())
+        if options.preload:
+            service.preload()
+        keeping = asyncio.create_task(_keep_house(service.state, metrics))
         with discreet():
             async with _wyoming(service, listening):
                 yield
-            expiring.cancel()
+            keeping.cancel()
             service.close()
-            files.close()
 
     app = FastAPI(
         title="quartet",
@@ -69,7 +76,6 @@ def create_app(options: ServeOptions) -> FastAPI:
     app.include_router(libretranslate.router(service, files))
     app.include_router(openai_audio.router(service, listening))
     app.include_router(whisper_asr.router(service, listening))
-    usage = deepl.Usage()
     app.include_router(deepl.router(service, usage))
     app.include_router(deepl_documents.router(service, files, usage))
     app.include_router(immersive.router(service))
@@ -82,17 +88,17 @@ def create_app(options: ServeOptions) -> FastAPI:
 
     @app.get("/ready", tags=["operation"], openapi_extra=openapi.answers({openapi.JSON: STATUS}, (503,)))
     async def _ready() -> JSONResponse:
-        """Whether the server takes requests: not while it is stopping."""
-        status = "stopping" if service.stopping else "ok"
-        return JSONResponse({"status": status}, 503 if service.stopping else 200)
+        """Whether the server takes requests: not while it is stopping, nor, with --preload, before models are open."""
+        status = service.status
+        return JSONResponse({"status": status}, 200 if status == "ok" else 503)
 
-    if options.metrics:
-        metrics = Metrics(service)
+    if metrics:
         app.middleware("http")(metrics.measure)
         shown = openapi.answers({openapi.PLAIN: openapi.STRING}, ())
         app.get("/metrics", tags=["operation"], openapi_extra=shown)(metrics.page)
 
     app.add_middleware(HeadAsGet)
+    app.add_middleware(Logged)
     app.add_middleware(Forwarded, trust=options.trust_forwarded_for)
 
     @cache
@@ -112,10 +118,20 @@ def create_app(options: ServeOptions) -> FastAPI:
     return app
 
 
+async def _keep_house(state: State, metrics: Metrics | None) -> None:
+    """Now and then, forget what is out of date; say every second how much waits, for workers that are asked."""
+    for second in itertools.count(1):
+        await asyncio.sleep(1)
+        if metrics:
+            metrics.refresh()
+        if second % MINUTE == 0:
+            await asyncio.to_thread(state.expire)
+
+
 @asynccontextmanager
 async def _wyoming(service: Service, listening: Listening) -> AsyncIterator[None]:
     """Speak Wyoming where a port is given. Raises `OptionError`."""
-    if service.options.wyoming_port is None:
+    if service.options.wyoming_port is None or service.worker.number:  # the first worker alone speaks it
         yield
         return
     try:

@@ -96,6 +96,7 @@ class Caller:
     streams: bool = False  # tokens are wanted as they come
     tickets: list[Ticket] = field(default_factory=list)
     gone: threading.Event = field(default_factory=threading.Event)  # nobody waits any more
+    facts: dict[str, str] = field(default_factory=dict)  # for the log: the model, and languages
 
     def submit(self, engine: Engine, requests: Sequence[Request[Any]], batching: Batching) -> list[Ticket]:
         """Let rows wait for their turn. The decoder makes its own batches.

@@ -1,6 +1,8 @@
 """DeepL's interface, version 2, as its clients use it: texts, languages, what was used."""
 
+import time
 from collections.abc import Iterable, Sequence
+from sqlite3 import Connection
 from typing import Any
 
 from fastapi import APIRouter
@@ -10,6 +12,7 @@ from starlette.responses import JSONResponse
 from quartet.serve.libretranslate import code_of
 from quartet.serve.openapi import FLAG, FORM, JSON, STRING, WHOLE, answers, asks, example, fields, many, one_of, takes
 from quartet.serve.service import Client, Service, TextOptions, Translated
+from quartet.serve.state import State
 from quartet.serve.web import ApiError, Params, key_in_header, params_of, text_param
 from quartet.text.languages import display_name
 
@@ -33,18 +36,30 @@ FORMALITIES = ("default", "prefer_more", "prefer_less")  # a wish may be left un
 class Usage:
     """Characters by client, since the server was started."""
 
-    def __init__(self) -> None:
-        self._characters: dict[str, int] = {}
+    def __init__(self, state: State) -> None:
+        self._state = state
+        state.table("usage", "client TEXT PRIMARY KEY, characters INTEGER, last REAL", _forget_some)
 
     def add(self, client: Client, characters: int) -> None:
-        """Count some. The client that was counted longest ago is forgotten where there are too many."""
-        self._characters[client.name] = self._characters.pop(client.name, 0) + characters
-        if len(self._characters) > MOST_CLIENTS:
-            del self._characters[next(iter(self._characters))]
+        """Count some."""
+        with self._state.changing() as database:
+            database.execute(
+                "INSERT INTO usage VALUES (?, ?, ?) ON CONFLICT (client) "
+                "DO UPDATE SET characters = characters + excluded.characters, last = excluded.last",
+                (client.name, characters, time.monotonic()),
+            )
 
     def of(self, client: Client) -> int:
         """A client's characters."""
-        return self._characters.get(client.name, 0)
+        with self._state.changing() as database:
+            row = database.execute("SELECT characters FROM usage WHERE client = ?", (client.name,)).fetchone()
+        return row[0] if row else 0
+
+
+def _forget_some(database: Connection) -> None:
+    """Forget the clients that were counted longest ago where there are too many."""
+    kept = "SELECT client FROM usage ORDER BY last DESC LIMIT ?"
+    database.execute(f"DELETE FROM usage WHERE client NOT IN ({kept})", (MOST_CLIENTS,))
 
 
 def error_body(error: ApiError) -> dict[str, Any]:
@@ -64,7 +79,7 @@ def router(service: Service, usage: Usage) -> APIRouter:
         client = admit(service, request, params, max(1, len(texts)))
         target, source = text_param(params, "target_lang"), text_param(params, "source_lang", "") or None
         options = options_of(params)
-        _check_size(service, texts)
+        _check_size(service, texts, client)
         found = await service.translate(request, service.caller(client), texts, source, target, options)
         usage.add(client, sum(map(len, texts)))
         pairs = zip(texts, found, strict=True)
@@ -151,9 +166,9 @@ def _texts(params: Params) -> list[str]:
     return texts
 
 
-def _check_size(service: Service, texts: Sequence[str]) -> None:
+def _check_size(service: Service, texts: Sequence[str], client: Client) -> None:
     try:
-        service.check_texts(texts)
+        service.check_texts(texts, client)
     except ApiError as error:
         raise ApiError(413, error.message, param="text") from None
 

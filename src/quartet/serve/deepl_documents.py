@@ -5,8 +5,9 @@ import io
 import logging
 import secrets
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import PurePosixPath
+from sqlite3 import Connection
 from typing import Any
 
 from fastapi import APIRouter
@@ -17,6 +18,7 @@ from starlette.types import Message
 
 from quartet.serve.deepl import PREFIX, Usage, admit, options_of
 from quartet.serve.files import KEPT_FOR, Files, translated_file
+from quartet.serve.limits import hashed
 from quartet.serve.openapi import (
     ASKED,
     BYTES,
@@ -36,19 +38,18 @@ from quartet.serve.web import ApiError, params_of, text_param, upload_param
 
 MOST_AT_WORK = 32  # documents of all clients that are held in memory until they are translated
 
+_AT_WORK = "result IS NULL AND error IS NULL"
+
 log = logging.getLogger("quartet.serve")
 
 
-@dataclass
+@dataclass(frozen=True)
 class Document:
-    """One that somebody sent. Who knows its key may ask about it."""
+    """One that somebody sent, as far as it is. Who knows its key may ask about it."""
 
     characters: int
-    until: float  # it is forgotten, on the monotonic clock
-    key: str = field(default_factory=lambda: secrets.token_hex(32))
     result: str | None = None  # the name of the translated file
     error: str | None = None
-    task: asyncio.Task[None] | None = None
 
     @property
     def status(self) -> str:
@@ -57,38 +58,50 @@ class Document:
 
 
 class Documents:
-    """Those that were sent, by their ids, for as long as their translations are kept."""
+    """Those that were sent, by their ids, for as long as their translations are kept. All workers know of them."""
 
     def __init__(self, service: Service, files: Files, usage: Usage) -> None:
         self._service, self._files, self._usage = service, files, usage
-        self._all: dict[str, Document] = {}
+        self._state, self._worker = service.state, service.worker.number
+        self._tasks: set[asyncio.Task[None]] = set()
+        columns = (
+            "id TEXT PRIMARY KEY, key TEXT, until REAL, worker INTEGER, characters INTEGER, result TEXT, error TEXT"
+        )
+        self._state.table("documents", columns, _expire)
+        with self._state.changing() as database:  # what a worker before this one did not end
+            change = f"UPDATE documents SET error = ? WHERE worker = ? AND {_AT_WORK}"
+            database.execute(change, ("the server was interrupted; send the document again", self._worker))
 
     def begin(
         self, request: Request, client: Client, name: str, content: bytes, source: str | None, target: str
-    ) -> tuple[str, Document]:
-        """Begin to translate a document; its id, and what is known of it. Raises `ApiError` with status 503."""
-        if sum(one.status == "translating" for one in self._all.values()) >= MOST_AT_WORK:
-            raise ApiError(503, "too many documents are being translated; try again later", {"Retry-After": "10"})
-        now = time.monotonic()
-        for gone in [name for name, one in self._all.items() if one.until < now and one.status != "translating"]:
-            del self._all[gone]
-        document = Document(len(content.decode("utf-8", "replace")), now + KEPT_FOR)
-        work = self._translate(document, Request(request.scope, _never), client, name, content, source, target)
-        document.task = asyncio.create_task(work)
-        found = secrets.token_hex(16).upper()
-        self._all[found] = document
-        return found, document
+    ) -> tuple[str, str]:
+        """Begin to translate a document; its id and its key. Raises `ApiError` with status 503."""
+        found, key = secrets.token_hex(16).upper(), secrets.token_hex(32)
+        characters = len(content.decode("utf-8", "replace"))
+        row = found, hashed(key), time.monotonic() + KEPT_FOR, self._worker, characters
+        with self._state.changing() as database:
+            (at_work,) = database.execute(f"SELECT count(*) FROM documents WHERE {_AT_WORK}").fetchone()
+            if at_work >= MOST_AT_WORK:
+                raise ApiError(503, "too many documents are being translated; try again later", {"Retry-After": "10"})
+            database.execute("INSERT INTO documents VALUES (?, ?, ?, ?, ?, NULL, NULL)", row)
+        work = self._end(found, Request(request.scope, _never), client, name, content, source, target)
+        task = asyncio.create_task(work)
+        self._tasks.add(task)  # the loop itself does not keep it
+        task.add_done_callback(self._tasks.discard)
+        return found, key
 
     def find(self, name: str, key: str) -> Document:
         """A document by its id and key. Raises `ApiError` with status 404."""
-        document = self._all.get(name)
-        if document is None or not secrets.compare_digest(document.key.encode(), key.encode()):
+        with self._state.changing() as database:
+            query = "SELECT characters, result, error, key FROM documents WHERE id = ?"
+            row = database.execute(query, (name,)).fetchone()
+        if row is None or not secrets.compare_digest(row[3], hashed(key)):
             raise ApiError(404, "there is no such document, or not any more")
-        return document
+        return Document(*row[:3])
 
-    async def _translate(
+    async def _end(
         self,
-        document: Document,
+        found: str,
         request: Request,
         client: Client,
         name: str,
@@ -96,15 +109,24 @@ class Documents:
         source: str | None,
         target: str,
     ) -> None:
-        upload = UploadFile(io.BytesIO(content), filename=name)
+        """Translate a document, and tell what became of it."""
+        upload, result, error = UploadFile(io.BytesIO(content), filename=name), None, None
         try:
-            document.result = await translated_file(self._service, self._files, request, client, upload, source, target)
-            self._usage.add(client, document.characters)
-        except ApiError as error:
-            document.error = error.message
+            result = await translated_file(self._service, self._files, request, client, upload, source, target)
+        except ApiError as failed:
+            error = failed.message
         except Exception:
             log.exception("translating a document failed")
-            document.error = "something went wrong in the server"
+            error = "something went wrong in the server"
+        with self._state.changing() as database:
+            change = "UPDATE documents SET result = ?, error = ?, until = ? WHERE id = ? RETURNING characters"
+            row = database.execute(change, (result, error, time.monotonic() + KEPT_FOR, found)).fetchone()
+        if row and result is not None:
+            self._usage.add(client, row[0])
+
+
+def _expire(database: Connection) -> None:
+    database.execute(f"DELETE FROM documents WHERE until < ? AND NOT ({_AT_WORK})", (time.monotonic(),))
 
 
 def router(service: Service, files: Files, usage: Usage) -> APIRouter:
@@ -123,8 +145,8 @@ def router(service: Service, files: Files, usage: Usage) -> APIRouter:
         name = text_param(params, "filename", upload.filename or "")
         if PurePosixPath(name.lower()).suffix not in files.suffixes:
             raise ApiError(400, f"files of this kind are not translated; they end in {', '.join(files.suffixes)}")
-        found, document = documents.begin(request, client, name, await upload.read(), source, target)
-        return JSONResponse({"document_id": found, "document_key": document.key})
+        found, key = documents.begin(request, client, name, await upload.read(), source, target)
+        return JSONResponse({"document_id": found, "document_key": key})
 
     @routes.post("/{name}", openapi_extra=takes(_KEY) | answers({JSON: _STATE}, (*ASKED, 404)))
     async def _status(request: Request, name: str) -> JSONResponse:

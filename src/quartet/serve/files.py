@@ -1,16 +1,13 @@
 """Files to be translated, and their translations, which are kept for half an hour."""
 
-import asyncio
 import logging
 import os
 import re
-import shutil
-import tempfile
-import threading
 import time
 import uuid
 from collections.abc import Iterable
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
+from sqlite3 import Connection
 
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
@@ -18,11 +15,11 @@ from starlette.responses import FileResponse
 
 from quartet.serve.fair_queue import Lane
 from quartet.serve.service import Client, Service, TextOptions
+from quartet.serve.state import State
 from quartet.serve.web import ApiError
 from quartet.text.line_formats import Form, Part, parts
 
 KEPT_FOR = 30 * 60.0  # seconds
-LOOK = 60.0  # seconds after which it is looked what has expired
 MOST_BYTES = 1_000_000_000  # of all kept files
 FORMS: dict[str, Form] = {".txt": "text", ".srt": "srt", ".vtt": "vtt", ".tsv": "tsv"}
 LONGEST_NAME = 100
@@ -35,67 +32,56 @@ class Files:
 
     suffixes = tuple(FORMS)
 
-    def __init__(self, kept_for: float = KEPT_FOR) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="quartet-files-"))
-        self._kept_for = kept_for
-        self._until: dict[str, float] = {}
-        self._lock = threading.Lock()
+    def __init__(self, state: State, kept_for: float = KEPT_FOR) -> None:
+        self._state, self._kept_for = state, kept_for
+        self._folder = state.folder / "files"
+        self._folder.mkdir(exist_ok=True)
+        state.table("files", "name TEXT PRIMARY KEY, until REAL, bytes INTEGER", self._expire)
 
     def put(self, name: str, text: str) -> str:
         """Keep a file; returns the name under which it can be fetched. Raises `ApiError` where the disk is full."""
         kept, content = f"{uuid.uuid4()}.{_plain_name(name)}", text.encode()
-        with self._lock:
-            self._expire()
-            self._make_room(len(content))
-            self._write(self._folder / kept, content)
-            self._until[kept] = time.monotonic() + self._kept_for
+        until = time.monotonic() + self._kept_for
+        with self._state.changing() as database:  # first, so that what a killed worker leaves expires too
+            self._make_room(database, len(content))
+            database.execute("INSERT INTO files VALUES (?, ?, ?)", (kept, until, len(content)))
+        self._write(kept, content)
         return kept
 
     def response(self, name: str) -> FileResponse:
         """A kept file, to be saved. Raises `ApiError` with status 404."""
-        with self._lock:
-            self._expire()
-            if name not in self._until:
-                raise ApiError(404, "there is no such file, or not any more")
+        with self._state.changing() as database:
+            row = database.execute("SELECT until FROM files WHERE name = ?", (name,)).fetchone()
+        if row is None or row[0] < time.monotonic() or not (self._folder / name).is_file():
+            raise ApiError(404, "there is no such file, or not any more")
         return FileResponse(self._folder / name, filename=name.partition(".")[2], media_type="application/octet-stream")
 
-    def close(self) -> None:
-        """Forget all."""
-        shutil.rmtree(self._folder, ignore_errors=True)
-
-    async def expiring(self) -> None:
-        """Forget what has expired, also while nobody asks for anything, until cancelled."""
-        while True:
-            await asyncio.sleep(min(LOOK, self._kept_for))
-            with self._lock:
-                self._expire()
-
-    def _make_room(self, wanted: int) -> None:
+    def _make_room(self, database: Connection, wanted: int) -> None:
         """Forget the oldest ones where all together have more than `MOST_BYTES`."""
-        sizes = {name: (self._folder / name).stat().st_size for name in self._until}
-        total = sum(sizes.values()) + wanted
-        for name in list(self._until):
+        kept = database.execute("SELECT name, bytes FROM files ORDER BY until").fetchall()
+        total = sum(size for _, size in kept) + wanted
+        for name, size in kept:
             if total <= MOST_BYTES:
                 break
-            self._forget(name)
-            total -= sizes[name]
+            self._forget(database, name)
+            total -= size
 
-    def _write(self, file: Path, content: bytes) -> None:
+    def _write(self, name: str, content: bytes) -> None:
         try:
-            file.write_bytes(content)
+            (self._folder / name).write_bytes(content)
         except OSError as error:
-            file.unlink(missing_ok=True)
+            with self._state.changing() as database:
+                self._forget(database, name)
             log.error("a translated file could not be kept: %s", os.strerror(error.errno or 0))
             raise ApiError(503, "the server has no room for the file", {"Retry-After": "60"}) from None
 
-    def _forget(self, name: str) -> None:
+    def _forget(self, database: Connection, name: str) -> None:
         (self._folder / name).unlink(missing_ok=True)
-        del self._until[name]
+        database.execute("DELETE FROM files WHERE name = ?", (name,))
 
-    def _expire(self) -> None:
-        now = time.monotonic()
-        for name in [name for name, until in self._until.items() if until < now]:
-            self._forget(name)
+    def _expire(self, database: Connection) -> None:
+        for (name,) in database.execute("SELECT name FROM files WHERE until < ?", (time.monotonic(),)).fetchall():
+            self._forget(database, name)
 
 
 async def translated_file(

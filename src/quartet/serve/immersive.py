@@ -22,7 +22,7 @@ def router(service: Service) -> APIRouter:
         if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
             raise ApiError(400, "text_list is missing, or no list of strings", param="text_list")
         client = service.admit(request, request.query_params.get("token"), max(1, len(texts)))
-        service.check_texts(texts)
+        service.check_texts(texts, client)
         target, source = text_param(params, "target_lang"), source_param(params, "source_lang", "auto")
         found = await service.translate(request, service.caller(client), texts, source, target)
         codes = [source or (one.detected.code if one.detected else None) or "en" for one in found]

@@ -171,7 +171,7 @@ async def _texts(service: Service, request: Request, params: Params) -> tuple[li
     else:
         texts = [text_param(params, "q")]
     client = service.admit(request, _key(params), max(1, len(texts)))
-    service.check_texts(texts)
+    service.check_texts(texts, client)
     return texts, client
 
 

@@ -5,7 +5,7 @@ import mmap
 from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import BinaryIO, cast
 
 import numpy as np
@@ -83,6 +83,7 @@ class Listening:
 
         Raises `QueueFullError`, `CancelledError` where the caller is gone, and what transcribing raises.
         """
+        caller.facts["model"] = model.id
         with self._turns[model.name].turn(caller), self._service.models.opened(model) as opened:
             assert isinstance(opened, Transcriber)
             speech = model.manifest.speech
@@ -107,6 +108,7 @@ class Listening:
 
     def language(self, caller: Caller, model: Model, sound: Source) -> tuple[str, float]:
         """The likeliest language of a recording, and its probability. Raises what `heard` raises."""
+        caller.facts["model"] = model.id
         with self._turns[model.name].turn(caller), self._service.models.opened(model) as opened:
             assert isinstance(opened, Transcriber)
             code, probability, _ = opened.through(caller.submit).detect_language(sound)
@@ -196,7 +198,7 @@ def english_name(code: str) -> str:
 
 def id_of(model: Model) -> str:
     """A model's name; of a folder, its last part: where it lies is nobody's business."""
-    return PurePath(model.name).name if Path(model.name).is_dir() else model.name
+    return model.id
 
 
 def tokens_of_a_window(model: Model | None) -> int:

@@ -1,49 +1,103 @@
-"""Logs without what users send.
+"""What the server writes about itself: a line for each request and each warning, without texts, addresses and keys."""
 
-An exception's message may name a text, so its type and its place are all that is left. What the library says of a text
-or a recording, as the command line shows it, is left out. This is a filter of the loggers: it holds for whatever
-handlers and formats they have.
-"""
-
+import json
 import logging
-import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
 
-LOGGERS = ("asyncio", "quartet", "quartet.serve", "uvicorn.error")
-ABOUT_INPUT = ("audio", "transcription", "translation")  # folders whose messages name texts and files of users
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+QUIET = ("/health", "/ready", "/metrics")  # asked every few seconds by machines
+FACTS = "quartet.facts"  # of a request, in its scope
 
-@contextmanager
-def discreet() -> Iterator[None]:
-    """Keep messages of exceptions out of the logs, as long as the `with` statement lasts."""
-    loggers = [logging.getLogger(name) for name in LOGGERS]
-    for logger in loggers:
-        logger.addFilter(_is_told)
-    try:
-        yield
-    finally:
-        for logger in loggers:
-            logger.removeFilter(_is_told)
+log = logging.getLogger("quartet.serve.requests")
 
 
-def _is_told(record: logging.LogRecord) -> bool:
-    if record.name == "quartet" and Path(record.pathname).parent.name in ABOUT_INPUT:
-        return False
-    if record.exc_info and record.exc_info[1] is not None:
-        record.exc_text = "".join(_lines(record.exc_info[1]))
-        record.exc_info = None
-    if record.name == "asyncio":  # whose further lines show futures, with their exceptions
-        record.msg, record.args = record.getMessage().partition("\n")[0], ()
-    return True
+def note(request: Request, **facts: str | int | None) -> None:
+    """Say something of a request in its line of the log. Nothing that a client may choose freely: no text, no key."""
+    request.scope.setdefault(FACTS, {}).update({name: fact for name, fact in facts.items() if fact is not None})
 
 
-def _lines(error: BaseException) -> Iterator[str]:
-    """Where an exception was raised, and of which type it is, those before it first."""
-    before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    if before is not None:
-        yield from _lines(before)
-        yield "\nwhich led to:\n\n"
-    yield from traceback.format_tb(error.__traceback__)
-    yield f"{type(error).__module__}.{type(error).__qualname__}\n"
+def configure(form: str, worker: int | None = None) -> None:
+    """Send this process' log to stderr, as `text` or as `json`. worker: its number, where there are several."""
+    handler, ours = logging.StreamHandler(), logging.getLogger("quartet")
+    ours.setLevel(logging.INFO)
+    if form == "json":  # whatever is said in the process, by libraries too
+        handler.setFormatter(AsJson(worker))
+        logging.getLogger().handlers, ours.handlers, ours.propagate = [handler], [], True
+        logging.captureWarnings(True)
+    else:
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        ours.handlers, ours.propagate = [handler], False
+
+
+class AsJson(logging.Formatter):
+    """Each record as one line: time, level, message, and what is known of a request."""
+
+    def __init__(self, worker: int | None = None) -> None:
+        super().__init__()
+        self._worker = worker
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+        }
+        facts: Mapping[str, Any] | None = getattr(record, "facts", None)
+        line |= facts if facts is not None else {"logger": record.name, "message": record.getMessage()}
+        if self._worker is not None:
+            line["worker"] = self._worker
+        if record.exc_text:  # what `discreet` has left of it
+            line["exception"] = record.exc_text
+        elif record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)
+
+
+@dataclass(frozen=True)
+class Logged:
+    """An application each of whose requests is in the log when it is answered."""
+
+    app: ASGIApp
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request or connection."""
+        if scope["type"] != "http" or scope["path"] in QUIET:
+            await self.app(scope, receive, send)
+            return
+        start, status = time.monotonic(), 500
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, sending)
+        finally:
+            _tell(scope, status, time.monotonic() - start)
+
+
+def _tell(scope: Scope, status: int, seconds: float) -> None:
+    route = getattr(scope.get("route"), "path", "other")  # as it is declared: what stands in an address may be a text
+    facts = {"event": "request", "method": scope["method"], "route": route, "status": status}
+    facts |= {"seconds": round(seconds, 4)} | scope.get(FACTS, {})
+    pair = f"{facts['source']}-{facts['target']}" if {"source", "target"} <= facts.keys() else None
+    characters = f"{facts['characters']} characters" if "characters" in facts else None
+    said = [
+        facts["method"],
+        route,
+        str(status),
+        f"{seconds:.3f} s",
+        characters,
+        pair,
+        facts.get("model"),
+        facts.get("key"),
+    ]
+    log.info("%s", " ".join(filter(None, said)), extra={"facts": facts})

@@ -1,39 +1,47 @@
 """Figures for Prometheus, without keys, addresses or texts."""
 
+import os
 import time
 from collections.abc import Awaitable, Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from starlette.requests import Request
 from starlette.responses import Response
 
 from quartet.serve.service import Service
+from quartet.serve.state import SHARED_FIGURES
 
 SECONDS = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Metrics:
-    """What a server counts."""
+    """What a server counts, all its workers together."""
 
     def __init__(self, service: Service) -> None:
-        self._registry = CollectorRegistry()
-        labels = ("endpoint", "status")
+        """With several workers, the variable of `workers` was set before this module was imported."""
+        self._service = service
+        self._registry = self._all = CollectorRegistry()
+        if service.worker.count > 1:
+            self._registry = CollectorRegistry()
+            MultiProcessCollector(self._registry, os.environ[SHARED_FIGURES])  # type: ignore[no-untyped-call]
+            if service.worker.instead_of is not None:
+                mark_process_dead(service.worker.instead_of, os.environ[SHARED_FIGURES])  # type: ignore[no-untyped-call]
         self._seconds = Histogram(
             "quartet_http_request_duration_seconds",
             "Time to an answer",
-            labels,
-            registry=self._registry,
+            ("endpoint", "status"),
+            registry=self._all,
             buckets=SECONDS,
         )
-        self._in_flight = Gauge("quartet_http_requests_in_flight", "Requests at work", registry=self._registry)
-        waiting = Gauge("quartet_queue_tokens", "Tokens of sources that wait", registry=self._registry)
-        waiting.set_function(lambda: service.decoder.queued_tokens)
-        rows = Gauge("quartet_queue_rows", "Sentences that wait", registry=self._registry)
-        rows.set_function(lambda: service.decoder.queued_rows)
-        self._refused = Counter(
-            "quartet_refused_total", "Requests beyond a limit", ("status",), registry=self._registry
-        )
+        self._in_flight = self._gauge("quartet_http_requests_in_flight", "Requests at work")
+        self._tokens = self._gauge("quartet_queue_tokens", "Tokens of sources that wait")
+        self._rows = self._gauge("quartet_queue_rows", "Sentences that wait")
+        self._refused = Counter("quartet_refused_total", "Requests beyond a limit", ("status",), registry=self._all)
+
+    def _gauge(self, name: str, about: str) -> Gauge:
+        return Gauge(name, about, registry=self._all, multiprocess_mode="livesum")
 
     async def measure(self, request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
         """Answer a request, and count it by its route: an address that has none is `other`."""
@@ -53,4 +61,10 @@ class Metrics:
 
     def page(self) -> Response:
         """All figures."""
+        self.refresh()
         return Response(generate_latest(self._registry), media_type=CONTENT_TYPE)
+
+    def refresh(self) -> None:
+        """Say how much waits here: for others, who cannot look."""
+        self._tokens.set(self._service.decoder.queued_tokens)
+        self._rows.set(self._service.decoder.queued_rows)

@@ -1,19 +1,30 @@
 """The models that a server has: opened when they are first asked for, closed when memory is wanted for others."""
 
+import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
+from itertools import takewhile
+from pathlib import Path, PurePath
 
 from quartet import provision
-from quartet.errors import LanguageError
+from quartet.errors import LanguageError, QuartetError
 from quartet.spec import Manifest
 from quartet.text.languages import display_name, find
 from quartet.transcription.transcriber import Transcriber
 from quartet.translation.translator import Translator
 
-Open = Callable[[Path], Translator | Transcriber]
+MOST_WAIT = 10.0  # seconds that somebody waits until the models in use leave room for another one
+PATIENCE = 1.0  # seconds after which the models that are open wait for whoever waits for room
+RETRY_AFTER = 10  # seconds, where there was no room
+
+log = logging.getLogger("quartet.serve")
+
+
+class NoRoomError(QuartetError):
+    """All memory for models is taken by those that are in use."""
 
 
 @dataclass
@@ -24,9 +35,15 @@ class Model:
     folder: Path
     manifest: Manifest
     opened: Translator | Transcriber | None = None
+    has_room: bool = False  # it is open, or being opened
     users: int = 0
     last_used: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)  # held while it is opened
+
+    @property
+    def id(self) -> str:
+        """Its name for others; of a folder, its last part: where it lies is nobody's business."""
+        return PurePath(self.name).name if Path(self.name).is_dir() else self.name
 
     @property
     def hears(self) -> bool:
@@ -43,6 +60,14 @@ class Model:
         return [language.code for language in self.manifest.languages if getattr(language, side)]
 
 
+@dataclass(frozen=True, eq=False)
+class _Waiting:
+    """Somebody who wants to use a model."""
+
+    model: Model
+    since: float = field(default_factory=time.monotonic)
+
+
 class Models:
     """All models of a server."""
 
@@ -54,12 +79,13 @@ class Models:
         threads: int | None = None,
         max_bytes: int | None = None,
     ) -> None:
-        """max_bytes: of the files of those that are open at a time; one alone may have more. Converts what is none yet.
+        """max_bytes: of the files of those that are open at a time. Converts what is none yet.
 
         Raises what `provision.ready` raises.
         """
         self._threads, self._max_bytes = threads, max_bytes
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
+        self._line: list[_Waiting] = []  # in the order in which they came
         self._uses = 0
         folders = [(name, provision.ready(name, precision=precision)) for name in names]
         self.all = [Model(name, folder, Manifest.load(folder)) for name, folder in folders]
@@ -100,22 +126,30 @@ class Models:
 
     @contextmanager
     def opened(self, model: Model) -> Iterator[Translator | Transcriber]:
-        """The open model, for as long as the `with` statement lasts."""
-        with self._lock:
-            model.users += 1
-            self._uses += 1
-            model.last_used = self._uses
+        """The open model, for as long as the `with` statement lasts: until then it is not closed.
+
+        Raises `NoRoomError` where the models in use leave no room for it for `MOST_WAIT` seconds.
+        """
+        self._enter(model)
         try:
             with model.lock:
                 if model.opened is None:
-                    self._make_room(model)
                     kind = Transcriber if model.hears else Translator
                     model.opened = kind(model.folder, threads=self._threads)
                 opened = model.opened
             yield opened
         finally:
-            with self._lock:
+            with self._changed:
                 model.users -= 1
+                self._changed.notify_all()
+
+    def preload(self) -> None:
+        """Open the models, in their order, as many as there is room for. Raises what opening them raises."""
+        sizes = [sum(model.bytes for model in self.all[: number + 1]) for number in range(len(self.all))]
+        fitting = list(takewhile(lambda size: self._max_bytes is None or size <= self._max_bytes, sizes))
+        for model in self.all[: len(fitting)]:
+            with self.opened(model):
+                log.info("opened %s", model.id)
 
     def close(self) -> None:
         """Close all."""
@@ -124,20 +158,49 @@ class Models:
                 model.opened.close()
                 model.opened = None
 
-    def _make_room(self, wanted: Model) -> None:
-        """Close those that were not used for longest, as many as memory needs and nobody uses."""
+    def _enter(self, model: Model) -> None:
+        """Become a user of a model, as soon as there is room for it."""
+        with self._changed:
+            waiting = _Waiting(model)
+            self._line.append(waiting)
+            try:
+                if not self._changed.wait_for(lambda: self._may_enter(waiting), MOST_WAIT):
+                    raise NoRoomError(f"the models in use leave no memory for {model.id}; try again in {RETRY_AFTER} s")
+                model.users += 1
+                self._uses += 1
+                model.last_used = self._uses
+            finally:
+                self._line.remove(waiting)
+                self._changed.notify_all()
+
+    def _may_enter(self, waiting: _Waiting) -> bool:
+        """Whether there is room for a model. Who waits for room is passed by users of open models, but not for long."""
+        model, now = waiting.model, time.monotonic()
+        ahead = [one for one in takewhile(lambda one: one is not waiting, self._line) if not one.model.has_room]
+        if model.has_room:
+            return not any(now - one.since > PATIENCE for one in ahead)
+        if any(one.model is not model for one in ahead):
+            return False
+        model.has_room = self._make_room(model)
+        return model.has_room
+
+    def _make_room(self, wanted: Model) -> bool:
+        """Close models that nobody uses until there is room for another, those first that were not used for longest."""
         if self._max_bytes is None:
-            return
-        with self._lock:
-            open_ones = [model for model in self.all if model.opened is not None]
-            total = sum(model.bytes for model in open_ones) + wanted.bytes
-            for model in sorted(open_ones, key=lambda one: one.last_used):
-                if total <= self._max_bytes:
-                    break
-                if model.users == 0 and model.opened is not None:
-                    model.opened.close()
-                    model.opened = None
-                    total -= model.bytes
+            return True
+        taking = [model for model in self.all if model.has_room]
+        total = sum(model.bytes for model in taking) + wanted.bytes
+        idle = sorted((model for model in taking if not model.users), key=lambda one: one.last_used)
+        if total - sum(model.bytes for model in idle) > self._max_bytes:
+            return False
+        for model in idle:
+            if total <= self._max_bytes:
+                break
+            if model.opened is not None:
+                model.opened.close()
+            model.opened, model.has_room = None, False
+            total -= model.bytes
+        return True
 
 
 def _distinct(codes: Iterator[str]) -> list[str]:

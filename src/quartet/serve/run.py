@@ -1,44 +1,41 @@
 """Running the server until it is told to stop."""
 
 import logging
+import socket
 
 import uvicorn
-from fastapi import FastAPI
 
 from quartet.errors import OptionError
 from quartet.runtime.machine import packing
-from quartet.serve.app import create_app
-from quartet.serve.connections import connection
+from quartet.serve import logs, workers
 from quartet.serve.options import ServeOptions
+from quartet.serve.state import Worker, folder_of_a_server
+
+BACKLOG = 2048  # connections that wait for us, as uvicorn has it
 
 log = logging.getLogger("quartet.serve")
-KEEP_ALIVE = 75  # seconds that a connection may be idle
 
 
 def run(options: ServeOptions) -> None:
     """Answer until SIGINT or SIGTERM; what was accepted is answered then. Raises what `create_app` raises."""
     packing.share_freed()
-    server = uvicorn.Server(config_of(create_app(options), options))
+    logs.configure(options.log_format)
+    config = workers.config("", options)
     try:
-        socket = server.config.bind_socket()
+        listening = config.bind_socket()
     except SystemExit:  # uvicorn has logged why
         raise OptionError(f"{options.host}:{options.port} cannot be listened on; is another server there?") from None
-    socket.listen(server.config.backlog)  # whoever reads the next line may connect at once
-    log.warning("serving on http://%s:%d", options.host, socket.getsockname()[1])
-    server.run([socket])
+    if options.workers > 1:
+        workers.supervise(options, listening, lambda: _tell(options, listening))
+        return
+    from quartet.serve.app import create_app  # noqa: PLC0415 - heavy, and who starts workers needs it not
+
+    with folder_of_a_server() as folder:
+        app = create_app(options, Worker(folder=folder))
+        _tell(options, listening)
+        uvicorn.Server(workers.config(app, options)).run([listening])
 
 
-def config_of(app: FastAPI, options: ServeOptions) -> uvicorn.Config:
-    """How connections are served."""
-    return uvicorn.Config(
-        app,
-        http=connection(options.body_timeout),
-        host=options.host,
-        port=options.port,
-        access_log=False,  # addresses carry texts
-        log_config=None,
-        timeout_keep_alive=KEEP_ALIVE,
-        timeout_graceful_shutdown=round(options.grace),
-        server_header=False,
-        proxy_headers=False,  # `Forwarded` reads them
-    )
+def _tell(options: ServeOptions, listening: socket.socket) -> None:
+    listening.listen(BACKLOG)  # whoever reads the line may connect at once, though nobody answers yet
+    log.warning("serving on http://%s:%d", options.host, listening.getsockname()[1])

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
 from quartet.serve.decoding import Caller
+from quartet.serve.logs import note
 from quartet.serve.service import Client, Service, Translated
 from quartet.serve.web import ApiError
 from quartet.text.detect import detect_all
@@ -35,6 +36,7 @@ async def streamed(
     What is wrong before the first of them has a status of its own. Raises `ApiError`.
     """
     caller = service.caller(client, streams=True)
+    note(request, characters=len(text))
     texts = _grown(service, caller, text, source, target)
     first = await service.run(request, caller, lambda: next(texts))
 

@@ -19,9 +19,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from quartet.options.kinds import FLAGS
 from quartet.serve.decoding import Caller
 
-_FLAGS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 CLOSE = {"Connection": "close"}  # what is left of the body is not for long read
 MOST_TEXT = 4_000_000  # bytes of a body that is no form with files: as JSON it may take 25 times as much memory
 MOST_FILES = 8  # in a form: each may be an open file, and one is asked for at most
@@ -285,9 +285,9 @@ def flag_param(params: Params, name: str, default: bool) -> bool:
     if value is None or value == "":
         return default
     word = str(value).strip().lower() if isinstance(value, str | int) else ""
-    if word not in _FLAGS:
+    if word not in FLAGS:
         raise ApiError(400, f"{name} is {_shown(value)}; true or false is expected", param=name)
-    return _FLAGS[word]
+    return FLAGS[word]
 
 
 def list_param(params: Params, name: str) -> list[str]:
