@@ -126,6 +126,7 @@ def _translate(p: argparse.ArgumentParser) -> None:
     _model_options(p)
     _value(p, TRANSLATE["input"], "FILE")
     _value(p, TRANSLATE["form"], dest="form")
+    _value(p, TRANSLATE["glossary"], "FILE")
     _value(p, TRANSLATE["output"], "FILE")
     p.add_argument("--resume", action="store_true", help="go on where an earlier run with these options ended")
     _value(p, TRANSLATION["beam_size"])

@@ -19,6 +19,7 @@ from quartet.cli.part_file import Facts
 from quartet.errors import LanguageError, OptionError
 from quartet.progress import Progress, silent, terminal_bar
 from quartet.spec import MANIFEST_NAME
+from quartet.text.glossary import Glossary, read_glossary
 from quartet.text.line_formats import FORM_OF_SUFFIX, Form, Part, parts
 from quartet.translation.translator import Translation, Translator
 
@@ -41,13 +42,14 @@ def translate(args: argparse.Namespace) -> None:
     """Translate whatever was given, in order."""
     _check(args)
     form = _form(args)
+    glossary = read_glossary(args.glossary) if args.glossary else None
     with opened(args.output, *_inputs(args)) as out, _notices() as notify:
         if args.input:
             with _readable(args.input) as file:
-                _translate_file(file, args, form, out, notify)
+                _translate_file(file, args, form, glossary, out, notify)
             return
         with _translator(args) as translator:
-            job = _Job(translator, args, form, out, notify)
+            job = _Job(translator, args, form, glossary, out, notify)
             job.begin(None)
             for items in [_given(args.text)] if args.text else _come(args, form):
                 job.translate(items, silent)
@@ -60,6 +62,8 @@ def _inputs(args: argparse.Namespace) -> Iterator[Input]:
     yield args.model
     if args.vocabulary:
         yield args.vocabulary
+    if args.glossary:
+        yield args.glossary
 
 
 def _given(texts: list[str]) -> list[Item]:
@@ -129,6 +133,7 @@ class _Job:
     translator: Translator
     args: argparse.Namespace
     form: Form
+    glossary: Glossary | None
     out: Output
     notify: Notify
 
@@ -167,6 +172,7 @@ class _Job:
             wrapped=self.args.wrapped or self.form in SUBTITLES,
             raw=self.args.raw,
             strict=False,  # the first text of an unknown language would take with it all that came before
+            glossary=self.glossary,
             progress=progress,
         )
 
@@ -210,12 +216,14 @@ def _readable(path: Path) -> Iterator[BinaryIO]:
         yield file if file.seekable() else io.BytesIO(file.read())
 
 
-def _translate_file(file: BinaryIO, args: argparse.Namespace, form: Form, out: Output, notify: Notify) -> None:
+def _translate_file(
+    file: BinaryIO, args: argparse.Namespace, form: Form, glossary: Glossary | None, out: Output, notify: Notify
+) -> None:
     lines, digest = _read_through(file, str(args.input))
     file.seek(0)
     items = parts(_decoded(file, str(args.input)), form, args.wrapped)
     with _translator(args) as translator, terminal_bar("translating", "lines") as progress:
-        job = _Job(translator, args, form, out, notify)
+        job = _Job(translator, args, form, glossary, out, notify)
         done = job.begin(_facts(args, form, digest, translator.folder))
         for chunk in _chunks(_behind(items, done), BATCHES_AT_ONCE * args.batch_size):
             texts = [item for item in chunk if isinstance(item, Part)]
@@ -241,12 +249,14 @@ def _facts(args: argparse.Namespace, form: Form, digest: str, model: Path) -> Fa
     vocabulary = args.vocabulary
     if vocabulary and Path(vocabulary).is_file():
         vocabulary = hashlib.sha256(Path(vocabulary).read_bytes()).hexdigest()
+    glossary = hashlib.sha256(args.glossary.read_bytes()).hexdigest() if args.glossary else None
     return {
         "input": digest,
         "model": hashlib.sha256((model / MANIFEST_NAME).read_bytes()).hexdigest(),
         "--as": form,
         "--to": args.target,
         "--vocabulary": vocabulary,
+        "--glossary": glossary,
         **{f"--{name.replace('_', '-')}": getattr(args, name) for name in SEARCH + READING},
     }
 

@@ -8,6 +8,7 @@ is of use and fits a machine; docs/options.md says why they are what they are.
 
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 
 from quartet.options.kinds import (
@@ -131,6 +132,13 @@ TRANSLATION = table(
     ),
     Option("strict", Flag(), True, "stop at the first text whose language is unknown, instead of leaving it as it is"),
     Option("loop_guard", Flag(), True, "stop a phrase from being repeated without end"),
+    Option(
+        "glossary",
+        Other("a dict of terms and what they become, or a Glossary", lambda x: isinstance(getattr(x, "terms", x), Mapping)),
+        None,
+        "terms, and what each is to become; one that becomes itself is not translated",
+        none="none",
+    ),
     _PROGRESS,
 )
 TEXT = Option("text", Text(), REQUIRED, "what to translate")
@@ -397,6 +405,13 @@ TRANSLATE = table(
         "auto",
         "what the input is: lines of text, subtitles, or columns with tabs between them; auto: by the name of --input",
         flag="--as",
+    ),
+    Option(
+        "glossary",
+        Name(),
+        None,
+        "file of terms: in each line a term, a tab, and what it is to become (.csv: with a comma)",
+        none="none",
     ),
     replace(_OUTPUT, about="write there instead of to stdout, when all is done; until then FILE.part grows"),
 )
