@@ -79,6 +79,8 @@ def _check(args: argparse.Namespace) -> None:
         raise OptionError(f"both TEXT and --input {args.input} are given; give one of them")
     if args.text and args.form != "auto":
         raise OptionError(f"--as {args.form} is for a file or standard input, not for TEXT")
+    if args.glossary and args.raw:
+        raise OptionError("--glossary and --raw: the model gets the text as it is, so there is no use for a glossary")
     if args.resume and not args.input:
         raise OptionError("--resume reads the input again; name a file with --input")
     if args.input and not args.input.exists():

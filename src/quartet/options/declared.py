@@ -134,7 +134,9 @@ TRANSLATION = table(
     Option("loop_guard", Flag(), True, "stop a phrase from being repeated without end"),
     Option(
         "glossary",
-        Other("a dict of terms and what they become, or a Glossary", lambda x: isinstance(getattr(x, "terms", x), Mapping)),
+        Other(
+            "a dict of terms and what they become, or a Glossary", lambda x: isinstance(getattr(x, "terms", x), Mapping)
+        ),
         None,
         "terms, and what each is to become; one that becomes itself is not translated",
         none="none",

@@ -59,7 +59,9 @@ class Glossary:
         if not lengths or _is_inside(small, place):
             return None
         terms = (small[place : place + length] for length in lengths)
-        return next((term for term in terms if term in self._becomes and not _is_inside(small, place + len(term))), None)
+        return next(
+            (term for term in terms if term in self._becomes and not _is_inside(small, place + len(term))), None
+        )
 
     @cached_property
     def _becomes(self) -> dict[str, str]:

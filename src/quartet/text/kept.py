@@ -29,7 +29,9 @@ Found = Literal[
     "product",
 ]
 KINDS: tuple[Found, ...] = get_args(Found)
-Kind = Found | Literal["number", "unknown", "term"]  # others keep numbers that a model lost, what it cannot spell, terms
+Kind = (
+    Found | Literal["number", "unknown", "term"]
+)  # others keep numbers that a model lost, what it cannot spell, terms
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ tried in another way; the last one leaves out what must not change and translate
 
 import re
 from collections import Counter
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import chain, zip_longest
 
@@ -134,19 +134,58 @@ def attempts(sentence: Sentence, ways: Ways) -> Generator[Attempt, Faults, None]
 
 
 def _with_terms(sentence: Sentence, ways: Ways, faults: Faults) -> Generator[Attempt, Faults, None]:
-    """Stand-ins for the terms that should have become something else, in one style after the other."""
-    unplaced: set[str] = set()
+    """What unplaced terms become in their places in the source, then stand-ins for those that are still not there.
+
+    Models copy many words of the language that they write, and inflect what is around them. A stand-in comes out nearly
+    always, but what is around it does not fit the term.
+    """
+    said = set(faults.unplaced)
+    if said and _has_words_besides(sentence, said):
+        faults = yield _attempt(_with_said(sentence, said), _first(ways), ways, ways.max_tokens)
+    replaced_: set[str] = set()
     for style in ways.styles:
         if not faults.unplaced:
             break
-        unplaced.update(faults.unplaced)
-        terms = [_as_big(span, sentence) for span in sentence.terms if span.becomes in unplaced]
-        spans = tuple(sorted((*sentence.spans, *terms), key=lambda span: span.start))
-        faults = yield _attempt(replace(sentence, spans=spans), style, ways, ways.max_tokens)
+        replaced_.update(faults.unplaced)
+        faults = yield _attempt(_with_said(sentence, said - replaced_, replaced_), style, ways, ways.max_tokens)
 
 
-def _as_big(span: KeptSpan, sentence: Sentence) -> KeptSpan:
-    return replace(span, becomes=raised(span.becomes or "", sentence.target)) if sentence.is_in_capitals else span
+def _has_words_besides(sentence: Sentence, said: Set[str]) -> bool:
+    """Whether a sentence is more than terms that become something else, and items that are kept."""
+    terms = [span for span in sentence.terms if span.becomes in said]
+    spans = sorted((*sentence.spans, *terms), key=lambda span: span.start)
+    is_new = any(sentence.text[span.start : span.end] != span.becomes for span in terms)
+    return is_new and any(map(str.isalpha, _without(sentence.text, spans)))
+
+
+def _with_said(sentence: Sentence, said: Set[str], replaced_: Set[str] = frozenset()) -> Sentence:
+    """The sentence with what some terms become in their places, and others among the spans that get stand-ins."""
+    terms = [span for span in sentence.terms if span.becomes in said or span.becomes in replaced_]
+    text, spans, place = "", [], 0
+    for span in sorted((*sentence.spans, *terms), key=lambda span: span.start):
+        text += sentence.text[place : span.start]
+        item = sentence.text[span.start : span.end]
+        if span.kind == "term" and span.becomes in said:
+            text += _as_big(span, sentence)
+        else:
+            becomes = _as_big(span, sentence) if sentence.is_in_capitals and span.becomes else span.becomes
+            spans.append(KeptSpan(len(text), len(text) + len(item), span.kind, becomes))
+            text += item
+        place = span.end
+    return replace(sentence, text=text + sentence.text[place:], spans=tuple(spans))
+
+
+def _as_big(term: KeptSpan, sentence: Sentence) -> str:
+    """What a term becomes, in capitals where the sentence is, and with one where it begins a sentence that does."""
+    becomes = term.becomes or ""
+    if sentence.is_in_capitals:
+        return raised(becomes, sentence.target)
+    begins = term.start == _words(sentence)[0] and sentence.text[term.start].isupper()
+    return becomes[:1].upper() + becomes[1:] if begins and becomes[:2].islower() else becomes
+
+
+def _first(ways: Ways) -> Style:
+    return (*ways.styles, AS_IT_IS)[0]
 
 
 def so_far(attempt: Attempt, translations: Sequence[str]) -> str:
@@ -183,10 +222,13 @@ def reading(sentence: Sentence, attempt: Attempt, translations: Sequence[str]) -
 
 def _begun_big(sentence: Sentence, translation: str) -> str:
     """The translation with a capital letter, where a term begins it and the sentence begins with one."""
-    is_term = any(translation.startswith(span.becomes or "") for span in sentence.terms)
-    if is_term and sentence.text[:1].isupper() and not any(map(str.isupper, translation.split(maxsplit=1)[0])):
-        return translation[:1].upper() + translation[1:]
-    return translation
+    start, _ = _words(sentence)
+    if not sentence.text[start : start + 1].isupper() or not translation.startswith(sentence.text[:start]):
+        return translation
+    becomes = next((s.becomes for s in sentence.terms if translation.startswith(s.becomes or "", start)), None)
+    if becomes is None or any(map(str.isupper, becomes.split(" ")[0])):  # iPhone
+        return translation
+    return translation[:start] + translation[start].upper() + translation[start + 1 :]
 
 
 def faults_of(sentence: Sentence, text: str | None, unfinished: bool) -> Faults:

@@ -233,8 +233,8 @@ class Translator:
         line break inside a paragraph is a space. raw: the model gets the text as it is, once; else what must not
         change is kept, and what is missing is tried again (docs/translate.md). strict: a text in no language of the
         model is an error; else it comes back as it is, incomplete. loop_guard: stop a phrase from being repeated
-        without end. glossary: terms, and what each is to become, as a `Glossary` or a dict. progress: told how many
-        of how many pieces are done.
+        without end. glossary: terms, and what each is to become; what is not in a translation is in its `missing`.
+        progress: told how many of how many pieces are done.
 
         The texts of a call are taken for parts of one document: short ones have the language of those around them.
 
