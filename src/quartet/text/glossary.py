@@ -66,7 +66,7 @@ class Glossary:
     @cached_property
     def _becomes(self) -> dict[str, str]:
         """By terms in small letters; of several that differ in case, the first counts."""
-        return {_small(term): becomes for term, becomes in reversed(self.terms.items())}
+        return {_small(term): becomes for term, becomes in reversed(list(self.terms.items()))}
 
     @cached_property
     def _lengths(self) -> dict[str, list[int]]:
