@@ -62,7 +62,7 @@ def test_marks_of_the_text_itself_are_text():
         ("the <b>red</b> car", "l'auto <1>rouge</1> <1>vif</1>", "l'auto <b>rouge</b> vif"),
         ("the <b>red</b> <i>car</i>", "l'<2>auto <1>rouge</2> vif</1>", "l'<i>auto rouge</i><b> vif</b>"),
         ("<i>a <b>c</b></i> d", "x <2>y</2> <1>z</1>", "x y <i><b></b>z</i>"),
-        ("one two <b>three</b> four", "un deux trois quatre", "un deux <b>trois </b>quatre"),
+        ("one two <b>three</b> four", "un deux trois quatre", "un deux <b>trois</b> quatre"),
         ("one two<br/> three", "un deux trois", "un deux <br/>trois"),
         ("a</b> c <i>d", "<2>x </1>y", "x </b><i>y"),
     ],

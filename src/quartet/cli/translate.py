@@ -10,7 +10,7 @@ import logging
 import queue
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,6 +20,8 @@ from quartet.errors import LanguageError, OptionError
 from quartet.progress import Progress, silent, terminal_bar
 from quartet.spec import MANIFEST_NAME
 from quartet.text.glossary import Glossary, read_glossary
+from quartet.text.html_documents import HtmlText
+from quartet.text.html_encoding import html_of
 from quartet.text.line_formats import FORM_OF_SUFFIX, Form, Part, parts
 from quartet.translation.translator import Translation, Translator
 
@@ -32,7 +34,7 @@ SUBTITLES = ("srt", "vtt")
 SEARCH = ("source", "beam_size", "batch_size", "batch_type", "max_length")  # options that change the output
 READING = ("split", "wrapped", "raw", "json")
 
-Item = str | Part  # kept letter for letter, or to be translated
+Item = str | Part | HtmlText  # kept letter for letter, or to be translated
 Notify = Callable[[str], None]
 
 log = logging.getLogger("quartet")
@@ -71,7 +73,7 @@ def _given(texts: list[str]) -> list[Item]:
 
 
 def _come(args: argparse.Namespace, form: Form) -> Iterator[list[Item]]:
-    return _batches_as_they_come(_standard_input(), args.batch_size, form, args.wrapped)
+    return _batches_as_they_come(_standard_input(), args.batch_size, form, args.wrapped, args.target)
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -151,9 +153,9 @@ class _Job:
     def translate(self, items: Iterable[Item], progress: Progress) -> None:
         """Translate the texts together, and write everything in order."""
         items = list(items)
-        found = iter(self._translations([item.text for item in items if isinstance(item, Part)], progress))
+        found = iter(self._translations([item.text for item in items if not isinstance(item, str)], progress))
         for item in items:
-            if isinstance(item, Part):
+            if not isinstance(item, str):
                 result = next(found)
                 self._tell(item, result)
                 self.out.write(_as_json(result) if self.args.json else item.put(result.text))
@@ -171,14 +173,14 @@ class _Job:
             max_batch_size=self.args.batch_size,
             batch_type=self.args.batch_type,
             split=self.args.split,
-            wrapped=self.args.wrapped or self.form in SUBTITLES,
+            wrapped=(self.args.wrapped and self.form != "html") or self.form in SUBTITLES,
             raw=self.args.raw,
             strict=False,  # the first text of an unknown language would take with it all that came before
             glossary=self.glossary,
             progress=progress,
         )
 
-    def _tell(self, part: Part, result: Translation) -> None:
+    def _tell(self, part: Part | HtmlText, result: Translation) -> None:
         """Say what is wrong with a translation; raises `LanguageError` with `--strict`."""
         if result.complete:
             return
@@ -191,7 +193,7 @@ class _Job:
         else:
             self.notify(f"{self._place(part)}: left as it is: {missing}")
 
-    def _place(self, part: Part) -> str:
+    def _place(self, part: Part | HtmlText) -> str:
         if self.args.text:
             return f"text {part.line}"
         column = f", column {part.column}" if part.column else ""
@@ -221,14 +223,14 @@ def _readable(path: Path) -> Iterator[BinaryIO]:
 def _translate_file(
     file: BinaryIO, args: argparse.Namespace, form: Form, glossary: Glossary | None, out: Output, notify: Notify
 ) -> None:
-    lines, digest = _read_through(file, str(args.input))
+    lines, digest = _read_through(file, None if form == "html" else str(args.input))
     file.seek(0)
-    items = parts(_decoded(file, str(args.input)), form, args.wrapped)
+    items = parts(_lines_of(file, form, str(args.input)), form, args.wrapped, args.target)
     with _translator(args) as translator, terminal_bar("translating", "lines") as progress:
         job = _Job(translator, args, form, glossary, out, notify)
         done = job.begin(_facts(args, form, digest, translator.folder))
         for chunk in _chunks(_behind(items, done), BATCHES_AT_ONCE * args.batch_size):
-            texts = [item for item in chunk if isinstance(item, Part)]
+            texts = [item for item in chunk if not isinstance(item, str)]
             job.translate(chunk, _of_lines(progress, texts, lines))
             done += len(texts)
             out.done(done)
@@ -236,13 +238,14 @@ def _translate_file(
         log.warning("%s has no cues, so nothing was translated; --as text takes it line by line", args.input)
 
 
-def _read_through(file: BinaryIO, name: str) -> tuple[int, str]:
-    """The number of lines, and a hash; raises `OptionError` where a line is no text."""
+def _read_through(file: BinaryIO, name: str | None) -> tuple[int, str]:
+    """The number of lines, and a hash; with the file's name, raises `OptionError` where a line is no text."""
     lines, digest = 0, hashlib.sha256()
     for line in file:
         lines += 1
         digest.update(line)
-        _text_of(line, name, lines)
+        if name is not None:
+            _text_of(line, name, lines)
     return lines, digest.hexdigest()
 
 
@@ -263,7 +266,7 @@ def _facts(args: argparse.Namespace, form: Form, digest: str, model: Path) -> Fa
     }
 
 
-def _of_lines(progress: Progress, texts: list[Part], total: int) -> Progress:
+def _of_lines(progress: Progress, texts: Sequence[Part | HtmlText], total: int) -> Progress:
     """Progress within a chunk, counted in pieces, as progress within the file, counted in lines."""
     if not texts:
         return silent
@@ -276,7 +279,7 @@ def _behind(items: Iterable[Item], texts: int) -> Iterator[Item]:
     """What comes after so many texts."""
     for item in items:
         if texts:
-            texts -= isinstance(item, Part)
+            texts -= not isinstance(item, str)
         else:
             yield item
 
@@ -287,12 +290,17 @@ def _chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
     texts = 0
     for item in items:
         chunk.append(item)
-        texts += isinstance(item, Part)
+        texts += not isinstance(item, str)
         if texts == size:
             yield chunk
             chunk, texts = [], 0
     if chunk:
         yield chunk
+
+
+def _lines_of(file: BinaryIO, form: Form, name: str) -> Iterable[str]:
+    """The lines of a file, or all of a page, whose encoding it names itself."""
+    return [html_of(file.read(), name)] if form == "html" else _decoded(file, name)
 
 
 def _decoded(file: Iterable[bytes], name: str) -> Iterator[str]:
@@ -320,11 +328,11 @@ def _standard_input() -> BinaryIO:
 
 
 def _batches_as_they_come(
-    stream: BinaryIO, size: int, form: Form = "text", wrapped: bool = False
+    stream: BinaryIO, size: int, form: Form = "text", wrapped: bool = False, target: str | None = None
 ) -> Iterator[list[Item]]:
     """Whatever is there, up to a batch: text by text from a slow pipe, in batches from a fast one."""
     waiting: queue.Queue[Item | Exception | None] = queue.Queue(READ_AHEAD)
-    threading.Thread(target=_read_into, args=(waiting, stream, form, wrapped), daemon=True).start()
+    threading.Thread(target=_read_into, args=(waiting, stream, form, wrapped, target), daemon=True).start()
     ended = False
     while not ended:
         batch: list[Item] = []
@@ -341,10 +349,12 @@ def _batches_as_they_come(
         ended = item is None
 
 
-def _read_into(waiting: "queue.Queue[Item | Exception | None]", stream: BinaryIO, form: Form, wrapped: bool) -> None:
+def _read_into(
+    waiting: "queue.Queue[Item | Exception | None]", stream: BinaryIO, form: Form, wrapped: bool, target: str | None
+) -> None:
     try:
-        lines = _decoded(stream, STDIN)
-        for item in parts(map(_ended, lines) if form == "text" else lines, form, wrapped):
+        lines = _lines_of(stream, form, STDIN)
+        for item in parts(map(_ended, lines) if form == "text" else lines, form, wrapped, target):
             waiting.put(item)
         waiting.put(None)
     except Exception as error:  # it is raised again by the thread that reads the queue

@@ -403,9 +403,10 @@ TRANSLATE = table(
     Option("input", Name(), None, "translate the texts of this file", none="TEXT, or standard input"),
     Option(
         "form",
-        Choice(("auto", "text", "srt", "vtt", "tsv")),
+        Choice(("auto", "text", "srt", "vtt", "tsv", "html")),
         "auto",
-        "what the input is: lines of text, subtitles, or columns with tabs between them; auto: by the name of --input",
+        "what the input is: lines of text, subtitles, columns with tabs between them, or a page; "
+        "auto: by the name of --input",
         flag="--as",
     ),
     Option(

@@ -14,12 +14,21 @@ from starlette.requests import Request
 from starlette.responses import FileResponse
 
 from quartet.serve.fair_queue import Lane
-from quartet.serve.service import Client, Service, TextOptions
+from quartet.serve.service import Client, Service, TextOptions, told
 from quartet.serve.web import ApiError
-from quartet.text.line_formats import Form, Part, parts
+from quartet.text.html_encoding import html_of
+from quartet.text.line_formats import Form, parts
 
 KEPT_FOR = 30 * 60.0  # seconds
-FORMS: dict[str, Form] = {".txt": "text", ".srt": "srt", ".vtt": "vtt", ".tsv": "tsv"}
+FORMS: dict[str, Form] = {
+    ".txt": "text",
+    ".srt": "srt",
+    ".vtt": "vtt",
+    ".tsv": "tsv",
+    ".html": "html",
+    ".htm": "html",
+    ".xhtml": "html",
+}
 LONGEST_NAME = 100
 _UNSAFE = re.compile(r"[^\w.\- ]+")
 
@@ -77,13 +86,13 @@ async def translated_file(
     form = FORMS.get(PurePosixPath(name.lower()).suffix)
     if form is None:
         raise ApiError(400, f"Invalid request: file format not supported; it is one of {', '.join(FORMS)}")
-    text = _decoded(await upload.read(), name)
-    items = list(parts(text.splitlines(keepends=True) if form != "text" else _lines(text), form))
-    texts = [item.text for item in items if isinstance(item, Part)]
+    text = _decoded(await upload.read(), name, form)
+    items = list(parts(text.splitlines(keepends=True) if form != "text" else _lines(text), form, target=target))
+    texts = [item.text for item in items if not isinstance(item, str)]
     options = TextOptions(wrapped=form in ("srt", "vtt"))
     found = await service.translate(request, service.caller(client, Lane.FILE), texts, source, target, options)
     translations = iter(one.translation.text for one in found)
-    done = "".join(item.put(next(translations)) if isinstance(item, Part) else item for item in items)
+    done = "".join(item if isinstance(item, str) else item.put(next(translations)) for item in items)
     stem, suffix = PurePosixPath(name).stem, PurePosixPath(name).suffix
     return files.put(f"{stem}_{target}{suffix}", done)
 
@@ -92,7 +101,10 @@ def _lines(text: str) -> Iterable[str]:
     return re.findall(r"[^\n]*\n|[^\n]+", text)
 
 
-def _decoded(content: bytes, name: str) -> str:
+def _decoded(content: bytes, name: str, form: Form) -> str:
+    if form == "html":
+        with told():
+            return html_of(content, _plain_name(name))
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -12,8 +12,10 @@ from typing import Literal
 
 Kind = Literal["text", "open", "close", "void", "other"]
 
-VOID = frozenset("area base br col embed hr img input link meta param source track wbr".split())
-RAW = frozenset("script style xmp iframe noembed noframes textarea title plaintext".split())  # no tags in them
+_VOID = "area base br col embed hr img input link meta param source track wbr"
+_RAW = "script style xmp iframe noembed noframes textarea title plaintext"
+VOID = frozenset(_VOID.split())
+RAW = frozenset(_RAW.split())  # no tags in them
 
 _VALUE = r"\"[^\"]*+(?:\"|\Z)|'[^']*+(?:'|\Z)|[^\t\n\f\r >\"'][^\t\n\f\r >]*+"
 _ATTRIBUTE = re.compile(rf"([^\t\n\f\r />][^\t\n\f\r />=]*+)(?:[\t\n\f\r ]*+=[\t\n\f\r ]*+({_VALUE})?)?")

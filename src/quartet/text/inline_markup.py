@@ -1,8 +1,9 @@
 """A sentence's markup: elements as stretches of its plain text, and their stretches of a translation.
 
-A model gets marks in the elements' places, `<1>`, `</1>` and `<2/>`, which are kept as all tags are. Where they come out
-says which words an element has. Whatever comes out, each element is there once, and nested as it was. Who knows better
-which words are which (an alignment) gives `written` other stretches.
+A model gets marks in the elements' places, `<1>`, `</1>` and `<2/>`, and `{3}` for one that stands for words. They are
+kept as all tags and placeholders are, and where they come out says which words an element has. Whatever comes out,
+each element is there once, and nested as it was. Who knows better which words are which (an alignment) gives `written`
+other stretches.
 """
 
 import bisect
@@ -16,16 +17,16 @@ from typing import Literal
 Stretch = tuple[int, int]
 Children = Mapping[int | None, Sequence[int]]  # numbers of elements, by their parent's; None: those without
 
-_MARK = re.compile(r"<(/?)([1-9]\d{0,8})(/?)>")
+_MARK = re.compile(r"<(?P<close>/?)(?P<tag>[1-9]\d{0,8})/?>|\{(?P<word>[1-9]\d{0,8})\}")
 _WORD = re.compile(r"\S+")
 _SPACES = re.compile(r"(?<=\s)(<\d{1,9}>)\s+|\s+(</\d{1,9}>)(?=\s)")  # on both sides of a mark
 
 
 @dataclass(frozen=True)
 class Segment:
-    """A piece of a sentence's source: a text, a tag, or what is an element by itself."""
+    """A piece of a sentence's source: a text, a tag, or what is an element by itself, with words or without."""
 
-    kind: Literal["text", "open", "close", "void"]
+    kind: Literal["text", "open", "close", "void", "word"]
     source: str
     name: str = ""  # of a tag
     text: str = ""  # that the source stands for
@@ -40,6 +41,7 @@ class Element:
     opening: str = ""
     closing: str = ""
     is_void: bool = False
+    is_word: bool = False  # void for us, and read as one
     parent: int | None = None  # its number
 
 
@@ -62,7 +64,7 @@ class Marked:
             parts.append(self.text[place:at])
             place = at
             if one.is_void:
-                parts.append("" if is_end else f"<{name}/>")
+                parts.append("" if is_end else f"{{{name}}}" if one.is_word else f"<{name}/>")
             elif one.closing if is_end else one.opening:
                 parts.append(f"</{name}>" if is_end else f"<{name}>")
         return "".join([*parts, self.text[place:]])
@@ -73,14 +75,14 @@ class Marked:
         found: dict[tuple[int, bool], int] = {}
         parts: list[str] = []
         length = place = 0
-        translation = _SPACES.sub(lambda mark: (mark[1] or mark[2]) if _is_ours(mark, number_of) else mark[0], translation)
+        translation = _SPACES.sub(r"\1\2", translation)
         for mark in _MARK.finditer(translation):
-            number = number_of.get(int(mark[2]))
+            number = number_of.get(_name_in(mark))
             if number is not None:
                 parts.append(translation[place : mark.start()])
                 length += len(parts[-1])
                 place = mark.end()
-                found.setdefault((number, bool(mark[1])), length)
+                found.setdefault((number, bool(mark["close"])), length)
         plain = "".join([*parts, translation[place:]])
         same_share = _shares(self.text, plain)
         return plain, [self._stretch(number, found, len(plain), same_share) for number in range(len(self.elements))]
@@ -102,19 +104,19 @@ class Marked:
     @cached_property
     def _names(self) -> list[int]:
         """A number for each element that is in no mark which the text itself has."""
-        taken = {int(mark[2]) for mark in _MARK.finditer(self.text)}
+        taken = {_name_in(mark) for mark in _MARK.finditer(self.text)}
         free = (name for name in range(1, len(self.elements) + len(taken) + 1) if name not in taken)
         return [name for name, _ in zip(free, self.elements, strict=False)]
 
     def _stretch(
-        self, number: int, found: Mapping[tuple[int, bool], int], length: int, same_share: Callable[[int], int]
+        self, number: int, found: Mapping[tuple[int, bool], int], length: int, same_share: Callable[[int, bool], int]
     ) -> Stretch:
         """Where an element's marks came out; one that is lost is behind the same share of words as in the text."""
         one = self.elements[number]
         start = found.get((number, False)) if one.opening else 0
         end = start if one.is_void else found.get((number, True)) if one.closing else length
-        start = same_share(one.start) if start is None else start
-        end = same_share(one.end) if end is None else end
+        start = same_share(one.start, False) if start is None else start
+        end = same_share(one.end, not one.is_void) if end is None else end
         return min(start, end), max(start, end)
 
 
@@ -147,8 +149,8 @@ def marked(segments: Iterable[Segment]) -> Marked:
             begun.append(len(elements) - 1)
             names.append(segment.name)
             known[segment.name] += 1
-        elif segment.kind == "void" or (begun and not known[segment.name]):
-            add(Element(length, length, segment.source, is_void=True))
+        elif segment.kind != "close" or (begun and not known[segment.name]):
+            add(Element(length, length, segment.source, is_void=True, is_word=segment.kind == "word"))
         elif not begun:
             elements.append(Element(0, length, "", segment.source))
             for number in outermost:
@@ -166,8 +168,8 @@ def marked(segments: Iterable[Segment]) -> Marked:
 # ---- inside ---------------------------------------------------------------------------------------------------------
 
 
-def _is_ours(mark: re.Match[str], number_of: Mapping[int, int]) -> bool:
-    return int(re.sub(r"\D", "", mark[0])) in number_of
+def _name_in(mark: re.Match[str]) -> int:
+    return int(mark["tag"] or mark["word"])
 
 
 def _in_order(elements: Sequence[Element], stretches: Sequence[Stretch]) -> Children:
@@ -189,9 +191,7 @@ def _walk(children: Children) -> Iterator[tuple[int, bool]]:
             todo += [(child, False) for child in reversed(children.get(number, ()))]
 
 
-def _fitted(
-    elements: Sequence[Element], stretches: Sequence[Stretch], length: int
-) -> tuple[list[Stretch], Children]:
+def _fitted(elements: Sequence[Element], stretches: Sequence[Stretch], length: int) -> tuple[list[Stretch], Children]:
     """The stretches cut to what their parents and the elements before them leave."""
     children = _in_order(elements, stretches)
     fitted: list[Stretch] = [(0, 0)] * len(elements)
@@ -206,12 +206,18 @@ def _fitted(
     return fitted, children
 
 
-def _shares(text: str, other: str) -> Callable[[int], int]:
-    """From places in a text to beginnings of words in another, before which there is the same share of all words."""
-    words, others = ([word.start() for word in _WORD.finditer(whole)] for whole in (text, other))
+def _shares(text: str, other: str) -> Callable[[int, bool], int]:
+    """From places in a text to those in another before which there is the same share of all words.
 
-    def same_share(place: int) -> int:
-        index = round(bisect.bisect_left(words, place) / max(1, len(words)) * len(others))
-        return others[index] if index < len(others) else len(other)
+    The place is at the beginning of a word, or for an end at that of the word before.
+    """
+    words, others = ([word.span() for word in _WORD.finditer(whole)] for whole in (text, other))
+    starts = [start for start, _ in words]
+
+    def same_share(place: int, is_end: bool) -> int:
+        index = round(bisect.bisect_left(starts, place) / max(1, len(words)) * len(others))
+        if is_end and index:
+            return others[index - 1][1]
+        return others[index][0] if index < len(others) else len(other)
 
     return same_share
