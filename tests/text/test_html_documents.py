@@ -2,8 +2,8 @@
 
 import random
 import re
-import xml.etree.ElementTree as ElementTree
 from collections import Counter
+from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from quartet.text.html_documents import InlineText, Rules, html_parts
 from quartet.text.html_tokens import tokens
 
+HTML = Rules()
 PAGE = """<!DOCTYPE html>
 <html lang="en">
  <head><meta charset="utf-8"><title>Cats &amp; dogs</title>
@@ -21,7 +22,8 @@ PAGE = """<!DOCTYPE html>
   <h1 class=big>Our   cats</h1>
   <!-- not this -->
   <p>A <b>black
-    cat</b> types <code>ls -l</code> &lt;here&gt;.<br>It sleeps <a href="/x?a=1&b=2" title="Go &quot;home&quot;">here</a>!</p>
+    cat</b> types <code>ls -l</code> &lt;here&gt;.<br>
+    It sleeps <a href="/x?a=1&b=2" title="Go &quot;home&quot;">here</a>!</p>
   <ul><li translate=no>Felix<li>A <img src=c.png alt="Cat"> and <em>a <span class="notranslate">Tom</span></em></ul>
   <form><input placeholder='Your name' value=keep><input type=submit value=Send></form>
   <pre>not this</pre> 12 <div translate="no">not <span translate="yes">but this</span> this</div>
@@ -30,11 +32,11 @@ PAGE = """<!DOCTYPE html>
 """
 
 
-def texts(source: str, rules: Rules = Rules()) -> list[str]:
+def texts(source: str, rules: Rules = HTML) -> list[str]:
     return [part.text for part in html_parts(source, rules) if not isinstance(part, str)]
 
 
-def put(source: str, translate=lambda text: text, rules: Rules = Rules()) -> str:
+def put(source: str, translate=lambda text: text, rules: Rules = HTML) -> str:
     return "".join(
         part if isinstance(part, str) else part.put(translate(part.text)) for part in html_parts(source, rules)
     )

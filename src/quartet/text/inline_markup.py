@@ -19,7 +19,6 @@ Children = Mapping[int | None, Sequence[int]]  # numbers of elements, by their p
 
 _MARK = re.compile(r"<(?P<close>/?)(?P<tag>[1-9]\d{0,8})/?>|\{(?P<word>[1-9]\d{0,8})\}")
 _WORD = re.compile(r"\S+")
-_SPACES = re.compile(r"(?<=\s)(<\d{1,9}>)\s+|\s+(</\d{1,9}>)(?=\s)")  # on both sides of a mark
 
 
 @dataclass(frozen=True)
@@ -73,17 +72,20 @@ class Marked:
         """The plain text of a translation of `with_marks`, and the stretch of each element in it."""
         number_of = {name: number for number, name in enumerate(self._names)}
         found: dict[tuple[int, bool], int] = {}
-        parts: list[str] = []
-        length = place = 0
-        translation = _SPACES.sub(r"\1\2", translation)
+        plain, place = "", 0
         for mark in _MARK.finditer(translation):
             number = number_of.get(_name_in(mark))
-            if number is not None:
-                parts.append(translation[place : mark.start()])
-                length += len(parts[-1])
-                place = mark.end()
-                found.setdefault((number, bool(mark["close"])), length)
-        plain = "".join([*parts, translation[place:]])
+            if number is None:
+                continue
+            plain += translation[place : mark.start()]
+            place = mark.end()
+            if plain[-1:].isspace() and translation[place : place + 1].isspace():  # one of these is enough
+                if mark["close"]:
+                    plain = plain.rstrip()
+                elif not self.elements[number].is_void:
+                    place += 1
+            found.setdefault((number, bool(mark["close"])), len(plain))
+        plain += translation[place:]
         same_share = _shares(self.text, plain)
         return plain, [self._stretch(number, found, len(plain), same_share) for number in range(len(self.elements))]
 
