@@ -180,6 +180,7 @@ def _serve(p: argparse.ArgumentParser) -> None:
     _value(p, SERVE["batch_limit"])
     _value(p, SERVE["upload_limit"], "BYTES")
     _value(p, SERVE["max_queue"])
+    _value(p, SERVE["glossaries"], "FOLDER")
     _flag(p, SERVE["metrics"])
     _flag(p, SERVE["trust_forwarded_for"])
     _runs(p, "serve", "serve")

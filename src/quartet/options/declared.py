@@ -530,6 +530,13 @@ SERVE = table(
     Option("batch_limit", _LIMIT, -1, f"texts in a request{_NO_LIMIT}"),
     Option("upload_limit", Integer(1, 10**12, "bytes"), 100_000_000, "of the body of a request"),
     Option("max_queue", Integer(1, 10**8, "tokens"), 100_000, "of texts that may wait before requests are refused"),
+    Option(
+        "glossaries",
+        Name(),
+        None,
+        "folder in which the glossaries of DeepL's clients are kept",
+        none="they are kept until the server stops",
+    ),
     Option("metrics", Flag(), False, "show figures for Prometheus at /metrics"),
     Option("trust_forwarded_for", Flag(), False, "behind a proxy: a client's address is the last in X-Forwarded-For"),
 )

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -13,8 +14,18 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 
 from quartet.errors import OptionError
-from quartet.serve import deepl, deepl_documents, immersive, libretranslate, openai_audio, page, whisper_asr
+from quartet.serve import (
+    deepl,
+    deepl_documents,
+    deepl_glossaries,
+    immersive,
+    libretranslate,
+    openai_audio,
+    page,
+    whisper_asr,
+)
 from quartet.serve.files import Files
+from quartet.serve.glossaries import Glossaries
 from quartet.serve.listening import Listening
 from quartet.serve.metrics import Metrics
 from quartet.serve.options import ServeOptions
@@ -28,7 +39,7 @@ SHAPES: dict[str, Callable[[ApiError], dict[str, Any]]] = {  # by the path's beg
     "/asr": whisper_asr.error_body,
     "/detect-language": whisper_asr.error_body,
     deepl.PREFIX: deepl.error_body,
-    "/v3/": deepl.error_body,  # whose newer routes are not here
+    "/v3/": deepl.error_body,
 }
 
 
@@ -37,7 +48,7 @@ def create_app(options: ServeOptions) -> FastAPI:
 
     Raises what opening them raises.
     """
-    service, files = Service(options), Files()
+    service, files, glossaries = Service(options), Files(), Glossaries(options.glossaries)
     listening = Listening(service)
 
     @asynccontextmanager
@@ -46,6 +57,7 @@ def create_app(options: ServeOptions) -> FastAPI:
             yield
         service.close()
         files.close()
+        glossaries.close()
 
     app = FastAPI(
         title="quartet",
@@ -62,8 +74,10 @@ def create_app(options: ServeOptions) -> FastAPI:
     app.include_router(openai_audio.router(service, listening))
     app.include_router(whisper_asr.router(service, listening))
     usage = deepl.Usage()
-    app.include_router(deepl.router(service, usage))
-    app.include_router(deepl_documents.router(service, files, usage))
+    glossary_of = partial(deepl_glossaries.glossary_of, glossaries)
+    app.include_router(deepl.router(service, usage, glossary_of))
+    app.include_router(deepl_documents.router(service, files, usage, glossary_of))
+    app.include_router(deepl_glossaries.router(service, glossaries))
     app.include_router(immersive.router(service))
     app.include_router(page.router())
 

@@ -15,9 +15,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Message
 
-from quartet.serve.deepl import PREFIX, Usage, admit, options_of
+from quartet.serve.deepl import PREFIX, GlossaryOf, Usage, admit, options_of
 from quartet.serve.files import KEPT_FOR, Files, translated_file
-from quartet.serve.service import Client, Service
+from quartet.serve.service import Client, Service, TextOptions
 from quartet.serve.web import ApiError, params_of, text_param, upload_param
 
 MOST_AT_WORK = 32  # documents of all clients that are held in memory until they are translated
@@ -50,7 +50,14 @@ class Documents:
         self._all: dict[str, Document] = {}
 
     def begin(
-        self, request: Request, client: Client, name: str, content: bytes, source: str | None, target: str
+        self,
+        request: Request,
+        client: Client,
+        name: str,
+        content: bytes,
+        source: str | None,
+        target: str,
+        options: TextOptions,
     ) -> tuple[str, Document]:
         """Begin to translate a document; its id, and what is known of it. Raises `ApiError` with status 503."""
         if sum(one.status == "translating" for one in self._all.values()) >= MOST_AT_WORK:
@@ -59,7 +66,8 @@ class Documents:
         for gone in [name for name, one in self._all.items() if one.until < now and one.status != "translating"]:
             del self._all[gone]
         document = Document(len(content.decode("utf-8", "replace")), now + KEPT_FOR)
-        work = self._translate(document, Request(request.scope, _never), client, name, content, source, target)
+        request = Request(request.scope, _never)
+        work = self._translate(document, request, client, name, content, source, target, options)
         document.task = asyncio.create_task(work)
         found = secrets.token_hex(16).upper()
         self._all[found] = document
@@ -81,10 +89,13 @@ class Documents:
         content: bytes,
         source: str | None,
         target: str,
+        options: TextOptions,
     ) -> None:
         upload = UploadFile(io.BytesIO(content), filename=name)
         try:
-            document.result = await translated_file(self._service, self._files, request, client, upload, source, target)
+            document.result = await translated_file(
+                self._service, self._files, request, client, upload, source, target, options
+            )
             self._usage.add(client, document.characters)
         except ApiError as error:
             document.error = error.message
@@ -93,23 +104,24 @@ class Documents:
             document.error = "something went wrong in the server"
 
 
-def router(service: Service, files: Files, usage: Usage) -> APIRouter:
+def router(service: Service, files: Files, usage: Usage, glossary_of: GlossaryOf) -> APIRouter:
     """The routes."""
     routes = APIRouter(prefix=f"{PREFIX}document", tags=["DeepL"])
     documents = Documents(service, files, usage)
 
-    @routes.post("", openapi_extra=_body("target_lang", "source_lang", file=True))
+    @routes.post("", openapi_extra=_body("target_lang", "source_lang", "glossary_id", file=True))
     async def _send(request: Request) -> JSONResponse:
         """Send a document that is to be translated into `target_lang`."""
         params = await params_of(request)
         client = admit(service, request, params, 1)
         target, source = text_param(params, "target_lang"), text_param(params, "source_lang", "") or None
         options_of(params)
+        options = TextOptions(glossary=await glossary_of(request, params))
         upload = upload_param(params, "file")
         name = text_param(params, "filename", upload.filename or "")
         if PurePosixPath(name.lower()).suffix not in files.suffixes:
             raise ApiError(400, f"files of this kind are not translated; they end in {', '.join(files.suffixes)}")
-        found, document = documents.begin(request, client, name, await upload.read(), source, target)
+        found, document = documents.begin(request, client, name, await upload.read(), source, target, options)
         return JSONResponse({"document_id": found, "document_key": document.key})
 
     @routes.post("/{name}", openapi_extra=_body("document_key"))
@@ -152,6 +164,6 @@ def _body(*names: str, file: bool = False) -> dict[str, Any]:
     properties = {name: {"type": "string"} for name in names}
     if file:
         properties["file"] = {"type": "string", "format": "binary"}
-    required = [name for name in properties if name != "source_lang"]
+    required = [name for name in properties if name not in ("source_lang", "glossary_id")]
     schema = {"type": "object", "properties": properties, "required": required}
     return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}

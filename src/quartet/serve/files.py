@@ -7,8 +7,10 @@ import threading
 import time
 import uuid
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.responses import FileResponse
@@ -80,6 +82,7 @@ async def translated_file(
     upload: UploadFile,
     source: str | None,
     target: str,
+    options: TextOptions,
 ) -> str:
     """Translate a file; the name under which the translation can be fetched. Raises `ApiError`."""
     name = upload.filename or "file.txt"
@@ -87,9 +90,10 @@ async def translated_file(
     if form is None:
         raise ApiError(400, f"Invalid request: file format not supported; it is one of {', '.join(FORMS)}")
     text = _decoded(await upload.read(), name, form)
-    items = list(parts(text.splitlines(keepends=True) if form != "text" else _lines(text), form, target=target))
+    lines = text.splitlines(keepends=True) if form != "text" else _lines(text)
+    items = await run_in_threadpool(lambda: list(parts(lines, form, target=target)))
     texts = [item.text for item in items if not isinstance(item, str)]
-    options = TextOptions(wrapped=form in ("srt", "vtt"))
+    options = replace(options, wrapped=form in ("srt", "vtt"))
     found = await service.translate(request, service.caller(client, Lane.FILE), texts, source, target, options)
     translations = iter(one.translation.text for one in found)
     done = "".join(item if isinstance(item, str) else item.put(next(translations)) for item in items)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from quartet.text.html_documents import HtmlText, Rules, html_parts, is_xml
+from quartet.text.languages import bcp47
 
 Form = Literal["text", "srt", "vtt", "tsv", "html"]
 FORM_OF_SUFFIX: dict[str, Form] = {
@@ -95,7 +96,7 @@ def parts(
     lines = itertools.chain([first] if first else [], lines)
     if form == "html":
         source = "".join(lines)
-        yield from html_parts(source, Rules(is_xml(source), target))
+        yield from html_parts(source, Rules(is_xml(source), bcp47(target) if target else None))
     elif form == "tsv":
         yield from _cells(lines)
     elif form == "text":
