@@ -18,12 +18,23 @@ _NAMED = re.compile(
     re.IGNORECASE,
 )
 _READ_AS = {  # browsers know more letters
-    "iso8859-1": "cp1252",
     "ascii": "cp1252",
+    "iso8859-1": "cp1252",
     "iso8859-9": "cp1254",
     "gb2312": "gb18030",
     "gbk": "gb18030",
+    "shift_jis": "cp932",
+    "euc_kr": "cp949",
+    "tis-620": "cp874",
+    "utf-16": "utf-8",  # in which it would not have been found
+    "utf-16-le": "utf-8",
+    "utf-16-be": "utf-8",
 }
+_PREFIX = re.compile(r"^(?:x-|windows-(?=\d+$)|dos-)")  # Python has not
+_OF_THE_WEB = re.compile(  # https://encoding.spec.whatwg.org/; others, such as UTF-7, hide tags from who looks for them
+    r"utf-8|iso8859-\d+|cp125\d|cp(?:866|874|932|949)|koi8-[ru]|mac-(?:roman|cyrillic)|gb18030|big5|big5hkscs|euc_jp|"
+    "iso2022_jp"
+)
 
 
 def html_of(content: bytes, name: str) -> str:
@@ -45,13 +56,13 @@ def html_of(content: bytes, name: str) -> str:
 
 def _codec(label: str, name: str) -> str:
     try:
-        codec = codecs.lookup(label).name
-        "".encode(codec)  # some are for bytes
+        codec = codecs.lookup(_PREFIX.sub(lambda found: "cp" if found[0] != "x-" else "", label.lower())).name
     except LookupError:
-        raise OptionError(f"{name} names the encoding {shown(label)}, which is not known; save it as UTF-8") from None
-    if codec.startswith("utf-16"):  # it would not have been found
-        return "utf-8"
-    return _READ_AS.get(codec, codec)
+        codec = ""
+    codec = _READ_AS.get(codec, codec)
+    if not _OF_THE_WEB.fullmatch(codec):
+        raise OptionError(f"{name} names the encoding {shown(label)}, which is not read here; save it as UTF-8")
+    return codec
 
 
 def _decoded(content: bytes, encoding: str, name: str, called: str) -> str:
