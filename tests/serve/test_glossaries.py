@@ -126,7 +126,7 @@ def test_what_is_not_there(client):
 
     for work in (client.get_glossary, client.get_glossary_entries, client.delete_glossary):
         for name in (NOBODY, "nothing", "..%2f..%2fkeys"):
-            with pytest.raises(deepl.DeepLException, match="no such glossary|Not Found|not found"):
+            with pytest.raises(deepl.DeepLException, match=r"no such glossary|Not Found|not found"):
                 work(name)
     with pytest.raises(deepl.DeepLException, match="no such glossary"):
         client.translate_text(QUESTION, source_lang="EN", target_lang="FR", glossary=NOBODY)
@@ -175,6 +175,19 @@ def test_what_is_wrong_is_told(ask, change, message):
 @pytest.mark.parametrize("dictionaries", [None, [], ["a"], "a", [GOOD, GOOD], [GOOD, {}]])
 def test_dictionaries_that_are_none(ask, dictionaries):
     assert ask.post("/v3/glossaries", json={"name": "a", "dictionaries": dictionaries}).status_code == 400
+
+
+def test_a_form_as_deepl_node_sends_it(ask):
+    form = {f"dictionaries[{number}].{name}": value for number in (0, 1) for name, value in GOOD.items()}
+    made = ask.post("/v3/glossaries", data=form | {"name": "a", "dictionaries[1].target_lang": "de"})
+    assert made.status_code == 201
+    assert [one["target_lang"] for one in made.json()["dictionaries"]] == ["fr", "de"]
+    address = f"/v3/glossaries/{made.json()['glossary_id']}"
+    more = {name: value for name, value in form.items() if name.startswith("dictionaries[0]")}
+    changed = ask.patch(address, data=more | {"dictionaries[0].entries": "c\td"})
+    assert [one["entry_count"] for one in changed.json()["dictionaries"]] == [2, 1]
+    assert ask.get(f"{address}/entries").json()["dictionaries"][0]["entries"] == "a\tb\nc\td"
+    assert ask.delete(address).status_code == 204
 
 
 def test_a_server_with_keys_wants_them(server_with_keys):
@@ -240,5 +253,5 @@ def test_there_is_an_end_to_what_is_kept(tmp_path, monkeypatch):
 
 def test_a_folder_that_cannot_be(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OptionError, match="--glossaries .*file"):
+    with pytest.raises(OptionError, match=r"--glossaries .*file"):
         Glossaries(tmp_path / "file")

@@ -1,4 +1,4 @@
-"""HTML and XML through the server's interfaces; what is done with documents is in `tests/text/test_html_documents.py`."""
+"""HTML and XML through the server's interfaces; how they are cut is in `tests/text/test_html_documents.py`."""
 
 import time
 

@@ -1,5 +1,6 @@
 """DeepL's interface for glossaries: version 2 with one pair of languages in each, version 3 with several."""
 
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -20,6 +21,7 @@ FORMATS = ("tsv", "csv")
 LONGEST_NAME = 1024
 MOST_AT_ONCE = 5  # glossaries of a translation
 Result = TypeVar("Result")
+_FIELD = re.compile(r"dictionaries\[(\d+)\]\.(\w+)")
 
 
 async def glossary_of(glossaries: Glossaries, request: Request, params: Params) -> Glossary | None:
@@ -205,7 +207,7 @@ def _single(glossaries: Glossaries, key: str, name: str) -> Kept:
 def _changed(service: Service, glossaries: Glossaries, key: str, name: str, params: Params) -> Kept:
     found = glossaries.get(key, name)
     changed = Kept(found.id, _name(params) if params.get("name") else found.name, found.created, found.dictionaries)
-    for new in _dictionaries(service, params) if params.get("dictionaries") else ():
+    for new in _dictionaries(service, params) if _listed(params) else ():
         old = changed.of(new.pair)
         changed = changed.with_dictionary(Dictionary(*new.pair, {**(old.terms if old else {}), **new.terms}))
     glossaries.change(key, changed)
@@ -220,13 +222,22 @@ def _name(params: Params) -> str:
 
 
 def _dictionaries(service: Service, params: Params) -> tuple[Dictionary, ...]:
-    given = params.get("dictionaries")
+    given = _listed(params)
     if not isinstance(given, list) or not given or not all(isinstance(one, dict) for one in given):
         raise ApiError(400, "dictionaries is no list of objects", param="dictionaries")
     found = tuple(_dictionary(service, one) for one in given)
     if len({one.pair for one in found}) < len(found):
         raise ApiError(400, "dictionaries has two of one pair of languages", param="dictionaries")
     return found
+
+
+def _listed(params: Params) -> object:
+    """The dictionaries of JSON, or of a form, where their fields are `dictionaries[0].entries` and so on."""
+    of_form: dict[str, dict[str, Any]] = {}
+    for name, value in params.items():
+        if found := _FIELD.fullmatch(name):
+            of_form.setdefault(found[1], {})[found[2]] = value
+    return params.get("dictionaries") or list(of_form.values())
 
 
 def _dictionary(service: Service, params: Params) -> Dictionary:
