@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from quartet.errors import QuartetError
     from quartet.provision import convert
     from quartet.spec import Manifest
+    from quartet.text.glossary import Glossary
     from quartet.transcription.transcriber import Transcriber
     from quartet.translation.translator import Translation, Translator
 
@@ -36,9 +37,10 @@ if TYPE_CHECKING:
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when ONNX Runtime is imported, which sends from 1.29 on
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # what else is installed, and how transfers went
 
-__all__ = ["Manifest", "QuartetError", "Transcriber", "Translation", "Translator", "convert"]
+__all__ = ["Glossary", "Manifest", "QuartetError", "Transcriber", "Translation", "Translator", "convert"]
 
 _HOMES = {
+    "Glossary": "quartet.text.glossary",
     "Manifest": "quartet.spec",
     "QuartetError": "quartet.errors",
     "Transcriber": "quartet.transcription.transcriber",

@@ -290,6 +290,15 @@ TABLE = [
     ("convert {plain} {root}/link", 1, "{root}/link holds other files"),
     ("convert {plain} .", 1, "the folder that you are in; name another one"),
     ("convert {truncated} {replaced} --force", 1, "truncated"),
+    # glossaries
+    (
+        f"{TRANSLATE} --glossary {{root}}/nowhere.tsv Hi",
+        2,
+        "the glossary {root}/nowhere.tsv cannot be read: No such file",
+    ),
+    (f"{TRANSLATE} --glossary {{plain}} Hi", 2, "the glossary {plain} cannot be read"),
+    (f"{TRANSLATE} --glossary {{hello}} Hi", 2, "{hello}, line 1: 'Hello.'; expected a term, a tab, and what it becom"),
+    (f"{TRANSLATE} --glossary {{hello}} --raw Hi", 2, "--glossary and --raw"),
     # the rest
     ("inspect {root}/nowhere", 2, "{root}/nowhere: no such folder; name a quartet or"),
     ("inspect {occupied}", 1, "{occupied} has no ONNX files"),

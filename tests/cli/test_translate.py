@@ -567,3 +567,18 @@ def test_the_recording_is_no_output_either(tmp_path, run):
         f"quartet: --output {tmp_path}/talk.wav is the input itself; name another file\n",
     )
     assert (tmp_path / "talk.wav").read_bytes() == wav(tone(1))
+
+
+# ---- glossaries ----
+
+
+def test_a_glossary(run, tmp_path):
+    glossary = tmp_path / "terms.tsv"
+    glossary.write_text("train station\tCentrale\nHello\tOhé\n", encoding="utf-8")
+    command = ("translate", "--from", "en", "--to", "fr", "--glossary", glossary)
+    result = run(*command, "Where is the train station?", "Thank you.")
+    question, thanks = result.out.splitlines()
+    assert "Centrale" in question
+    assert thanks == "Merci."
+    (tmp_path / "lines.txt").write_text("Where is the train station?\nThank you.\n")
+    assert run(*command, "--input", tmp_path / "lines.txt").out == result.out

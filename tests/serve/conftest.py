@@ -22,9 +22,9 @@ def serving(options: ServeOptions) -> Iterator[str]:
     """The address of a server that runs as long as the `with` statement."""
     uvicorn = pytest.importorskip("uvicorn", reason="needs the extra `serve`")
     from quartet.serve.app import create_app
-    from quartet.serve.run import config_of
+    from quartet.serve.workers import config
 
-    config = config_of(create_app(options), options)
+    config = config(create_app(options), options)
     socket = config.bind_socket()
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=([socket],))

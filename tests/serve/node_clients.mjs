@@ -16,6 +16,19 @@ let status = await client.getDocumentStatus(handle);
 while (status.ok() && !status.done()) status = await client.getDocumentStatus(handle);
 await client.downloadDocument(handle, `${film}.fr`);
 const usage = await client.getUsage();
+const terms = new deepl.GlossaryEntries({ entries: { "train station": "Centrale" } });
+const one = await client.createGlossary("Trains", "en", "fr", terms);
+const several = await client.createMultilingualGlossary("Trains", [
+  { sourceLangCode: "en", targetLangCode: "fr", entries: terms },
+  { sourceLangCode: "en", targetLangCode: "de", entries: terms },
+]);
+const question = "Where is the train station?";
+const withGlossary = [];
+for (const glossary of [one, several]) withGlossary.push((await client.translateText(question, "en", "fr", { glossary })).text);
+const kept = (await client.getGlossaryEntries(one)).entries();
+const html = await client.translateText("<p>Good morning.</p>", "en", "fr", { tagHandling: "html" });
+await client.deleteGlossary(one);
+await client.deleteMultilingualGlossary(several);
 console.log(
   JSON.stringify({
     libretranslate: await translate({ query: "Good morning.", source: "en", target: "fr", apiurl: url }),
@@ -25,6 +38,11 @@ console.log(
     targets: (await client.getTargetLanguages()).map(({ code }) => code),
     used: usage.character.count,
     refused,
+    glossary: kept,
+    several: several.dictionaries.map((each) => [each.sourceLangCode, each.targetLangCode, each.entryCount]),
+    with_glossary: withGlossary,
+    html: html.text,
+    left: (await client.listMultilingualGlossaries()).length,
     document: readFileSync(`${film}.fr`, "utf8"),
   }),
 );

@@ -80,8 +80,7 @@ def test_what_mastodon_sends(server, translated):
     asked = {"q": texts, "source": "auto", "target": "fr", "format": "html", "api_key": None}
     answer = httpx.post(f"{server}/translate", json=asked, timeout=60).json()
     assert len(answer["translatedText"]) == len(texts)
-    assert translated(GOOD) in answer["translatedText"][0]
-    assert answer["translatedText"][0].startswith("<p>")
+    assert answer["translatedText"][0] == f"<p>{translated(GOOD)}</p>"
     assert [one["language"] for one in answer["detectedLanguage"]] == ["en", "en"]
     found = httpx.get(f"{server}/languages", headers={"Content-Type": "application/json"}).json()
     assert all(set(one["targets"]) - {one["code"]} for one in found)
@@ -150,7 +149,7 @@ def test_deepl(server, translated):
         usage = client.get_usage()
         assert usage.character.count > 0
         assert not usage.any_limit_reached
-        with pytest.raises(deepl.DeepLException, match="glossary_id is not supported"):
+        with pytest.raises(deepl.DeepLException, match="no such glossary"):
             client.translate_text(GOOD, source_lang="EN", target_lang="FR", glossary="g")
 
 
@@ -199,5 +198,10 @@ def test_javascript_clients(server, translated, tmp_path):
     assert found["billed"] == [len(GOOD), len("Thank you.")]
     assert set(found["targets"]) == {"de", "en-GB", "en-US", "es", "fr"}
     assert found["used"] > 0
-    assert "glossary_id is not supported" in found["refused"]
+    assert "no such glossary" in found["refused"]
+    assert found["glossary"] == {"train station": "Centrale"}
+    assert found["several"] == [["en", "fr", 1], ["en", "de", 1]]
+    assert all("Centrale" in text for text in found["with_glossary"])
+    assert found["html"].startswith("<p>")
+    assert found["left"] == 0
     assert found["document"] == SUBTITLES.replace(GOOD, translated(GOOD))

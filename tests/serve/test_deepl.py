@@ -149,10 +149,11 @@ def test_there_is_room_for_so_many_documents(ask, monkeypatch):
         ("/v2/translate", {"text": ["a"], "target_lang": "FR", "formality": "more"}, 400, "formality is 'more'"),
         ("/v2/translate", {"text": ["a"], "target_lang": "FR", "split_sentences": "2"}, 400, "split_sentences is '2'"),
         ("/v2/translate", {"text": ["a"], "target_lang": "FR", "tag_handling": "rtf"}, 400, "tag_handling is 'rtf'"),
-        ("/v2/translate", {"text": ["a"], "target_lang": "FR", "glossary_id": "g"}, 400, "glossary_id is not"),
+        ("/v2/translate", {"text": ["a"], "target_lang": "FR", "glossary_id": "g"}, 400, "source_lang"),
+        ("/v2/translate", {"text": ["a"], "target_lang": "FR", "style_id": "g"}, 400, "style_id is not"),
         ("/v2/languages", {"type": "both"}, 400, "type is 'both'"),
         ("/v2/nothing", {}, 404, "Not Found"),
-        ("/v3/glossaries", {}, 404, "Not Found"),
+        ("/v3/style_rules", {}, 404, "Not Found"),
     ],
 )
 def test_what_is_wrong_is_said_in_deepls_shape(ask, path, sent, status, part):

@@ -5,7 +5,19 @@ from collections.abc import Callable
 
 import pytest
 
-from quartet.text import coverage, detect, kept, languages, line_formats, sentences, stand_ins, tidy, tokenizer, unknown
+from quartet.text import (
+    coverage,
+    detect,
+    glossary,
+    kept,
+    languages,
+    line_formats,
+    sentences,
+    stand_ins,
+    tidy,
+    tokenizer,
+    unknown,
+)
 
 LENGTH = 800
 MOST = 9.0  # times the CPU for four times the text: 4 where it is linear, 16 where quadratic
@@ -193,6 +205,14 @@ def taken_apart(text: str) -> None:
                 assert isinstance(part, str) or part.put(part.text + "x")
 
 
+GLOSSARY = glossary.Glossary({"a": "b", "a a a a": "c", "a.a": "d", "中": "e"} | {f"a {n}": "f" for n in range(1000)})
+
+
+def with_terms(text: str) -> None:
+    glossary.lacking(GLOSSARY.found(text, kept.kept_spans(text)), text)
+    glossary.lacking([kept.KeptSpan(0, 1, "term", "a a")], text)
+
+
 def rest(text: str) -> None:
     detect.detect_all([text], ("en", "fr", "zh", "th"))
     unknown.unknown_stretches(tokenizer.valid_unicode(text), lambda part: not part.isascii())
@@ -212,7 +232,9 @@ def seconds(work: Callable[[str], None], text: str) -> float:
     return min(found)
 
 
-@pytest.mark.parametrize("work", [split, tidied, covered, replaced, taken_apart, rest], ids=lambda work: work.__name__)
+@pytest.mark.parametrize(
+    "work", [split, tidied, covered, replaced, with_terms, taken_apart, rest], ids=lambda work: work.__name__
+)
 def test_time_grows_with_the_length(work):
     work("Where is it? There are 3 of them.")  # what is read once
     slow = []

@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quartet.runtime.search import Hypothesis
+from quartet.text.glossary import Glossary
 from quartet.text.kept import kept_spans
 from quartet.text.tokenizer import valid_unicode
 from quartet.translation.attempts import Sentence, Ways, faults_of, sentence_of
@@ -204,3 +206,86 @@ def test_any_text_goes_through(text, model):
 
 def _languages(text: str) -> Sequence[str]:
     return ("ja", "en") if len(text) % 3 == 0 else ("tr", "zh") if len(text) % 3 == 1 else ("en", "el")
+
+
+# ---- glossaries -----------------------------------------------------------------------------------------------------
+
+
+def with_terms(text: str, **terms: str) -> Sentence:
+    found = sentence(text)
+    return replace(found, terms=tuple(Glossary(terms).found(text, found.spans)))
+
+
+def in_french(text: str) -> str:
+    """A model that knows some words, and copies what it does not know."""
+    known = {"the": "le", "cat": "chat", "sees": "voit", "a": "un", "dog": "chien", "food": "repas"}
+    return re.sub(r"\w+", lambda found: known.get(found[0].lower(), found[0]), text)
+
+
+def without_french(text: str) -> str:
+    """The same, which copies codes and names only."""
+    return re.sub(r"\b(?![A-Z])\w*[éâ]\w*", "truc", in_french(text))
+
+
+def test_a_sentence_that_has_what_its_terms_become_is_sent_once():
+    draft, sent = translated(with_terms("the cat sees a dog", cat="chat"), in_french)
+    assert sent == [["the cat sees a dog"]]
+    assert draft.best.texts == ("le chat voit un chien",)
+
+
+def test_what_a_term_becomes_takes_its_place_in_the_source():
+    draft, sent = translated(with_terms("the cat sees {name}.", cat="matou"), in_french)
+    assert sent == [["the cat sees X1."], ["the matou sees X1."]]
+    assert draft.best.texts == ("le matou voit {name}.",)
+    assert draft.best.missing == ()
+
+
+def test_what_is_not_copied_gets_a_stand_in():
+    draft, sent = translated(with_terms("the cat sees a dog", cat="félin", dog="cabot"), without_french)
+    assert sent[1:] == [["the félin sees a cabot"], ["the X1 sees a cabot"]]
+    assert draft.best.texts == ("le félin voit un cabot",)
+
+
+def test_tags_around_a_term_stay():
+    draft, _ = translated(with_terms("the <b>cat</b> sees a dog", cat="félin"), without_french)
+    assert draft.best.texts == ("le <b>félin</b> voit un chien",)
+
+
+def test_what_cannot_be_placed_is_reported_and_the_first_translation_stays():
+    def deaf(text: str) -> str:
+        return "le chat voit un chien"
+
+    draft, _ = translated(with_terms("the cat sees a dog", cat="félin"), deaf)
+    assert draft.best.texts == ("le chat voit un chien",)
+    assert draft.best.missing == ("félin",)
+
+
+def test_a_term_is_not_worth_a_sentence():
+    """Where only what loses the rest has the term, the translation without it is the better one."""
+
+    def forgetful(text: str) -> str:
+        return in_french(text) if "cat" in text else "félin"
+
+    draft, _ = translated(with_terms("the cat sees a dog, the dog sees a cat", cat="félin"), forgetful)
+    assert draft.best.texts == (in_french("the cat sees a dog, the dog sees a cat"),)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Cat", "Félin"),
+        ("cat", "félin"),
+        ("Cat food", "Félin repas"),
+        ("THE CAT SEES A DOG", "LE FÉLIN VOIT UN CHIEN"),
+        ("<b>Cat</b>", "<b>Félin</b>"),
+    ],
+)
+def test_capitals_of_terms(text, expected):
+    draft, _ = translated(with_terms(text, cat="félin"), without_french)
+    assert draft.best.texts == (expected,)
+
+
+def test_a_term_that_becomes_itself_is_kept():
+    draft, sent = translated(with_terms("the cat sees a dog", cat="cat"), in_french)
+    assert sent == [["the cat sees a dog"], ["the X1 sees a dog"]]
+    assert draft.best.texts == ("le cat voit un chien",)

@@ -9,7 +9,7 @@ import pytest
 import tiny
 import tiny_text
 from demo_model import ENGLISH, FRENCH
-from quartet import Translation, Translator
+from quartet import Glossary, Translation, Translator
 from quartet.conversion.convert import convert_folder
 from quartet.errors import LanguageError, ManifestError, ModelNotFoundError, OptionError
 from quartet.runtime.rules import LOOP_REPEATS, longest_repeat
@@ -451,3 +451,38 @@ def test_a_damaged_file_is_found_when_asked(small, tmp_path):
     Translator(tmp_path, threads=1).close()
     with pytest.raises(ManifestError, match=r"decoder\.onnx\.data is damaged"):
         Translator(tmp_path, threads=1, verify=True)
+
+
+# ---- glossaries ----
+
+
+def test_a_glossary_changes_only_what_has_its_terms(demo):
+    plain = demo.translate_batch(TEXTS, target="fr", source="en")
+    found = demo.translate_batch(TEXTS, target="fr", source="en", glossary={"train station": "Centrale"})
+    assert "Centrale" in found[0].text.split()
+    assert (found[0].complete, found[0].missing) == (True, ())
+    assert found[1:] == plain[1:]
+
+
+def test_a_stream_with_a_glossary_ends_with_the_translation(demo):
+    terms = Glossary({"train station": "Centrale"})
+    *_, last = demo.stream(TEXTS[0], "fr", "en", glossary=terms)
+    assert last == demo.translate(TEXTS[0], "fr", "en", glossary=terms).text
+
+
+def test_what_a_term_should_have_become_is_missed(small):
+    found = small.translate("Where is the train station?", "fr", "en", glossary={"train station": "Centrale"})
+    assert "Centrale" in found.text or "Centrale" in found.missing
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"glossary": "a"}, "glossary is 'a'; expected a dict of terms"),
+        ({"glossary": {"a": ""}}, "glossary: 'a' becomes '', and one of them is empty"),
+        ({"glossary": {"a": "b"}, "raw": True}, "no use for a glossary"),
+    ],
+)
+def test_glossaries_that_make_no_sense(demo, options, message):
+    with pytest.raises(OptionError, match=message):
+        demo.translate("Hello.", "fr", "en", **options)

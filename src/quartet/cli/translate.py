@@ -10,7 +10,7 @@ import logging
 import queue
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,6 +19,9 @@ from quartet.cli.part_file import Facts
 from quartet.errors import LanguageError, OptionError
 from quartet.progress import Progress, silent, terminal_bar
 from quartet.spec import MANIFEST_NAME
+from quartet.text.glossary import Glossary, read_glossary
+from quartet.text.html_documents import HtmlText
+from quartet.text.html_encoding import html_of
 from quartet.text.line_formats import FORM_OF_SUFFIX, Form, Part, parts
 from quartet.translation.translator import Translation, Translator
 
@@ -31,7 +34,7 @@ SUBTITLES = ("srt", "vtt")
 SEARCH = ("source", "beam_size", "batch_size", "batch_type", "max_length")  # options that change the output
 READING = ("split", "wrapped", "raw", "json")
 
-Item = str | Part  # kept letter for letter, or to be translated
+Item = str | Part | HtmlText  # kept letter for letter, or to be translated
 Notify = Callable[[str], None]
 
 log = logging.getLogger("quartet")
@@ -41,13 +44,14 @@ def translate(args: argparse.Namespace) -> None:
     """Translate whatever was given, in order."""
     _check(args)
     form = _form(args)
+    glossary = read_glossary(args.glossary) if args.glossary else None
     with opened(args.output, *_inputs(args)) as out, _notices() as notify:
         if args.input:
             with _readable(args.input) as file:
-                _translate_file(file, args, form, out, notify)
+                _translate_file(file, args, form, glossary, out, notify)
             return
         with _translator(args) as translator:
-            job = _Job(translator, args, form, out, notify)
+            job = _Job(translator, args, form, glossary, out, notify)
             job.begin(None)
             for items in [_given(args.text)] if args.text else _come(args, form):
                 job.translate(items, silent)
@@ -60,6 +64,8 @@ def _inputs(args: argparse.Namespace) -> Iterator[Input]:
     yield args.model
     if args.vocabulary:
         yield args.vocabulary
+    if args.glossary:
+        yield args.glossary
 
 
 def _given(texts: list[str]) -> list[Item]:
@@ -67,7 +73,7 @@ def _given(texts: list[str]) -> list[Item]:
 
 
 def _come(args: argparse.Namespace, form: Form) -> Iterator[list[Item]]:
-    return _batches_as_they_come(_standard_input(), args.batch_size, form, args.wrapped)
+    return _batches_as_they_come(_standard_input(), args.batch_size, form, args.wrapped, args.target)
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -75,6 +81,8 @@ def _check(args: argparse.Namespace) -> None:
         raise OptionError(f"both TEXT and --input {args.input} are given; give one of them")
     if args.text and args.form != "auto":
         raise OptionError(f"--as {args.form} is for a file or standard input, not for TEXT")
+    if args.glossary and args.raw:
+        raise OptionError("--glossary and --raw: the model gets the text as it is, so there is no use for a glossary")
     if args.resume and not args.input:
         raise OptionError("--resume reads the input again; name a file with --input")
     if args.input and not args.input.exists():
@@ -129,6 +137,7 @@ class _Job:
     translator: Translator
     args: argparse.Namespace
     form: Form
+    glossary: Glossary | None
     out: Output
     notify: Notify
 
@@ -144,9 +153,9 @@ class _Job:
     def translate(self, items: Iterable[Item], progress: Progress) -> None:
         """Translate the texts together, and write everything in order."""
         items = list(items)
-        found = iter(self._translations([item.text for item in items if isinstance(item, Part)], progress))
+        found = iter(self._translations([item.text for item in items if not isinstance(item, str)], progress))
         for item in items:
-            if isinstance(item, Part):
+            if not isinstance(item, str):
                 result = next(found)
                 self._tell(item, result)
                 self.out.write(_as_json(result) if self.args.json else item.put(result.text))
@@ -164,13 +173,14 @@ class _Job:
             max_batch_size=self.args.batch_size,
             batch_type=self.args.batch_type,
             split=self.args.split,
-            wrapped=self.args.wrapped or self.form in SUBTITLES,
+            wrapped=(self.args.wrapped and self.form != "html") or self.form in SUBTITLES,
             raw=self.args.raw,
             strict=False,  # the first text of an unknown language would take with it all that came before
+            glossary=self.glossary,
             progress=progress,
         )
 
-    def _tell(self, part: Part, result: Translation) -> None:
+    def _tell(self, part: Part | HtmlText, result: Translation) -> None:
         """Say what is wrong with a translation; raises `LanguageError` with `--strict`."""
         if result.complete:
             return
@@ -183,7 +193,7 @@ class _Job:
         else:
             self.notify(f"{self._place(part)}: left as it is: {missing}")
 
-    def _place(self, part: Part) -> str:
+    def _place(self, part: Part | HtmlText) -> str:
         if self.args.text:
             return f"text {part.line}"
         column = f", column {part.column}" if part.column else ""
@@ -210,15 +220,17 @@ def _readable(path: Path) -> Iterator[BinaryIO]:
         yield file if file.seekable() else io.BytesIO(file.read())
 
 
-def _translate_file(file: BinaryIO, args: argparse.Namespace, form: Form, out: Output, notify: Notify) -> None:
-    lines, digest = _read_through(file, str(args.input))
+def _translate_file(
+    file: BinaryIO, args: argparse.Namespace, form: Form, glossary: Glossary | None, out: Output, notify: Notify
+) -> None:
+    lines, digest = _read_through(file, None if form == "html" else str(args.input))
     file.seek(0)
-    items = parts(_decoded(file, str(args.input)), form, args.wrapped)
+    items = parts(_lines_of(file, form, str(args.input)), form, args.wrapped, args.target)
     with _translator(args) as translator, terminal_bar("translating", "lines") as progress:
-        job = _Job(translator, args, form, out, notify)
+        job = _Job(translator, args, form, glossary, out, notify)
         done = job.begin(_facts(args, form, digest, translator.folder))
         for chunk in _chunks(_behind(items, done), BATCHES_AT_ONCE * args.batch_size):
-            texts = [item for item in chunk if isinstance(item, Part)]
+            texts = [item for item in chunk if not isinstance(item, str)]
             job.translate(chunk, _of_lines(progress, texts, lines))
             done += len(texts)
             out.done(done)
@@ -226,13 +238,14 @@ def _translate_file(file: BinaryIO, args: argparse.Namespace, form: Form, out: O
         log.warning("%s has no cues, so nothing was translated; --as text takes it line by line", args.input)
 
 
-def _read_through(file: BinaryIO, name: str) -> tuple[int, str]:
-    """The number of lines, and a hash; raises `OptionError` where a line is no text."""
+def _read_through(file: BinaryIO, name: str | None) -> tuple[int, str]:
+    """The number of lines, and a hash; with the file's name, raises `OptionError` where a line is no text."""
     lines, digest = 0, hashlib.sha256()
     for line in file:
         lines += 1
         digest.update(line)
-        _text_of(line, name, lines)
+        if name is not None:
+            _text_of(line, name, lines)
     return lines, digest.hexdigest()
 
 
@@ -241,17 +254,19 @@ def _facts(args: argparse.Namespace, form: Form, digest: str, model: Path) -> Fa
     vocabulary = args.vocabulary
     if vocabulary and Path(vocabulary).is_file():
         vocabulary = hashlib.sha256(Path(vocabulary).read_bytes()).hexdigest()
+    glossary = hashlib.sha256(args.glossary.read_bytes()).hexdigest() if args.glossary else None
     return {
         "input": digest,
         "model": hashlib.sha256((model / MANIFEST_NAME).read_bytes()).hexdigest(),
         "--as": form,
         "--to": args.target,
         "--vocabulary": vocabulary,
+        "--glossary": glossary,
         **{f"--{name.replace('_', '-')}": getattr(args, name) for name in SEARCH + READING},
     }
 
 
-def _of_lines(progress: Progress, texts: list[Part], total: int) -> Progress:
+def _of_lines(progress: Progress, texts: Sequence[Part | HtmlText], total: int) -> Progress:
     """Progress within a chunk, counted in pieces, as progress within the file, counted in lines."""
     if not texts:
         return silent
@@ -264,7 +279,7 @@ def _behind(items: Iterable[Item], texts: int) -> Iterator[Item]:
     """What comes after so many texts."""
     for item in items:
         if texts:
-            texts -= isinstance(item, Part)
+            texts -= not isinstance(item, str)
         else:
             yield item
 
@@ -275,12 +290,17 @@ def _chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
     texts = 0
     for item in items:
         chunk.append(item)
-        texts += isinstance(item, Part)
+        texts += not isinstance(item, str)
         if texts == size:
             yield chunk
             chunk, texts = [], 0
     if chunk:
         yield chunk
+
+
+def _lines_of(file: BinaryIO, form: Form, name: str) -> Iterable[str]:
+    """The lines of a file, or all of a page, whose encoding it names itself."""
+    return [html_of(file.read(), name)] if form == "html" else _decoded(file, name)
 
 
 def _decoded(file: Iterable[bytes], name: str) -> Iterator[str]:
@@ -308,11 +328,11 @@ def _standard_input() -> BinaryIO:
 
 
 def _batches_as_they_come(
-    stream: BinaryIO, size: int, form: Form = "text", wrapped: bool = False
+    stream: BinaryIO, size: int, form: Form = "text", wrapped: bool = False, target: str | None = None
 ) -> Iterator[list[Item]]:
     """Whatever is there, up to a batch: text by text from a slow pipe, in batches from a fast one."""
     waiting: queue.Queue[Item | Exception | None] = queue.Queue(READ_AHEAD)
-    threading.Thread(target=_read_into, args=(waiting, stream, form, wrapped), daemon=True).start()
+    threading.Thread(target=_read_into, args=(waiting, stream, form, wrapped, target), daemon=True).start()
     ended = False
     while not ended:
         batch: list[Item] = []
@@ -329,10 +349,12 @@ def _batches_as_they_come(
         ended = item is None
 
 
-def _read_into(waiting: "queue.Queue[Item | Exception | None]", stream: BinaryIO, form: Form, wrapped: bool) -> None:
+def _read_into(
+    waiting: "queue.Queue[Item | Exception | None]", stream: BinaryIO, form: Form, wrapped: bool, target: str | None
+) -> None:
     try:
-        lines = _decoded(stream, STDIN)
-        for item in parts(map(_ended, lines) if form == "text" else lines, form, wrapped):
+        lines = _lines_of(stream, form, STDIN)
+        for item in parts(map(_ended, lines) if form == "text" else lines, form, wrapped, target):
             waiting.put(item)
         waiting.put(None)
     except Exception as error:  # it is raised again by the thread that reads the queue

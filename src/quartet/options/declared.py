@@ -8,6 +8,7 @@ is of use and fits a machine; docs/options.md says why they are what they are.
 
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 
 from quartet.options.kinds import (
@@ -133,6 +134,15 @@ TRANSLATION = table(
     ),
     Option("strict", Flag(), True, "stop at the first text whose language is unknown, instead of leaving it as it is"),
     Option("loop_guard", Flag(), True, "stop a phrase from being repeated without end"),
+    Option(
+        "glossary",
+        Other(
+            "a dict of terms and what they become, or a Glossary", lambda x: isinstance(getattr(x, "terms", x), Mapping)
+        ),
+        None,
+        "terms, and what each is to become; one that becomes itself is not translated",
+        none="none",
+    ),
     _PROGRESS,
 )
 TEXT = Option("text", Text(), REQUIRED, "what to translate")
@@ -395,10 +405,18 @@ TRANSLATE = table(
     Option("input", Name(), None, "translate the texts of this file", none="TEXT, or standard input"),
     Option(
         "form",
-        Choice(("auto", "text", "srt", "vtt", "tsv")),
+        Choice(("auto", "text", "srt", "vtt", "tsv", "html")),
         "auto",
-        "what the input is: lines of text, subtitles, or columns with tabs between them; auto: by the name of --input",
+        "what the input is: lines of text, subtitles, columns with tabs between them, or a page; "
+        "auto: by the name of --input",
         flag="--as",
+    ),
+    Option(
+        "glossary",
+        Name(),
+        None,
+        "file of terms: in each line a term, a tab, and what it is to become (.csv: with a comma)",
+        none="none",
     ),
     replace(_OUTPUT, about="write there instead of to stdout, when all is done; until then FILE.part grows"),
 )
@@ -526,6 +544,13 @@ SERVE = table(
     Option("batch_limit", _LIMIT, -1, f"texts in a request{_NO_LIMIT}"),
     Option("upload_limit", Integer(1, 10**12, "bytes"), 100_000_000, "of the body of a request"),
     Option("max_queue", Integer(1, 10**8, "tokens"), 100_000, "of texts that may wait before requests are refused"),
+    Option(
+        "glossaries",
+        Name(),
+        None,
+        "folder in which the glossaries of DeepL's clients are kept",
+        none="they are kept until the server stops",
+    ),
     Option("metrics", Flag(), False, "show figures for Prometheus at /metrics"),
     Option("trust_forwarded_for", Flag(), False, "behind a proxy: a client's address is the last in X-Forwarded-For"),
     Option(

@@ -5,7 +5,7 @@ import itertools
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import version
 from typing import Any
 
@@ -16,9 +16,20 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 
 from quartet.errors import OptionError
-from quartet.serve import deepl, deepl_documents, immersive, libretranslate, openai_audio, openapi, page, whisper_asr
+from quartet.serve import (
+    deepl,
+    deepl_documents,
+    deepl_glossaries,
+    immersive,
+    libretranslate,
+    openai_audio,
+    openapi,
+    page,
+    whisper_asr,
+)
 from quartet.serve.discreet_logs import discreet
 from quartet.serve.files import Files
+from quartet.serve.glossaries import Glossaries
 from quartet.serve.listening import Listening
 from quartet.serve.logs import Logged
 from quartet.serve.metrics import Metrics
@@ -36,7 +47,7 @@ SHAPES: dict[str, Callable[[ApiError], dict[str, Any]]] = {  # by the path's beg
     "/asr": whisper_asr.error_body,
     "/detect-language": whisper_asr.error_body,
     deepl.PREFIX: deepl.error_body,
-    "/v3/": deepl.error_body,  # whose newer routes are not here
+    "/v3/": deepl.error_body,
 }
 KEYS = {"/v1/": "bearer", "/asr": "bearer", "/detect-language": "bearer", deepl.PREFIX: "deepl"}  # likewise
 STATUS = openapi.fields({"status": openapi.STRING})
@@ -49,6 +60,7 @@ def create_app(options: ServeOptions, worker: Worker = ALONE) -> FastAPI:
     """
     service = Service(options, worker)
     files, usage, listening = Files(service.state), deepl.Usage(service.state), Listening(service)
+    glossaries = Glossaries(options.glossaries or service.state.folder / "glossaries")
     metrics = Metrics(service) if options.metrics else None
 
     @asynccontextmanager
@@ -76,8 +88,10 @@ def create_app(options: ServeOptions, worker: Worker = ALONE) -> FastAPI:
     app.include_router(libretranslate.router(service, files))
     app.include_router(openai_audio.router(service, listening))
     app.include_router(whisper_asr.router(service, listening))
-    app.include_router(deepl.router(service, usage))
-    app.include_router(deepl_documents.router(service, files, usage))
+    glossary_of = partial(deepl_glossaries.glossary_of, glossaries)
+    app.include_router(deepl.router(service, usage, glossary_of))
+    app.include_router(deepl_documents.router(service, files, usage, glossary_of))
+    app.include_router(deepl_glossaries.router(service, glossaries))
     app.include_router(immersive.router(service))
     app.include_router(page.router())
 

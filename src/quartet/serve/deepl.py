@@ -1,7 +1,8 @@
 """DeepL's interface, version 2, as its clients use it: texts, languages, what was used."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
 from sqlite3 import Connection
 from typing import Any
 
@@ -13,7 +14,9 @@ from quartet.serve.libretranslate import code_of
 from quartet.serve.openapi import FLAG, FORM, JSON, STRING, WHOLE, answers, asks, example, fields, many, one_of, takes
 from quartet.serve.service import Client, Service, TextOptions, Translated
 from quartet.serve.state import State
-from quartet.serve.web import ApiError, Params, key_in_header, params_of, text_param
+from quartet.serve.web import ApiError, Params, flag_param, key_in_header, list_param, params_of, text_param
+from quartet.text.glossary import Glossary
+from quartet.text.html_documents import Rules
 from quartet.text.languages import display_name
 
 PREFIX = "/v2/"
@@ -29,7 +32,8 @@ SPLITS = {  # by `split_sentences`
     "1": TextOptions(),
     "nonewlines": TextOptions(wrapped=True),
 }
-REFUSED = ("glossary_id", "glossary_ids", "style_id", "translation_memory_id", "custom_instructions")
+REFUSED = ("style_id", "translation_memory_id", "custom_instructions")
+GlossaryOf = Callable[[Request, Params], Awaitable[Glossary | None]]
 FORMALITIES = ("default", "prefer_more", "prefer_less")  # a wish may be left unfulfilled
 
 
@@ -67,7 +71,7 @@ def error_body(error: ApiError) -> dict[str, Any]:
     return {"message": error.message}
 
 
-def router(service: Service, usage: Usage) -> APIRouter:
+def router(service: Service, usage: Usage, glossary_of: GlossaryOf) -> APIRouter:
     """The routes."""
     routes = APIRouter(prefix=PREFIX.rstrip("/"), tags=["DeepL"])
 
@@ -78,7 +82,7 @@ def router(service: Service, usage: Usage) -> APIRouter:
         texts = _texts(params)
         client = admit(service, request, params, max(1, len(texts)))
         target, source = text_param(params, "target_lang"), text_param(params, "source_lang", "") or None
-        options = options_of(params)
+        options = replace(options_of(params), glossary=await glossary_of(request, params))
         _check_size(service, texts, client)
         found = await service.translate(request, service.caller(client), texts, source, target, options)
         usage.add(client, sum(map(len, texts)))
@@ -128,14 +132,19 @@ def admit(service: Service, request: Request, params: Params, cost: int) -> Clie
 
     Raises `ApiError`: 403 where a key is missing or wrong, 429 where the client's own limit is reached.
     """
-    key = key_in_header(request, SCHEME)
-    given = params.get("auth_key") if key is None else key
     try:
-        return service.admit(request, given if isinstance(given, str) else None, cost)
+        return service.admit(request, given_key(request, params) or None, cost)
     except ApiError as error:
         if error.status == 400:
             raise ApiError(403, "Authorization failed: send the header Authorization: DeepL-Auth-Key KEY") from None
         raise
+
+
+def given_key(request: Request, params: Params) -> str:
+    """The key that a request comes with, whether it is needed or not; empty where there is none."""
+    key = key_in_header(request, SCHEME)
+    given = params.get("auth_key") if key is None else key
+    return given if isinstance(given, str) else ""
 
 
 def options_of(params: Params) -> TextOptions:
@@ -153,7 +162,23 @@ def options_of(params: Params) -> TextOptions:
     split = "1" if given in (None, "") else str(given).lower()
     if split not in SPLITS:
         raise ApiError(400, f"split_sentences is {split[:60]!r}; it is {_listed(SPLITS)}", param="split_sentences")
-    return SPLITS[split]
+    return replace(SPLITS[split], markup=_rules(params) if params.get("tag_handling") else None)
+
+
+def _rules(params: Params) -> Rules:
+    """How the tags of a request's texts are read."""
+
+    def tags(name: str) -> frozenset[str]:
+        given = ",".join(list_param(params, name)).split(",")
+        return frozenset(tag.strip() for tag in given if tag.strip())
+
+    return Rules(
+        xml=text_param(params, "tag_handling").lower() == "xml",
+        kept=tags("ignore_tags"),
+        splitting=tags("splitting_tags"),
+        joining=tags("non_splitting_tags"),
+        outline=flag_param(params, "outline_detection", True),
+    )
 
 
 def _texts(params: Params) -> list[str]:
@@ -193,6 +218,11 @@ _TEXTS = fields(
     split_sentences=one_of(tuple(SPLITS)),
     formality=one_of(FORMALITIES),
     tag_handling=one_of(("xml", "html")),
+    ignore_tags=many(STRING),
+    splitting_tags=many(STRING),
+    non_splitting_tags=many(STRING),
+    outline_detection=FLAG,
+    glossary_id=STRING,
     context=STRING,
 )
 _TRANSLATION = fields({"detected_source_language": STRING, "text": STRING, "billed_characters": WHOLE})

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Message
 
-from quartet.serve.deepl import PREFIX, Usage, admit, options_of
+from quartet.serve.deepl import PREFIX, GlossaryOf, Usage, admit, options_of
 from quartet.serve.files import KEPT_FOR, Files, translated_file
 from quartet.serve.limits import hashed
 from quartet.serve.openapi import (
@@ -33,7 +33,7 @@ from quartet.serve.openapi import (
     one_of,
     takes,
 )
-from quartet.serve.service import Client, Service
+from quartet.serve.service import Client, Service, TextOptions
 from quartet.serve.web import ApiError, params_of, text_param, upload_param
 
 MOST_AT_WORK = 32  # documents of all clients that are held in memory until they are translated
@@ -73,7 +73,14 @@ class Documents:
             database.execute(change, ("the server was interrupted; send the document again", self._worker))
 
     def begin(
-        self, request: Request, client: Client, name: str, content: bytes, source: str | None, target: str
+        self,
+        request: Request,
+        client: Client,
+        name: str,
+        content: bytes,
+        source: str | None,
+        target: str,
+        options: TextOptions,
     ) -> tuple[str, str]:
         """Begin to translate a document; its id and its key. Raises `ApiError` with status 503."""
         found, key = secrets.token_hex(16).upper(), secrets.token_hex(32)
@@ -84,7 +91,7 @@ class Documents:
             if at_work >= MOST_AT_WORK:
                 raise ApiError(503, "too many documents are being translated; try again later", {"Retry-After": "10"})
             database.execute("INSERT INTO documents VALUES (?, ?, ?, ?, ?, NULL, NULL)", row)
-        work = self._end(found, Request(request.scope, _never), client, name, content, source, target)
+        work = self._end(found, Request(request.scope, _never), client, name, content, source, target, options)
         task = asyncio.create_task(work)
         self._tasks.add(task)  # the loop itself does not keep it
         task.add_done_callback(self._tasks.discard)
@@ -108,11 +115,12 @@ class Documents:
         content: bytes,
         source: str | None,
         target: str,
+        options: TextOptions,
     ) -> None:
         """Translate a document, and tell what became of it."""
         upload, result, error = UploadFile(io.BytesIO(content), filename=name), None, None
         try:
-            result = await translated_file(self._service, self._files, request, client, upload, source, target)
+            result = await translated_file(self._service, self._files, request, client, upload, source, target, options)
         except ApiError as failed:
             error = failed.message
         except Exception:
@@ -129,7 +137,7 @@ def _expire(database: Connection) -> None:
     database.execute(f"DELETE FROM documents WHERE until < ? AND NOT ({_AT_WORK})", (time.monotonic(),))
 
 
-def router(service: Service, files: Files, usage: Usage) -> APIRouter:
+def router(service: Service, files: Files, usage: Usage, glossary_of: GlossaryOf) -> APIRouter:
     """The routes."""
     routes = APIRouter(prefix=f"{PREFIX}document", tags=["DeepL"])
     documents = Documents(service, files, usage)
@@ -141,11 +149,12 @@ def router(service: Service, files: Files, usage: Usage) -> APIRouter:
         client = admit(service, request, params, 1)
         target, source = text_param(params, "target_lang"), text_param(params, "source_lang", "") or None
         options_of(params)
+        options = TextOptions(glossary=await glossary_of(request, params))
         upload = upload_param(params, "file")
         name = text_param(params, "filename", upload.filename or "")
         if PurePosixPath(name.lower()).suffix not in files.suffixes:
             raise ApiError(400, f"files of this kind are not translated; they end in {', '.join(files.suffixes)}")
-        found, key = documents.begin(request, client, name, await upload.read(), source, target)
+        found, key = documents.begin(request, client, name, await upload.read(), source, target, options)
         return JSONResponse({"document_id": found, "document_key": key})
 
     @routes.post("/{name}", openapi_extra=takes(_KEY) | answers({JSON: _STATE}, (*ASKED, 404)))
@@ -183,7 +192,9 @@ async def _never() -> Message:
     raise AssertionError("unreachable")
 
 
-_UPLOAD = fields({"file": FILE, "target_lang": example("FR")}, source_lang=example("EN"), filename=STRING)
+_UPLOAD = fields(
+    {"file": FILE, "target_lang": example("FR")}, source_lang=example("EN"), filename=STRING, glossary_id=STRING
+)
 _KEY = fields({"document_key": STRING})
 _SENT = fields({"document_id": STRING, "document_key": STRING})
 _STATUS = one_of(("translating", "done", "error"))

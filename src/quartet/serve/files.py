@@ -6,6 +6,7 @@ import re
 import time
 import uuid
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import PurePosixPath
 from sqlite3 import Connection
 
@@ -17,11 +18,21 @@ from quartet.serve.fair_queue import Lane
 from quartet.serve.service import Client, Service, TextOptions
 from quartet.serve.state import State
 from quartet.serve.web import ApiError
+from quartet.text.html_documents import HtmlText
+from quartet.text.html_encoding import html_of
 from quartet.text.line_formats import Form, Part, parts
 
 KEPT_FOR = 30 * 60.0  # seconds
 MOST_BYTES = 1_000_000_000  # of all kept files
-FORMS: dict[str, Form] = {".txt": "text", ".srt": "srt", ".vtt": "vtt", ".tsv": "tsv"}
+FORMS: dict[str, Form] = {
+    ".txt": "text",
+    ".srt": "srt",
+    ".vtt": "vtt",
+    ".tsv": "tsv",
+    ".html": "html",
+    ".htm": "html",
+    ".xhtml": "html",
+}
 LONGEST_NAME = 100
 log = logging.getLogger("quartet.serve")
 _UNSAFE = re.compile(r"[^\w.\- ]+")
@@ -92,6 +103,7 @@ async def translated_file(
     upload: UploadFile,
     source: str | None,
     target: str,
+    options: TextOptions,
 ) -> str:
     """Translate a file; the name under which the translation can be fetched. Raises `ApiError`."""
     name = upload.filename or "file.txt"
@@ -99,27 +111,30 @@ async def translated_file(
     if form is None:
         raise ApiError(400, f"Invalid request: file format not supported; it is one of {', '.join(FORMS)}")
     content, caller = await upload.read(), service.caller(client, Lane.FILE)
-    items = await service.run(request, caller, lambda: _items(content, name, form))
-    texts = [item.text for item in items if isinstance(item, Part)]
-    options = TextOptions(wrapped=form in ("srt", "vtt"))
+    items = await service.run(request, caller, lambda: _items(content, name, form, target))
+    texts = [item.text for item in items if not isinstance(item, str)]
+    options = replace(options, wrapped=form in ("srt", "vtt"))
     found = await service.translate(request, caller, texts, source, target, options)
     translations = iter(one.translation.text for one in found)
-    done = "".join(item.put(next(translations)) if isinstance(item, Part) else item for item in items)
+    done = "".join(item if isinstance(item, str) else item.put(next(translations)) for item in items)
     stem, suffix = PurePosixPath(name).stem, PurePosixPath(name).suffix
     return files.put(f"{stem}_{target}{suffix}", done)
 
 
-def _items(content: bytes, name: str, form: Form) -> list[Part | str]:
+def _items(content: bytes, name: str, form: Form, target: str) -> list[str | Part | HtmlText]:
     """What is to be translated, and what is around it."""
-    text = _decoded(content, name)
-    return list(parts(text.splitlines(keepends=True) if form != "text" else _lines(text), form))
+    text = _decoded(content, name, form)
+    lines = text.splitlines(keepends=True) if form != "text" else _lines(text)
+    return list(parts(lines, form, target=target))
 
 
 def _lines(text: str) -> Iterable[str]:
     return re.findall(r"[^\n]*\n|[^\n]+", text)
 
 
-def _decoded(content: bytes, name: str) -> str:
+def _decoded(content: bytes, name: str, form: Form) -> str:
+    if form == "html":
+        return html_of(content, _plain_name(name))
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -31,6 +31,7 @@ from quartet.serve.service import Client, Service, TextOptions, Translated
 from quartet.serve.streaming import streamed
 from quartet.serve.web import ApiError, Params, number_param, params_of, source_param, text_param, upload_param
 from quartet.text.detect import language_guesses
+from quartet.text.html_documents import Rules
 from quartet.text.languages import display_name, find, iso639_1, script_of
 
 MOST_ALTERNATIVES = 8
@@ -88,7 +89,7 @@ def router(service: Service, files: Files) -> APIRouter:
         if _streams(params) and form == "text" and not wanted and len(texts) == 1:
             body = partial(_answer_to_one, detected=source is None)
             return await streamed(service, request, client, texts[0], source, target, body, error_body)
-        options = TextOptions(alternatives=wanted)
+        options = TextOptions(alternatives=wanted, markup=Rules() if form == "html" else None)
         found = await service.translate(request, service.caller(client), texts, source, target, options)
         return JSONResponse(_answer(found, isinstance(params["q"], list), source is None, wanted))
 
@@ -107,7 +108,7 @@ def router(service: Service, files: Files) -> APIRouter:
         upload = upload_param(params, "file")
         source, target = source_param(params, "source"), text_param(params, "target")
         client = service.admit(request, _key(params))
-        found = await translated_file(service, files, request, client, upload, source, target)
+        found = await translated_file(service, files, request, client, upload, source, target, TextOptions())
         return JSONResponse({"translatedFileUrl": str(request.url_for("download", name=found))})
 
     @routes.get("/download_file/{name}", name="download", openapi_extra=answers({BYTES: FILE}, (404, 500)))

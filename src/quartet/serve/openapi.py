@@ -35,6 +35,7 @@ ERRORS = {
     408: "The body did not come in time.",
     413: "The body or a text is too large.",
     429: "The client's own limit is reached.",
+    456: "No more is kept for the key.",
     500: "Something went wrong in the server.",
     503: "The server has too much to do, or is stopping.",
     504: "It took too long.",
@@ -79,10 +80,10 @@ def asks(**query: Schema) -> dict[str, Any]:
     return {"parameters": [{"name": name, "in": "query", "schema": query[name]} for name in query]}
 
 
-def answers(content: Mapping[str, Schema], errors: Sequence[int] = ASKED) -> dict[str, Any]:
-    """For `openapi_extra`: types of the answer, and the statuses of errors."""
+def answers(content: Mapping[str, Schema], errors: Sequence[int] = ASKED, status: int = 200) -> dict[str, Any]:
+    """For `openapi_extra`: types of the answer, and the statuses of errors. status: of the answer."""
     good = {"description": "The answer.", "content": {kind: {"schema": content[kind]} for kind in content}}
-    return {_ANSWERS: {"200": good} | {str(status): {} for status in errors}}
+    return {_ANSWERS: {str(status): good} | {str(error): {} for error in errors}}
 
 
 def page(app: FastAPI, shapes: Mapping[str, Shape], keys: Mapping[str, str]) -> dict[str, Any]:

@@ -29,6 +29,7 @@ class ServeOptions:
     batch_limit: int = UNLIMITED  # texts in a request
     upload_limit: int = 100_000_000  # bytes of a file
     max_queue: int = 100_000  # tokens of sources that may wait, of all workers together
+    glossaries: Path | None = None  # folder of those that clients keep; None: they go with the server
     metrics: bool = False
     trust_forwarded_for: bool = False  # the address of a client is the last one in X-Forwarded-For
     log_format: str = "text"  # or json

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from starlette.requests import Request
@@ -14,11 +14,14 @@ from quartet.serve.decoding import Caller, QueueFullError, SharedDecoder
 from quartet.serve.fair_queue import Lane
 from quartet.serve.limits import Buckets, Key, Keys
 from quartet.serve.logs import note
+from quartet.serve.markup import Found, translated_markup
 from quartet.serve.models import RETRY_AFTER, Models, NoRoomError
 from quartet.serve.options import UNLIMITED, ServeOptions
 from quartet.serve.state import ALONE, State, Worker
 from quartet.serve.web import ApiError, off_the_loop
 from quartet.text.detect import Detected, detect_all
+from quartet.text.glossary import Glossary
+from quartet.text.html_documents import Rules
 from quartet.text.languages import find
 from quartet.translation.plan import Split
 from quartet.translation.translator import Translation, Translator
@@ -48,6 +51,8 @@ class TextOptions:
     alternatives: int = 0  # further translations of each
     split: Split = "auto"
     wrapped: bool = False  # a line break inside a paragraph is a space
+    markup: Rules | None = None  # texts are HTML or XML
+    glossary: Glossary | None = None
 
 
 @dataclass(frozen=True)
@@ -180,6 +185,14 @@ class Service:
     def _translated(
         self, caller: Caller, texts: Sequence[str], source: str | None, target: str, options: TextOptions
     ) -> list[Translated]:
+        if options.markup is not None:
+            plain = replace(options, markup=None, wrapped=False)  # each line of these texts is one of its own
+
+            def translate(inner: list[str]) -> list[Found]:
+                found = self._translated(caller, inner, source, target, plain)
+                return [(one.translation, one.detected) for one in found]
+
+            return [Translated(*one) for one in translated_markup(texts, target, options.markup, translate)]
         if source is not None:
             found = self._between(caller, texts, source, target, options)
             return [Translated(translation, None) for translation in found]
@@ -209,6 +222,7 @@ class Service:
                 split=options.split,
                 wrapped=options.wrapped,
                 strict=False,
+                glossary=options.glossary,
             )
 
     def _address(self, request: Request) -> str:

@@ -29,20 +29,27 @@ Found = Literal[
     "product",
 ]
 KINDS: tuple[Found, ...] = get_args(Found)
-Kind = Found | Literal["number", "unknown"]  # others keep numbers that a model lost, and what it cannot spell
+Kind = (
+    Found | Literal["number", "unknown", "term"]
+)  # others keep numbers that a model lost, what it cannot spell, terms
 
 
 @dataclass(frozen=True)
 class KeptSpan:
-    """`text[start:end]` is kept as it is."""
+    """`text[start:end]` is kept as it is, or becomes what is said here."""
 
     start: int
     end: int
     kind: Kind
+    becomes: str | None = None
 
     def from_place(self, place: int) -> "KeptSpan":
         """The same in the text that begins at a place of this one."""
-        return KeptSpan(self.start - place, self.end - place, self.kind)
+        return KeptSpan(self.start - place, self.end - place, self.kind, self.becomes)
+
+    def item(self, text: str) -> str:
+        """What comes out in its place."""
+        return text[self.start : self.end] if self.becomes is None else self.becomes
 
 
 def kept_spans(text: str) -> list[KeptSpan]:

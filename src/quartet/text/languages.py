@@ -143,6 +143,16 @@ def scripts_of(code: str) -> tuple[str, ...]:
     return (tag.script,) if tag.script else tag.entries[0].scripts
 
 
+def bcp47(name: str) -> str | None:
+    """A code or a name as HTML has it (`fra_Latn` -> `fr`, `zt` -> `zh-Hant`, `pt_BR` -> `pt-BR`); None if unknown."""
+    tag = _parse(name)
+    if tag is None:
+        return None
+    entry = tag.entries[0]
+    script = tag.script if tag.script != next(iter(entry.scripts), None) or iso639_1(name) == "zh" else None
+    return "-".join(filter(None, (iso639_1(name) or entry.code, script, tag.region)))
+
+
 def language_of(code: str) -> str:
     """The language alone of a code or a name, as FLORES-200 has it (`zt` -> `zho`); the code itself where unknown."""
     tag = _parse(code)

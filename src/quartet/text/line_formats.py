@@ -1,4 +1,4 @@
-"""Files of texts: lines, paragraphs, SubRip, WebVTT and tab-separated columns, taken apart and put together again.
+"""Files of texts: lines, paragraphs, SubRip, WebVTT, columns and HTML, taken apart and put together again.
 
 Everything but the texts is kept letter for letter: line ends, a byte order mark, blank lines, numbers, times, settings
 and comments. (pysubs2, srt and webvtt-py read cues and write new files, in which much of that is lost.)
@@ -13,8 +13,19 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-Form = Literal["text", "srt", "vtt", "tsv"]
-FORM_OF_SUFFIX: dict[str, Form] = {".srt": "srt", ".vtt": "vtt", ".tsv": "tsv", ".tab": "tsv"}
+from quartet.text.html_documents import HtmlText, Rules, html_parts, is_xml
+from quartet.text.languages import bcp47
+
+Form = Literal["text", "srt", "vtt", "tsv", "html"]
+FORM_OF_SUFFIX: dict[str, Form] = {
+    ".srt": "srt",
+    ".vtt": "vtt",
+    ".tsv": "tsv",
+    ".tab": "tsv",
+    ".html": "html",
+    ".htm": "html",
+    ".xhtml": "html",
+}
 
 BYTE_ORDER_MARK = "\ufeff"
 WHISPER_COLUMNS = "start\tend\ttext"  # the first line of `transcribe --format tsv`: names that programs look for
@@ -68,11 +79,14 @@ class Part:
         return self.before + inner + last + self.after + self.ends[-1]
 
 
-def parts(lines: Iterable[str], form: Form = "text", wrapped: bool = False) -> Iterator[str | Part]:
+def parts(
+    lines: Iterable[str], form: Form = "text", wrapped: bool = False, target: str | None = None
+) -> Iterator[str | Part | HtmlText]:
     """A file's texts in order, and between them, as strings, all that is kept letter for letter.
 
     lines: with their ends, which are line feeds, the last one's may be missing. A text is given out as soon as the line
-    is there that ends it. wrapped: of `text`, what is between blank lines is one text.
+    is there that ends it. wrapped: of `text`, what is between blank lines is one text. target: language of the
+    translation, which a page in HTML names.
     """
     lines = iter(lines)
     first = next(lines, "")
@@ -80,7 +94,10 @@ def parts(lines: Iterable[str], form: Form = "text", wrapped: bool = False) -> I
         yield BYTE_ORDER_MARK
         first = first.removeprefix(BYTE_ORDER_MARK)
     lines = itertools.chain([first] if first else [], lines)
-    if form == "tsv":
+    if form == "html":
+        source = "".join(lines)
+        yield from html_parts(source, Rules(is_xml(source), bcp47(target) if target else None))
+    elif form == "tsv":
         yield from _cells(lines)
     elif form == "text":
         yield from _paragraphs(lines) if wrapped else _lines(lines)

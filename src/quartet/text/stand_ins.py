@@ -118,10 +118,17 @@ def joined_spans(text: str, spans: Sequence[KeptSpan]) -> list[KeptSpan]:
     joined: list[KeptSpan] = []
     for span in spans:
         if joined and not text[joined[-1].end : span.start].strip():
-            joined[-1] = KeptSpan(joined[-1].start, span.end, span.kind)
+            joined[-1] = _joined(text, joined[-1], span)
         else:
             joined.append(span)
     return joined
+
+
+def _joined(text: str, one: KeptSpan, other: KeptSpan) -> KeptSpan:
+    if one.becomes is None and other.becomes is None:
+        return KeptSpan(one.start, other.end, other.kind)
+    becomes = one.item(text) + text[one.end : other.start] + other.item(text)
+    return KeptSpan(one.start, other.end, "term", becomes)
 
 
 def replaced(text: str, spans: Sequence[KeptSpan], style: Style) -> tuple[str, tuple[str, ...]]:

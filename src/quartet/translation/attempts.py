@@ -6,11 +6,13 @@ tried in another way; the last one leaves out what must not change and translate
 
 import re
 from collections import Counter
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Sequence, Set
 from dataclasses import dataclass, replace
+from itertools import chain, zip_longest
 
 from quartet.text.coverage import missing, numbers
 from quartet.text.cutting import parts_that_fit
+from quartet.text.glossary import lacking
 from quartet.text.kept import KeptSpan, between, kept_spans
 from quartet.text.languages import iso639_1, script_of
 from quartet.text.sentences import UNSPACED, masked_text
@@ -39,6 +41,7 @@ class Sentence:
     source: str | None  # code of the language
     target: str | None
     is_in_capitals: bool = False  # all of its words
+    terms: tuple[KeptSpan, ...] = ()  # of a glossary; not in what is kept
 
 
 @dataclass(frozen=True)
@@ -64,11 +67,12 @@ class Faults:
     unfinished: bool = False  # a part of it ended without an end
     missing: tuple[str, ...] = ()  # what was looked for and not found
     untranslated: bool = False  # the sentence itself is missing: there is nothing, or far too little or too much
+    unplaced: tuple[str, ...] = ()  # what terms of a glossary should have become, and is not there
 
     @property
     def weight(self) -> tuple[int, int]:
         """Least is best: a sentence that is missing or has no end is worse than any number of its items."""
-        return self.untranslated + self.unfinished, len(self.lost) + len(self.missing)
+        return self.untranslated + self.unfinished, len(self.lost) + len(self.missing) + len(self.unplaced)
 
     def __bool__(self) -> bool:
         """Whether there are any."""
@@ -77,7 +81,7 @@ class Faults:
     def named(self, sentence: "Sentence") -> tuple[str, ...]:
         """What is to be told: the whole sentence where its translation has no end."""
         whole = (sentence.text,) if self.unfinished or self.untranslated else ()
-        return tuple(dict.fromkeys((*whole, *self.lost, *self.missing)))
+        return tuple(dict.fromkeys((*whole, *self.lost, *self.missing, *self.unplaced)))
 
 
 def sentence_of(text: str, spans: Sequence[KeptSpan], source: str | None, target: str | None) -> Sentence:
@@ -125,7 +129,63 @@ def attempts(sentence: Sentence, ways: Ways) -> Generator[Attempt, Faults, None]
         with_figures = replace(sentence, spans=spans)
         faults = yield _attempt(with_figures, (*ways.styles, style)[0], ways, ways.max_tokens)
         if faults:
-            yield _apart(with_figures, ways)
+            faults = yield _apart(with_figures, ways)
+    yield from _with_terms(sentence, ways, faults)
+
+
+def _with_terms(sentence: Sentence, ways: Ways, faults: Faults) -> Generator[Attempt, Faults, None]:
+    """What unplaced terms become in their places in the source, then stand-ins for those that are still not there.
+
+    Models copy many words of the language that they write, and inflect what is around them. A stand-in comes out nearly
+    always, but what is around it does not fit the term.
+    """
+    said = set(faults.unplaced)
+    if said and _has_words_besides(sentence, said):
+        faults = yield _attempt(_with_said(sentence, said), _first(ways), ways, ways.max_tokens)
+    replaced_: set[str] = set()
+    for style in ways.styles:
+        if not faults.unplaced:
+            break
+        replaced_.update(faults.unplaced)
+        faults = yield _attempt(_with_said(sentence, said - replaced_, replaced_), style, ways, ways.max_tokens)
+
+
+def _has_words_besides(sentence: Sentence, said: Set[str]) -> bool:
+    """Whether a sentence is more than terms that become something else, and items that are kept."""
+    terms = [span for span in sentence.terms if span.becomes in said]
+    spans = sorted((*sentence.spans, *terms), key=lambda span: span.start)
+    is_new = any(sentence.text[span.start : span.end] != span.becomes for span in terms)
+    return is_new and any(map(str.isalpha, _without(sentence.text, spans)))
+
+
+def _with_said(sentence: Sentence, said: Set[str], replaced_: Set[str] = frozenset()) -> Sentence:
+    """The sentence with what some terms become in their places, and others among the spans that get stand-ins."""
+    terms = [span for span in sentence.terms if span.becomes in said or span.becomes in replaced_]
+    text, spans, place = "", [], 0
+    for span in sorted((*sentence.spans, *terms), key=lambda span: span.start):
+        text += sentence.text[place : span.start]
+        item = sentence.text[span.start : span.end]
+        if span.kind == "term" and span.becomes in said:
+            text += _as_big(span, sentence)
+        else:
+            becomes = _as_big(span, sentence) if sentence.is_in_capitals and span.becomes else span.becomes
+            spans.append(KeptSpan(len(text), len(text) + len(item), span.kind, becomes))
+            text += item
+        place = span.end
+    return replace(sentence, text=text + sentence.text[place:], spans=tuple(spans))
+
+
+def _as_big(term: KeptSpan, sentence: Sentence) -> str:
+    """What a term becomes, in capitals where the sentence is, and with one where it begins a sentence that does."""
+    becomes = term.becomes or ""
+    if sentence.is_in_capitals:
+        return raised(becomes, sentence.target)
+    begins = term.start == _words(sentence)[0] and sentence.text[term.start].isupper()
+    return becomes[:1].upper() + becomes[1:] if begins and becomes[:2].islower() else becomes
+
+
+def _first(ways: Ways) -> Style:
+    return (*ways.styles, AS_IT_IS)[0]
 
 
 def so_far(attempt: Attempt, translations: Sequence[str]) -> str:
@@ -157,22 +217,35 @@ def reading(sentence: Sentence, attempt: Attempt, translations: Sequence[str]) -
         if text is None:
             return None
         whole += " " * (spaced and whole[-1:].isalnum() and text[:1].isalnum()) + text
-    return whole
+    return _begun_big(sentence, whole) if sentence.terms else whole
+
+
+def _begun_big(sentence: Sentence, translation: str) -> str:
+    """The translation with a capital letter, where a term begins it and the sentence begins with one."""
+    start, _ = _words(sentence)
+    if not sentence.text[start : start + 1].isupper() or not translation.startswith(sentence.text[:start]):
+        return translation
+    becomes = next((s.becomes for s in sentence.terms if translation.startswith(s.becomes or "", start)), None)
+    if becomes is None or any(map(str.isupper, becomes.split(" ")[0])):  # iPhone
+        return translation
+    return translation[:start] + translation[start].upper() + translation[start + 1 :]
 
 
 def faults_of(sentence: Sentence, text: str | None, unfinished: bool) -> Faults:
     """What a translation of a sentence lacks."""
     items = [sentence.text[span.start : span.end] for span in sentence.spans]
     if text is None:
-        return Faults(tuple(items) or (sentence.text,), unfinished)  # stand-ins of numbers are no spans
+        unplaced = lacking(sentence.terms, "")
+        return Faults(tuple(items) or (sentence.text,), unfinished, unplaced=unplaced)  # those of numbers are no spans
     lost = tuple(item for item, times in Counter(items).items() if text.count(item) < times)
+    unplaced = lacking(sentence.terms, text) if sentence.terms else ()
     words = _without(sentence.text, sentence.spans)
     for item in items:
         text = text.replace(item, " ", 1)
     found = missing(words, text, sentence.source, sentence.target)
     if found == (words,):
-        return Faults(lost, unfinished, untranslated=True)
-    return Faults(lost, unfinished, found)
+        return Faults(lost, unfinished, untranslated=True, unplaced=unplaced)
+    return Faults(lost, unfinished, found, unplaced=unplaced)
 
 
 def as_typed(text: str) -> Attempt:
@@ -258,7 +331,7 @@ def _sent(sentence: Sentence, start: int, end: int, spans: Sequence[KeptSpan], s
     inside = [span for span in spans if start <= span.start and span.end <= end]
     text = whole.strip()
     if not any(map(str.isalpha, _without(whole, [span.from_place(start) for span in inside]))):
-        return [Part(whole)] if whole else []
+        return [Part(_with_becomes(sentence, start, end, inside))] if whole else []
     blank = len(whole) - len(whole.lstrip())
     begin = start + blank
     around = (Part(whole[:blank]), Part(whole[blank + len(text) :]))
@@ -269,12 +342,18 @@ def _sent(sentence: Sentence, start: int, end: int, spans: Sequence[KeptSpan], s
     return [part for part in (around[0], part, around[1]) if part.text]
 
 
+def _with_becomes(sentence: Sentence, start: int, end: int, spans: Sequence[KeptSpan]) -> str:
+    """A stretch of a sentence that is not sent, with what its terms become."""
+    found = between(sentence.text[start:end], [span.from_place(start) for span in spans])
+    return "".join(chain.from_iterable(zip_longest(found, (span.item(sentence.text) for span in spans), fillvalue="")))
+
+
 def _replaced(part: Part, tidy: str, places: Sequence[KeptSpan], style: Style) -> Part:
     """The part with what is sent of it."""
     if style in NAMES and places and all(span.kind in AT_EDGES for span in places):
         return replace(part, sent=left_out(tidy, places), tidy=tidy, left_out=tuple(places))
     sent, stand_ins = replaced(tidy, places, style)
-    return replace(part, sent=sent, stand_ins=stand_ins, items=tuple(tidy[span.start : span.end] for span in places))
+    return replace(part, sent=sent, stand_ins=stand_ins, items=tuple(span.item(tidy) for span in places))
 
 
 def _without(text: str, spans: Sequence[KeptSpan]) -> str:
@@ -289,7 +368,7 @@ def _tidied(
     found, places, start = "", [], 0
     for span in spans:
         found += _plain(text[start : span.start], language, capitals, first=not found)
-        places.append(KeptSpan(len(found), len(found) + span.end - span.start, span.kind))
+        places.append(KeptSpan(len(found), len(found) + span.end - span.start, span.kind, span.becomes))
         found += text[span.start : span.end]
         start = span.end
     return found + _plain(text[start:], language, capitals, first=not found), places

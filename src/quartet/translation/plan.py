@@ -1,7 +1,7 @@
 """From texts to sentences that are translated by themselves, and back: languages, prompts, and joining again."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -12,6 +12,7 @@ from quartet.options.kinds import check_fields
 from quartet.spec import Language, Manifest
 from quartet.text.added_words import Encode
 from quartet.text.detect import Detected, detect_all
+from quartet.text.glossary import Glossary
 from quartet.text.kept import KeptSpan, kept_spans
 from quartet.text.languages import display_name, find, is_language, offered, resolve, typed_tag
 from quartet.text.prompts import prompt_ids
@@ -26,7 +27,7 @@ from quartet.translation.attempts import Sentence, Ways, sentence_of, with_stand
 log = logging.getLogger("quartet")
 
 Split = Literal["auto", "sentences", "none"]
-READING = {name: TRANSLATION[name] for name in ("split", "wrapped", "raw", "strict")}
+READING = {name: TRANSLATION[name] for name in ("split", "wrapped", "raw", "strict", "glossary")}
 LONGER = 1.5  # most tokens of a translation for each of its source, nearly always
 SAFE_LENGTHS = 2.5  # times a model's safe length: so long a single sentence is translated whole (docs/log.md)
 
@@ -39,11 +40,16 @@ class Reading:
     wrapped: bool = False  # a single line break is white space inside of a paragraph
     raw: bool = False  # the model gets the text as it is typed
     strict: bool = True  # a text in no language that is known is an error, not left as it is
+    glossary: Glossary | Mapping[str, str] | None = None  # what terms are to become
     limited: bool = False  # the caller has said how many tokens at most are generated
 
     def __post_init__(self) -> None:
         """Raise `OptionError` for a value that there is not."""
         check_fields(self, READING)
+        if self.glossary is not None and self.raw:
+            raise OptionError("with raw the model gets the text as it is, so there is no use for a glossary")
+        if self.glossary is not None and not isinstance(self.glossary, Glossary):
+            object.__setattr__(self, "glossary", Glossary(self.glossary))
 
 
 @dataclass(frozen=True)
@@ -232,6 +238,8 @@ class Planner:
         sentences = _sentences(plan, pieces, spans)
         if not reading.raw:
             sentences = tuple(map(self._with_unknown, sentences))
+        if isinstance(reading.glossary, Glossary):
+            sentences = tuple(_with_terms(sentence, reading.glossary) for sentence in sentences)
         return replace(plan, pieces=tuple(pieces), sentences=sentences)
 
     def _pieces(self, text: str, language: str | None, spans: Sequence[KeptSpan], reading: Reading) -> list[Piece]:
@@ -280,6 +288,10 @@ def _sentences(plan: Plan, pieces: Sequence[Piece], spans: Sequence[KeptSpan]) -
             first += 1
         found.append(sentence_of(piece.text, inside, plan.source_code, plan.target_code))
     return tuple(found)
+
+
+def _with_terms(sentence: Sentence, glossary: Glossary) -> Sentence:
+    return replace(sentence, terms=tuple(glossary.found(sentence.text, sentence.spans)))
 
 
 def _tell_of_what_stays(plans: Sequence[Plan]) -> None:

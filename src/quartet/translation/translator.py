@@ -3,7 +3,7 @@
 import copy
 import numbers
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -22,6 +22,7 @@ from quartet.runtime.machine.head_selection import selected_head
 from quartet.runtime.requests import Submit, TextRequest, complete
 from quartet.runtime.search import Hypothesis
 from quartet.spec import Language, Manifest
+from quartet.text.glossary import Glossary
 from quartet.text.tokenizer import Tokenizer, load_tokenizer
 from quartet.translation.drafts import Draft, Outcome
 from quartet.translation.plan import Plan, Planner, Reading, Split
@@ -46,6 +47,7 @@ class TranslationOptions:
     raw: bool = False
     strict: bool = True
     loop_guard: bool = True
+    glossary: Glossary | Mapping[str, str] | None = None
 
     def __post_init__(self) -> None:
         """Raise `OptionError` for values that make no sense."""
@@ -67,7 +69,8 @@ class TranslationOptions:
     @property
     def reading(self) -> Reading:
         """Of each text."""
-        return Reading(self.split, self.wrapped, self.raw, self.strict, limited=self.max_length is not None)
+        limited = self.max_length is not None
+        return Reading(self.split, self.wrapped, self.raw, self.strict, self.glossary, limited=limited)
 
     @property
     def batching(self) -> Batching:
@@ -176,6 +179,7 @@ class Translator:
         raw: bool = False,
         strict: bool = True,
         loop_guard: bool = True,
+        glossary: Glossary | Mapping[str, str] | None = None,
     ) -> Translation:
         """Translate one text. See `translate_batch`."""
         options = TranslationOptions(
@@ -192,6 +196,7 @@ class Translator:
             raw=raw,
             strict=strict,
             loop_guard=loop_guard,
+            glossary=glossary,
         )
         return self._translated([checked(TEXT, text)], target, source, options, silent)[0]
 
@@ -214,6 +219,7 @@ class Translator:
         raw: bool = False,
         strict: bool = True,
         loop_guard: bool = True,
+        glossary: Glossary | Mapping[str, str] | None = None,
         progress: Progress = silent,
     ) -> list[Translation]:
         """Translate texts of any length, in the order given.
@@ -227,7 +233,8 @@ class Translator:
         line break inside a paragraph is a space. raw: the model gets the text as it is, once; else what must not
         change is kept, and what is missing is tried again (docs/translate.md). strict: a text in no language of the
         model is an error; else it comes back as it is, incomplete. loop_guard: stop a phrase from being repeated
-        without end. progress: told how many of how many pieces are done.
+        without end. glossary: terms, and what each is to become; what is not in a translation is in its `missing`.
+        progress: told how many of how many pieces are done.
 
         The texts of a call are taken for parts of one document: short ones have the language of those around them.
 
@@ -250,6 +257,7 @@ class Translator:
             raw=raw,
             strict=strict,
             loop_guard=loop_guard,
+            glossary=glossary,
         )
         return self._translated(texts, target, source, options, progress)
 
@@ -267,6 +275,7 @@ class Translator:
         raw: bool = False,
         strict: bool = True,
         loop_guard: bool = True,
+        glossary: Glossary | Mapping[str, str] | None = None,
     ) -> Iterator[str]:
         """Translate greedily; yields the text so far, each time that it has grown. The last one is the translation."""
         options = TranslationOptions(
@@ -278,6 +287,7 @@ class Translator:
             raw=raw,
             strict=strict,
             loop_guard=loop_guard,
+            glossary=glossary,
         )
         target, source = checked(TRANSLATION["target"], target), checked(TRANSLATION["source"], source)
         engine, planner = self._open, self._texts.for_a_call()
