@@ -50,6 +50,8 @@ def local(command: str) -> bool:
 def shell(tmp_path):
     (tmp_path / "lines.txt").write_text("Good morning.\nThank you.\n", encoding="utf-8")
     (tmp_path / "film.srt").write_text("1\n00:00:01,000 --> 00:00:02,000\nGood morning.\n", encoding="utf-8")
+    (tmp_path / "page.html").write_text("<p>Good <b>morning</b>.\n", encoding="utf-8")
+    (tmp_path / "terms.tsv").write_text("train station\tCentrale\n", encoding="utf-8")
 
     def run(command):
         own = command.replace("quartet ", f"{sys.executable} -m quartet ", 1)

@@ -7,6 +7,7 @@ import re
 import select
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -582,3 +583,54 @@ def test_a_glossary(run, tmp_path):
     assert thanks == "Merci."
     (tmp_path / "lines.txt").write_text("Where is the train station?\nThank you.\n")
     assert run(*command, "--input", tmp_path / "lines.txt").out == result.out
+
+
+def test_a_part_that_was_made_with_another_glossary_is_not_resumed(run, tmp_path, monkeypatch):
+    glossary, lines, out = (tmp_path / name for name in ("terms.csv", "lines.txt", "out.txt"))
+    glossary.write_text("Thank you,Mercy\n")
+    lines.write_text("Thank you.\n" * 3)
+    command = ("translate", "--from", "en", "--to", "fr", "--input", lines, "--output", out, "--glossary", glossary)
+    with monkeypatch.context() as broken:
+        broken.setattr("quartet.cli.translate.BATCHES_AT_ONCE", 1)
+        calls = iter(range(2))
+        step = Translator.translate_batch
+        broken.setattr(Translator, "translate_batch", lambda *a, **k: 1 / (1 - next(calls)) and step(*a, **k))
+        with pytest.raises(ZeroDivisionError):
+            run(*command, "--batch-size", 1)
+    glossary.write_text("Thank you,Mercie\n")
+    assert "--glossary" in run(*command, "--batch-size", 1, "--resume").err
+
+
+# ---- pages ----
+
+PAGE = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="iso-8859-1"><title>Thank you.</title><script>"Thank you."</script></head>
+<body><p>Good <b>morning</b>.</p><!-- \xe9 --></body></html>
+"""
+
+
+def test_a_page(run, tmp_path):
+    page, out = tmp_path / "page.HTM", tmp_path / "out.html"
+    page.write_bytes(PAGE.encode("latin-1"))
+    assert run("translate", "--from", "en", "--to", "French", "--input", page, "--output", out).code == 0
+    found = out.read_text("utf-8")
+    assert '<html lang="fr"><head><meta charset="utf-8"><title>Merci.</title><script>"Thank you."</script>' in found
+    assert re.search(r"<p>.*<b>.*</b>.*</p><!-- \xe9 --></body></html>\n$", found)
+    assert "morning" not in found
+
+
+def test_a_page_from_a_pipe(run, monkeypatch):
+    with tempfile.TemporaryFile() as file:
+        file.write(b"<p>Thank you.\n<p>Thank you.</p>")
+        file.seek(0)
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(file))
+        result = run("translate", "--from", "en", "--to", "fr", "--as", "html")
+    assert result.out == "<p>Merci.\n<p>Merci.</p>"
+
+
+def test_a_page_that_is_no_text(run, tmp_path):
+    page = tmp_path / "page.html"
+    page.write_bytes(b"<p>\n\xff")
+    result = run("translate", "--from", "en", "--to", "fr", "--input", page)
+    assert (result.code, result.out) == (2, "")
+    assert "page.html, line 2: byte 0xff is not UTF-8" in result.err

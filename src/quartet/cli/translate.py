@@ -228,7 +228,7 @@ def _translate_file(
     items = parts(_lines_of(file, form, str(args.input)), form, args.wrapped, args.target)
     with _translator(args) as translator, terminal_bar("translating", "lines") as progress:
         job = _Job(translator, args, form, glossary, out, notify)
-        done = job.begin(_facts(args, form, digest, translator.folder))
+        done = job.begin(_facts(args, form, glossary, digest, translator.folder))
         for chunk in _chunks(_behind(items, done), BATCHES_AT_ONCE * args.batch_size):
             texts = [item for item in chunk if not isinstance(item, str)]
             job.translate(chunk, _of_lines(progress, texts, lines))
@@ -249,19 +249,18 @@ def _read_through(file: BinaryIO, name: str | None) -> tuple[int, str]:
     return lines, digest.hexdigest()
 
 
-def _facts(args: argparse.Namespace, form: Form, digest: str, model: Path) -> Facts:
+def _facts(args: argparse.Namespace, form: Form, glossary: Glossary | None, digest: str, model: Path) -> Facts:
     """All that the output follows from."""
     vocabulary = args.vocabulary
     if vocabulary and Path(vocabulary).is_file():
         vocabulary = hashlib.sha256(Path(vocabulary).read_bytes()).hexdigest()
-    glossary = hashlib.sha256(args.glossary.read_bytes()).hexdigest() if args.glossary else None
     return {
         "input": digest,
         "model": hashlib.sha256((model / MANIFEST_NAME).read_bytes()).hexdigest(),
         "--as": form,
         "--to": args.target,
         "--vocabulary": vocabulary,
-        "--glossary": glossary,
+        "--glossary": glossary and hashlib.sha256(json.dumps(dict(glossary.terms)).encode()).hexdigest(),
         **{f"--{name.replace('_', '-')}": getattr(args, name) for name in SEARCH + READING},
     }
 

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from html.entities import html5
+from itertools import pairwise
 
 from quartet.text.html_tokens import RAW, Attribute, Token, tokens
 from quartet.text.inline_markup import Marked, Segment, marked
@@ -46,6 +47,7 @@ MOST_MARKS = 500  # in a text; where there are more elements, they are put back 
 
 _BLANK = re.compile(r"[\t\n\f\r ]+")
 _REFERENCE = re.compile(r"&(?:#(?:\d+|[xX][\da-fA-F]+)|[A-Za-z_:][\w:.-]*);")
+_SEPARATOR = re.compile("[|·•›»>→/–—]")
 _NAME = re.compile(r"<([^\t\n\f\r />]+)")
 _IS_XML = re.compile(r"\ufeff?\s*<\?xml\b")
 
@@ -221,16 +223,14 @@ class _Reader:
     def _of_run(self) -> Iterator[str | HtmlText]:
         """What is between two blocks: a text, and what is around it."""
         run, self.run, self.is_behind_off = [_without_words(segment) for segment in self.run], [], False
-        if not any(any(map(str.isalpha, segment.text)) for segment in run):
-            for segment in run:
+        for some in _separated(run):
+            start, end = _without_edges(some) if _has_letters(some) else (0, 0)
+            for segment in some[:start]:
                 yield from self._told_of(segment)
-            return
-        start, end = _without_edges(run)
-        for segment in run[:start]:
-            yield from self._told_of(segment)
-        yield from _text_of(run[start:end])
-        for segment in run[end:]:
-            yield from self._told_of(segment)
+            if start < end:
+                yield from _text_of(some[start:end])
+            for segment in some[end:]:
+                yield from self._told_of(segment)
 
     def _told_of(self, segment: Segment) -> Iterator[str | HtmlText]:
         if segment.kind in ("open", "void") and segment.name:
@@ -343,6 +343,28 @@ def _without_words(segment: Segment) -> Segment:
     """What is not translated, as void where it has no words."""
     is_read = segment.kind == "word" and any(map(str.isalnum, re.sub(r"<[^<>]*>", "", segment.source)))
     return replace(segment, kind="void") if segment.kind == "word" and not is_read else segment
+
+
+def _has_letters(run: Iterable[Segment]) -> bool:
+    return any(any(map(str.isalpha, segment.text)) for segment in run)
+
+
+def _separated(run: Sequence[Segment]) -> Iterator[Sequence[Segment]]:
+    """Elements with nothing but separators between them, as in `<a>Home</a> | <a>News</a>`, each by itself."""
+    partners, place = _partners(run), 0
+    units: list[Sequence[Segment]] = []
+    while place < len(run):
+        end = max(partners.get(place, place), place) + 1
+        units.append(run[place:end])
+        place = end
+    between = [unit[0] for unit in units if len(unit) == 1]
+    is_list = not _has_letters(between) and not any(segment.kind == "word" for segment in between)
+    full = [at for at, unit in enumerate(units) if _has_letters(unit)]
+    gaps = [units[before + 1 : behind] for before, behind in pairwise(full)]
+    if is_list and gaps and all(any(_SEPARATOR.search(unit[0].text) for unit in gap) for gap in gaps):
+        yield from units
+    else:
+        yield run
 
 
 def _without_edges(run: Sequence[Segment]) -> tuple[int, int]:
