@@ -140,7 +140,7 @@ def test_forms_are_closed_with_their_request():
 
 def test_expired_files_go_while_nobody_asks(disk, serve, monkeypatch):
     monkeypatch.setattr(Files.__init__, "__defaults__", (0.05,))
-    monkeypatch.setattr("quartet.serve.app.MINUTE", 0.05)
+    monkeypatch.setattr("quartet.serve.app.MINUTE", 1)
     address = serve()
     sent = {"file": (f"{SECRET}.txt", TEXT.encode())}
     answer = httpx.post(f"{address}/translate_file", data={"source": "en", "target": "fr"}, files=sent, timeout=60)

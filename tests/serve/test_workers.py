@@ -70,14 +70,13 @@ def started(*options: str, folder: Path | None = None) -> Iterator[Server]:
     command += ["--workers", "2", "--metrics", "--log-format", "json", *options]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=env) as process:
         assert process.stderr is not None
-        first = json.loads(process.stderr.readline())
-        server = Server(process, first["message"].rpartition(" ")[2])
+        said = (json.loads(line)["message"] for line in process.stderr)
+        server = Server(process, next(line.rpartition(" ")[2] for line in said if "serving on" in line))
 
         def read() -> None:
             assert process.stderr is not None
             for line in process.stderr:
-                with contextlib.suppress(ValueError):  # the last one is the command's, not the server's
-                    server.lines.append(json.loads(line))
+                server.lines.append(json.loads(line))
 
         reader = threading.Thread(target=read)
         reader.start()
@@ -143,6 +142,7 @@ def test_workers_share_what_they_know_and_replace_each_other(tmp_path):
         assert server.figure("quartet_http_request_duration_seconds_count{") >= asked  # those of the dead one too
         assert server.figure("quartet_http_requests_in_flight") == 1  # the one that asks
     assert server.process.returncode == 128 + signal.SIGTERM
+    assert server.said("stopped by SIGTERM")
     assert not list(tmp_path.iterdir())  # nothing is left
 
 

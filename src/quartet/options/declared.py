@@ -527,7 +527,7 @@ SERVE = table(
         "processes that answer; they share the port and the pages of the weights; each has its part of the threads, "
         "of the queue and of the memory",
     ),
-    MODEL["threads"],
+    replace(MODEL["threads"], about="threads of each operator, of all workers together"),
     replace(_SEARCH["beam_size"], about="hypotheses kept per step for texts; 1 is greedy, as streams are"),
     Option("max_memory", Size(), None, "of the files of models that are open at a time, as 4GB", none="no limit"),
     Option("preload", Flag(), False, "open the models at the start; /ready says when that is done"),

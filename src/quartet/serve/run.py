@@ -1,6 +1,7 @@
 """Running the server until it is told to stop."""
 
 import logging
+import signal
 import socket
 
 import uvicorn
@@ -20,11 +21,22 @@ def run(options: ServeOptions) -> None:
     """Answer until SIGINT or SIGTERM; what was accepted is answered then. Raises what `create_app` raises."""
     packing.share_freed()
     logs.configure(options.log_format)
+    try:
+        _serve(options)
+    except KeyboardInterrupt as told:
+        if options.log_format != "json":
+            raise
+        number = signal.Signals(told.args[0] if told.args else signal.SIGINT)
+        log.warning("stopped by %s", number.name)  # as an object too
+        raise SystemExit(128 + number) from None
+
+
+def _serve(options: ServeOptions) -> None:
     config = workers.config("", options)
     try:
         listening = config.bind_socket()
     except SystemExit:  # uvicorn has logged why
-        raise OptionError(f"{options.host}:{options.port} cannot be listened on; is another server there?") from None
+        raise _taken(options) from None
     if options.workers > 1:
         workers.supervise(options, listening, lambda: _tell(options, listening))
         return
@@ -37,5 +49,12 @@ def run(options: ServeOptions) -> None:
 
 
 def _tell(options: ServeOptions, listening: socket.socket) -> None:
-    listening.listen(BACKLOG)  # whoever reads the line may connect at once, though nobody answers yet
+    try:
+        listening.listen(BACKLOG)  # whoever reads the line may connect at once, though nobody answers yet
+    except OSError:  # another server came between
+        raise _taken(options) from None
     log.warning("serving on http://%s:%d", options.host, listening.getsockname()[1])
+
+
+def _taken(options: ServeOptions) -> OptionError:
+    return OptionError(f"{options.host}:{options.port} cannot be listened on; is another server there?")
