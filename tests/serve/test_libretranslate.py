@@ -4,6 +4,7 @@ import httpx
 import pytest
 
 from quartet import Translator
+from quartet.serve.libretranslate import is_cue
 
 GOOD = "Good morning."
 
@@ -141,3 +142,28 @@ def test_limits_and_keys(serve, tmp_path):
         assert refused.status_code == 429
         assert int(refused.headers["retry-after"]) > 0
         assert client.get("/frontend/settings").json()["keyRequired"] is True
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Write <br /> where a line ends.",
+        "Good morning.<br/>Thank you.",
+        "Good morning.\n<br />Thank you.",
+        "Good morning.<br /> Thank you.",
+        "<br />",
+        "Good morning.",
+    ],
+)
+def test_only_lines_of_subtitles_are_lines(text):
+    assert not is_cue(text)
+    assert is_cue("Good morning,<br />my friend.")
+
+
+def test_lines_of_subtitles_come_back_as_lines_with_what_else_was_asked_for(ask, translated):
+    asked = {"q": "Good morning.<br />Thank you.", "source": "auto", "target": "fr", "alternatives": 2, "stream": True}
+    answer = ask.post("/translate", json=asked).json()
+    assert answer["translatedText"].split("<br />")[1] == translated("Thank you.")
+    assert answer["detectedLanguage"]["language"] == "en"
+    assert all(text.count("<br />") == 1 and "\n" not in text for text in answer["alternatives"])
+    assert answer["alternatives"]

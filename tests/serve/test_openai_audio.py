@@ -111,7 +111,7 @@ def test_a_language_is_found_where_none_is_named(ask, heard):
 def events(answer):
     assert answer.headers["content-type"].startswith("text/event-stream")
     lines = [line for line in answer.text.split("\n\n") if line]
-    return [json.loads(line.removeprefix("data: ")) for line in lines]
+    return [json.loads(line.rpartition("data: ")[2]) for line in lines]
 
 
 def test_a_stream_says_what_the_whole_answer_says(ask, heard):

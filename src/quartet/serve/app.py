@@ -13,7 +13,16 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 
 from quartet.errors import OptionError
-from quartet.serve import deepl, deepl_documents, immersive, libretranslate, openai_audio, page, whisper_asr
+from quartet.serve import (
+    deepl,
+    deepl_documents,
+    deepl_languages,
+    immersive,
+    libretranslate,
+    openai_audio,
+    page,
+    whisper_asr,
+)
 from quartet.serve.files import Files
 from quartet.serve.listening import Listening
 from quartet.serve.metrics import Metrics
@@ -28,7 +37,7 @@ SHAPES: dict[str, Callable[[ApiError], dict[str, Any]]] = {  # by the path's beg
     "/asr": whisper_asr.error_body,
     "/detect-language": whisper_asr.error_body,
     deepl.PREFIX: deepl.error_body,
-    "/v3/": deepl.error_body,  # whose newer routes are not here
+    "/v3/": deepl.error_body,  # most of whose newer routes are not here
 }
 
 
@@ -63,6 +72,7 @@ def create_app(options: ServeOptions) -> FastAPI:
     app.include_router(whisper_asr.router(service, listening))
     usage = deepl.Usage()
     app.include_router(deepl.router(service, usage))
+    app.include_router(deepl_languages.router(service))
     app.include_router(deepl_documents.router(service, files, usage))
     app.include_router(immersive.router(service))
     app.include_router(page.router())

@@ -154,7 +154,8 @@ async def _events(first: Heard, heard: AsyncGenerator[Heard], wanted: Wanted) ->
     segments = _segments(found)
     done = {"type": "transcript.text.done", "text": "".join(deltas), "languages": _languages(found)}
     probs = {"logprobs": _log_probs(segments)} if wanted.log_probs else {}
-    yield _event(done | probs | {"usage": _tokens_used(found)})
+    times = {"segments": [_segment(number, one) for number, one in enumerate(segments)]}  # which subtitles need
+    yield _event(done | probs | times | {"usage": _tokens_used(found)})
 
 
 def _whole(found: Sequence[Heard], wanted: Wanted) -> Response:
@@ -323,7 +324,9 @@ def _tokens_used(found: Sequence[Heard]) -> dict[str, Any]:
 
 
 def _event(data: Mapping[str, Any]) -> str:
-    return f"data: {json.dumps(data, ensure_ascii=False)}\n\n"
+    """An event as OpenAI writes it, named besides: some clients, as Subtitle Edit, know an event by its name alone."""
+    name = f"event: {data['type']}\n" if "type" in data else ""
+    return f"{name}data: {json.dumps(data, ensure_ascii=False)}\n\n"
 
 
 def _model(model: Model, name: str) -> dict[str, Any]:
