@@ -14,5 +14,5 @@ def serve(args: argparse.Namespace) -> None:
     except ModuleNotFoundError as error:
         raise OptionError(f"serving needs {error.name}: pip install 'quartet-onnx[serve]'") from None
     given = {field.name: getattr(args, field.name) for field in fields(ServeOptions) if hasattr(args, field.name)}
-    given["models"] = tuple(args.model or ServeOptions.models)
+    given["models"] = tuple(dict.fromkeys(args.model or ServeOptions.models))
     run(ServeOptions(**given))

@@ -28,6 +28,7 @@ from quartet.serve.listening import Listening
 from quartet.serve.metrics import Metrics
 from quartet.serve.options import ServeOptions
 from quartet.serve.service import Service
+from quartet.serve.sockets import address
 from quartet.serve.web import ApiError, LimitedBody
 
 log = logging.getLogger("quartet.serve")
@@ -111,7 +112,7 @@ async def _wyoming(service: Service, listening: Listening) -> AsyncIterator[None
     except ModuleNotFoundError as error:
         raise OptionError(f"--wyoming-port needs {error.name}: pip install 'quartet-onnx[serve]'") from None
     async with wyoming.serving(service, listening, service.options.host, service.options.wyoming_port) as port:
-        log.warning("speaking Wyoming on %s:%d", service.options.host, port)
+        log.warning("speaking Wyoming on %s", address(service.options.host, port))
         yield
 
 

@@ -4,9 +4,9 @@ import logging
 
 import uvicorn
 
-from quartet.errors import OptionError
 from quartet.serve.app import create_app
 from quartet.serve.options import ServeOptions
+from quartet.serve.sockets import address, listening_socket
 
 log = logging.getLogger("quartet.serve")
 KEEP_ALIVE = 75  # seconds that a connection may be idle
@@ -14,6 +14,9 @@ KEEP_ALIVE = 75  # seconds that a connection may be idle
 
 def run(options: ServeOptions) -> None:
     """Answer until SIGINT or SIGTERM; what was accepted is answered then. Raises what `create_app` raises."""
+    socket = listening_socket(options.host, options.port)
+    if options.wyoming_port:  # it is listened on later, where an error would come too late for a plain word
+        listening_socket(options.host, options.wyoming_port, "wyoming-port").close()
     config = uvicorn.Config(
         create_app(options),
         host=options.host,
@@ -24,10 +27,5 @@ def run(options: ServeOptions) -> None:
         timeout_graceful_shutdown=round(options.grace),
         server_header=False,
     )
-    server = uvicorn.Server(config)
-    try:
-        socket = config.bind_socket()
-    except SystemExit:  # uvicorn has logged why
-        raise OptionError(f"{options.host}:{options.port} cannot be listened on; is another server there?") from None
-    log.warning("serving on http://%s:%d", options.host, socket.getsockname()[1])
-    server.run([socket])
+    log.warning("serving on http://%s", address(options.host, socket.getsockname()[1]))
+    uvicorn.Server(config).run([socket])
