@@ -10,9 +10,14 @@ import pytest
 from noise import file, hear_voices_everywhere
 from quartet import Transcriber, Translator
 from quartet.cli import main
+from quartet.errors import OptionError
 from quartet.serve import listening
+from quartet.serve.options import ServeOptions
 
 pytest.importorskip("av")
+pytest.importorskip("uvicorn", reason="needs the extra `serve`")
+
+from quartet.serve.app import create_app
 
 SOUND = file(1.5)
 PATH = "/v1/audio/transcriptions"
@@ -362,3 +367,12 @@ def test_the_client_hears_what_the_command_hears(serve, whisper_base, shared, tm
         assert done.text.split() == words
         french = client.audio.translations.create(file=recording, model="whisper-1", extra_body={"to_language": "fr"})
         assert "pays" in french.text
+
+
+def test_packages_that_are_missing_are_named_when_the_server_starts(tiny_speech_model, monkeypatch):
+    monkeypatch.setattr(listening, "PACKAGES", ("av", "no_such_package"))
+    with pytest.raises(
+        OptionError, match=r"tiny-speech needs no_such_package: pip install 'quartet-onnx\[serve,speech\]'"
+    ):
+        create_app(ServeOptions(models=("demo", str(tiny_speech_model)), precision="fp32"))
+    assert create_app(ServeOptions(precision="fp32"))

@@ -184,6 +184,13 @@ def test_clients_that_send_no_keys_do_not_go_with_keys(tmp_path):
         ServeOptions(api_keys=tmp_path / "keys", wyoming_port=10300)
 
 
+def test_a_model_that_hears_is_needed():
+    from quartet.serve.app import create_app
+
+    with pytest.raises(OptionError, match="--wyoming-port needs a model that hears; add --model whisper-base"):
+        create_app(ServeOptions(wyoming_port=0, precision="fp32"))
+
+
 def test_the_whole_server_speaks_it(serve, tiny_speech_model, caplog):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

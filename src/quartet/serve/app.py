@@ -49,6 +49,8 @@ def create_app(options: ServeOptions) -> FastAPI:
     """
     service, files = Service(options), Files()
     listening = Listening(service)
+    if options.wyoming_port is not None and not service.models.hearing:
+        raise OptionError("--wyoming-port needs a model that hears; add --model whisper-base")
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
