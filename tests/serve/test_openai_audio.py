@@ -129,6 +129,21 @@ def test_a_stream_says_what_the_whole_answer_says(ask, heard):
     assert done["usage"]["total_tokens"] > 75
 
 
+@pytest.mark.parametrize("form", ["srt", "vtt"])
+def test_subtitles_are_streamed_cue_by_cue(ask, heard, form):
+    whole = sent(ask, {"response_format": form}).text
+    *deltas, done = events(sent(ask, {"response_format": form, "stream": "true"}))
+    assert "".join(one["delta"] for one in deltas) == done["text"] == whole
+    assert len(deltas) == len(heard())
+    assert all(one["delta"].count(" --> ") == 1 and one["delta"].endswith("\n\n") for one in deltas)
+
+
+def test_events_have_names_for_clients_that_know_them_by_these(ask, heard):
+    lines = sent(ask, {"stream": "true"}).text.splitlines()
+    named = [line.removeprefix("event: ") for line in lines if line.startswith("event: ")]
+    assert named == ["transcript.text.delta"] * len(heard()) + ["transcript.text.done"]
+
+
 def test_log_probabilities_are_those_of_words(ask, heard):
     words = [word for one in heard(word_timestamps=True) for word in one.words]
     for spelling in ("include", "include[]"):
@@ -175,7 +190,7 @@ def test_models_have_names(ask):
         ({"temperature": "nan"}, 400, "temperature", "'nan'"),
         ({"response_format": "xml"}, 400, "response_format", "'xml'; it is one of json"),
         ({"response_format": "diarized_json"}, 400, "response_format", "speakers are not told apart"),
-        ({"response_format": "srt", "stream": "true"}, 400, "response_format", "srt is not streamed"),
+        ({"response_format": "verbose_json", "stream": "true"}, 400, "response_format", "verbose_json is not streamed"),
         ({"stream": "maybe"}, 400, "stream", "'maybe'; true or false"),
         ({"timestamp_granularities[]": "letter"}, 400, "timestamp_granularities", "'letter'"),
         ({"chunking_strategy": "sometimes"}, 400, "chunking_strategy", "'sometimes'"),

@@ -173,6 +173,7 @@ def test_files_are_chosen_or_dropped_and_downloaded(seen, translated):
 @pytest.mark.slow
 def test_sound_is_written_down_and_translated(seen, translated):
     found = seen["sound"]
+    assert "Heard until 00:00:02 …" in found["states"]
     assert translated("Good morning.") in found["translation"]["content"]
     assert (found["said"]["name"], "Good morning." in found["said"]["content"]) == ("talk.srt", True)
     assert (found["text"], found["shown"]) == ("Thank you.", translated("Thank you."))

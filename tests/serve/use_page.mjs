@@ -122,8 +122,14 @@ const steps = {
   async sound() {
     const page = await visit({ prepare: hears });
     await page.click("#tab-files");
+    await page.evaluate(() => {
+      globalThis.states = [];
+      const look = () => states.push(document.querySelector(".job .state")?.textContent);
+      new MutationObserver(look).observe(document.getElementById("jobs"), { childList: true, subtree: true });
+    });
     await page.setInputFiles("#file", { name: "talk.mp3", mimeType: "audio/mpeg", buffer: Buffer.from("sound") });
     await page.waitForSelector(".job a + a");
+    const states = await page.evaluate(() => states);
     const [translation, said] = [await downloaded(page, ".job a"), await downloaded(page, ".job a + a")];
     await page.click("#tab-text");
     await page.click("#text-mic");
@@ -131,7 +137,7 @@ const steps = {
     await page.waitForTimeout(300);
     await page.click("#text-mic");
     await page.waitForSelector(settled);
-    return { translation, said, text: await value(page, "#text"), shown: await page.textContent("#translation") };
+    return { states, translation, said, text: await value(page, "#text"), shown: await page.textContent("#translation") };
   },
 
   async talks() {
@@ -351,7 +357,10 @@ async function hears(page) {
   await page.route("**/v1/models", (route) => route.fulfill({ json: { data: [{ id: "listener", object: "model", task: "automatic-speech-recognition" }] } }));
   await page.route("**/v1/audio/transcriptions", (route) => {
     const wantsTimes = route.request().postDataBuffer().includes("srt");
-    return route.fulfill(wantsTimes ? { contentType: "text/plain", body: SUBTITLES } : { json: { text: " Thank you." } });
+    if (!wantsTimes) return route.fulfill({ json: { text: " Thank you." } });
+    const events = [{ type: "transcript.text.delta", delta: SUBTITLES }, { type: "transcript.text.done", text: SUBTITLES }];
+    const body = events.map((event) => `event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`).join("");
+    return route.fulfill({ contentType: "text/event-stream", body });
   });
 }
 

@@ -41,7 +41,11 @@ export function filesView({ list, settings, hearing }, open) {
 
   async function hear(job, file, from, to) {
     const progress = (share) => job.progress(share, "Listening …");
-    const subtitles = await api.transcribe(file, hearing, from, "srt", progress);
+    const heard = (soFar) => {
+      const times = soFar.match(/--> \d\d:\d\d:\d\d/g);
+      if (times) job.say(`Heard until ${times.at(-1).slice(4)} …`);
+    };
+    const subtitles = await api.subtitles(file, hearing, from, progress, heard);
     const written = new File([subtitles], `${file.name.replace(/\.[^.]*$/, "")}.srt`, { type: "application/x-subrip" });
     job.offer(URL.createObjectURL(written), written.name, "What was said");
     if (subtitles.trim() && to) await translate(job, written, from, to);
@@ -86,6 +90,9 @@ function jobOf(file) {
       state.textContent = share < 1 ? `Sending … ${Math.round(100 * share)} %` : then;
       if (share < 1) bar.value = share;
       else bar.removeAttribute("value");
+    },
+    say(words) {
+      state.textContent = words;
     },
     offer(href, download, text) {
       links.prepend(element("a", { href, download, "aria-label": `${text} of ${file.name}` }, icon("download"), text));
