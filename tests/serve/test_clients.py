@@ -188,7 +188,7 @@ def test_libretranslate_and_translate_of_npm(in_javascript, translated):
     assert in_javascript["translate"] == {
         "libre": translated(GOOD),
         "deepl": translated(GOOD),
-        "error": "it is not supported",
+        "error": "it is not supported; there is de, en, es, fr",
     }
 
 

@@ -9,10 +9,11 @@ from pathlib import Path
 from quartet import provision
 from quartet.errors import LanguageError
 from quartet.spec import Manifest
-from quartet.text.languages import display_name, find
+from quartet.text.languages import display_name, find, iso639_1
 from quartet.transcription.transcriber import Transcriber
 from quartet.translation.translator import Translator
 
+MOST_NAMED = 20  # languages in a message
 Open = Callable[[Path], Translator | Transcriber]
 
 
@@ -94,7 +95,7 @@ class Models:
                 return model
         for name, known in ((source, self.sources()), (target, self.targets())):
             if name is not None and find(name, known) is None:
-                raise LanguageError(f"{name} is not supported")
+                raise LanguageError(f"{name} is not supported; there is {_listed(known)}")
         names = display_name(source) if source else source, display_name(target)
         raise LanguageError(f"{names[0]} ({source}) cannot be translated to {names[1]} ({target})")
 
@@ -138,6 +139,13 @@ class Models:
                     model.opened.close()
                     model.opened = None
                     total -= model.bytes
+
+
+def _listed(codes: Sequence[str]) -> str:
+    """Languages for a message: all of a few, some of many."""
+    short = sorted(iso639_1(code) or code for code in codes)
+    more = len(short) - MOST_NAMED
+    return ", ".join(short[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "") or "none"
 
 
 def _distinct(codes: Iterator[str]) -> list[str]:
