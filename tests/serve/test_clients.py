@@ -1,4 +1,4 @@
-"""Public clients, unchanged, and requests as well-known programs send them."""
+"""Public clients, unchanged. What programs send that cannot run here is in `test_replayed.py`."""
 
 import asyncio
 import json
@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from node_scripts import run_node
+from noise import file
 from quartet import Translator
 
 GOOD = "Good morning."
@@ -74,48 +75,21 @@ def test_libretranslate_aio_without_waiting(server, translated):
     assert [one.translated_text for one in asyncio.run(both())] == [translated(GOOD), translated(GOOD, "de")]
 
 
-def test_what_mastodon_sends(server, translated):
-    """`TranslationService::LibreTranslate`: a post's parts as HTML, and the languages with a content type."""
-    texts = ["<p>Good morning.</p>", "Thank you."]
-    asked = {"q": texts, "source": "auto", "target": "fr", "format": "html", "api_key": None}
-    answer = httpx.post(f"{server}/translate", json=asked, timeout=60).json()
-    assert len(answer["translatedText"]) == len(texts)
-    assert answer["translatedText"][0] == f"<p>{translated(GOOD)}</p>"
-    assert [one["language"] for one in answer["detectedLanguage"]] == ["en", "en"]
-    found = httpx.get(f"{server}/languages", headers={"Content-Type": "application/json"}).json()
-    assert all(set(one["targets"]) - {one["code"]} for one in found)
+@pytest.mark.parametrize("source", ["en", "autodetect"])
+def test_translate(server, translated, source):
+    """The package `translate` of PyPI."""
+    package = pytest.importorskip("translate", reason="needs the extra `test`")
+    client = package.Translator("fr", source, provider="libre", base_url=server)
+    assert client.translate(GOOD) == translated(GOOD)
 
 
-@pytest.mark.parametrize("way", ["data", "json"])
-def test_what_weblate_sends(server, translated, way):
-    """An empty key where none is set, once as a form, now as JSON with a list."""
-    text = [GOOD] if way == "json" else GOOD
-    asked = {"api_key": "", "q": text, "source": "en", "target": "fr"}
-    answer = httpx.post(f"{server}/translate", **{way: asked}, timeout=60).json()
-    assert answer["translatedText"] == ([translated(GOOD)] if way == "json" else translated(GOOD))
-
-
-def test_what_subtitle_edit_sends(server, translated):
-    """`LibreTranslate.cs`: the lines of a cue in one text, JSON without a charset."""
-    content = b'{"q": "Good morning.\\nThank you.", "source": "en", "target": "fr"}'
-    headers = {"Content-Type": "application/json", "accept": "application/json"}
-    answer = httpx.post(f"{server}/translate", content=content, headers=headers, timeout=60).json()
-    assert answer["translatedText"] == f"{translated(GOOD)}\n{translated('Thank you.')}"
+def test_translate_with_deepl(server, translated):
+    client = pytest.importorskip("translate").Translator("fr", "en", provider="deepl", secret_access_key="any")
+    client.provider.base_url = f"{server}/v2/translate"  # it knows no other server than DeepL's
+    assert client.translate(GOOD) == translated(GOOD)
 
 
 # ---- Immersive Translate ----------------------------------------------------------------------------------------
-
-
-def test_what_immersive_translate_sends(server, translated):
-    """A page's paragraphs, in which numbers stand for elements."""
-    texts = [GOOD, "I like {0} your house.", "Thank <b0>you</b0>."]
-    asked = {"source_lang": "auto", "target_lang": "fr", "text_list": texts}
-    answer = httpx.post(f"{server}/imme", params={"token": "any"}, json=asked, timeout=60).json()
-    found = [one["text"] for one in answer["translations"]]
-    assert found[0] == translated(GOOD)
-    assert found[1].count("{0}") == 1
-    assert (found[2].count("<b0>"), found[2].count("</b0>")) == (1, 1)
-    assert [one["detected_source_lang"] for one in answer["translations"]] == ["en"] * 3
 
 
 def test_what_is_wrong_for_immersive_translate(serve, tmp_path):
@@ -186,14 +160,20 @@ def test_deepl_with_a_wrong_key(serve, tmp_path):
 # ---- JavaScript -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
-def test_javascript_clients(server, translated, tmp_path):
-    """deepl-node and libretranslate from npm."""
-    film = tmp_path / "film.srt"
+@pytest.fixture(scope="module")
+def in_javascript(server, speech_server, tmp_path_factory):
+    """What packages of npm are told."""
+    folder = tmp_path_factory.mktemp("node")
+    film, talk = folder / "film.srt", folder / "talk.wav"
     film.write_text(SUBTITLES, encoding="utf-8")
-    found = json.loads(run_node("serve/node_clients.mjs", server, film))
-    assert found["libretranslate"] == translated(GOOD)
-    assert found["deepl"] == [translated(GOOD), translated("Thank you.")]
+    talk.write_bytes(file(1.5))
+    return json.loads(run_node("serve/node_clients.mjs", server, speech_server, film, talk))
+
+
+@pytest.mark.slow
+def test_deepl_node(in_javascript, translated):
+    found = in_javascript["deepl"]
+    assert found["texts"] == [translated(GOOD), translated("Thank you.")]
     assert found["detected"] == ["en", "en"]
     assert found["billed"] == [len(GOOD), len("Thank you.")]
     assert set(found["targets"]) == {"de", "en-GB", "en-US", "es", "fr"}
@@ -205,3 +185,27 @@ def test_javascript_clients(server, translated, tmp_path):
     assert found["html"].startswith("<p>")
     assert found["left"] == 0
     assert found["document"] == SUBTITLES.replace(GOOD, translated(GOOD))
+
+
+@pytest.mark.slow
+def test_libretranslate_and_translate_of_npm(in_javascript, translated):
+    assert in_javascript["libretranslate"] == translated(GOOD)
+    assert in_javascript["translate"] == {
+        "libre": translated(GOOD),
+        "deepl": translated(GOOD),
+        "error": "it is not supported; there is de, en, es, fr",
+    }
+
+
+@pytest.mark.slow
+def test_openai_of_npm(in_javascript, speech_server):
+    """The same as Python's."""
+    found, asked = in_javascript["openai"], {"model": "whisper-1", "language": "en"}
+    sent = {"files": {"file": ("talk.wav", file(1.5))}, "data": asked, "timeout": 120}
+    wanted = httpx.post(f"{speech_server}/v1/audio/transcriptions", **sent).json()["text"]
+    assert wanted
+    assert (found["text"], found["streamed"], found["done"]) == (wanted, wanted, wanted)
+    assert found["models"] == ["tiny-speech", "demo"]
+    assert found["words"] > 0
+    assert found["translated"] not in ("", wanted)
+    assert (found["status"], found["param"]) == (400, "response_format")

@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from quartet import Translator
+from quartet.serve.deepl_languages import tag_of
 
 GOOD = "Good morning."
 TWO_LINES = "I like\nyour house."
@@ -81,6 +82,23 @@ def test_languages(ask):
     targets = ask.get("/v2/languages", params={"type": "target"}).json()
     assert {one["language"] for one in targets} == {"DE", "EN-GB", "EN-US", "ES", "FR"}
     assert all(one["supports_formality"] is False and one["name"] for one in targets)
+
+
+def test_languages_by_what_they_are_for(ask):
+    found = {one["lang"]: one for one in ask.get("/v3/languages", params={"resource": "translate_text"}).json()}
+    assert (found["en"]["usable_as_source"], found["en"]["usable_as_target"]) == (True, False)
+    assert (found["en-GB"]["usable_as_source"], found["en-GB"]["usable_as_target"]) == (False, True)
+    assert (found["fr"]["usable_as_source"], found["fr"]["usable_as_target"]) == (True, True)
+    assert found["de"]["name"] == "German"
+    assert ask.get("/v3/languages", params={"resource": "voice"}).json() == []
+    unknown = ask.get("/v3/languages", params={"resource": "songs"})
+    assert (unknown.status_code, "'songs'; it is one of translate_text" in unknown.json()["message"]) == (400, True)
+    assert "resource" in ask.get("/v3/languages").json()["message"]
+
+
+@pytest.mark.parametrize(("code", "spelled"), [("ZH-HANS", "zh-Hans"), ("PT-BR", "pt-BR"), ("FIL", "fil")])
+def test_languages_are_spelled_as_bcp_47_has_them(code, spelled):
+    assert tag_of(code) == spelled
 
 
 def test_characters_are_counted(ask):
@@ -181,5 +199,6 @@ def test_limits_and_keys(serve, tmp_path):
         assert status(["a" * 21], right)[0] == 413
         assert status(["a"] * 3, right)[0] == 429
         assert client.get("/v2/usage").status_code == 403
+        assert client.get("/v3/languages", params={"resource": "translate_text"}).status_code == 403
         assert client.get("/v2/usage", headers=right).json()["character_count"] == 0
         assert client.get("/v2/usage", params={"auth_key": "secret"}).status_code == 200

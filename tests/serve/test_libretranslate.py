@@ -1,9 +1,16 @@
 """LibreTranslate's interface, by what its clients send."""
 
+import json
+import re
+import shlex
+from pathlib import Path
+
 import httpx
 import pytest
 
 from quartet import Translator
+from quartet.serve.libretranslate import is_cue
+from quartet.text.languages import find
 
 GOOD = "Good morning."
 
@@ -21,6 +28,7 @@ def ask(server):
         yield client
 
 
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}  # what curl says of all that it sends with -d
 SENT = {
     "JSON": lambda params: {"json": params},
     "a form": lambda params: {"data": params},
@@ -75,7 +83,18 @@ def test_languages_are_detected(ask):
     [
         ("/translate", {"json": {"source": "en", "target": "fr"}}, 400, "missing q parameter"),
         ("/translate", {"json": {"q": "a", "target": "fr"}}, 400, "missing source parameter"),
-        ("/translate", {"json": {"q": "a", "source": "xx", "target": "fr"}}, 400, "xx is not supported"),
+        (
+            "/translate",
+            {"json": {"q": "a", "source": "xx", "target": "fr"}},
+            400,
+            "xx is not supported; there is de, en",
+        ),
+        (
+            "/translate",
+            {"content": '{"q": "a"}', "headers": FORM},
+            400,
+            "add the header Content-Type: application/json",
+        ),
         ("/translate", {"json": {"q": "a", "source": "en", "target": "xx"}}, 400, "xx is not supported"),
         ("/translate", {"json": {"q": "a", "source": "en", "target": "fr", "format": "pdf"}}, 400, "pdf format"),
         ("/translate", {"json": {"q": [1], "source": "en", "target": "fr"}}, 400, "strings"),
@@ -141,3 +160,43 @@ def test_limits_and_keys(serve, tmp_path):
         assert refused.status_code == 429
         assert int(refused.headers["retry-after"]) > 0
         assert client.get("/frontend/settings").json()["keyRequired"] is True
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Write <br /> where a line ends.",
+        "Good morning.<br/>Thank you.",
+        "Good morning.\n<br />Thank you.",
+        "Good morning.<br /> Thank you.",
+        "<br />",
+        "Good morning.",
+    ],
+)
+def test_only_lines_of_subtitles_are_lines(text):
+    assert not is_cue(text)
+    assert is_cue("Good morning,<br />my friend.")
+
+
+def test_lines_of_subtitles_come_back_as_lines_with_what_else_was_asked_for(ask, translated):
+    asked = {"q": "Good morning.<br />Thank you.", "source": "auto", "target": "fr", "alternatives": 2, "stream": True}
+    answer = ask.post("/translate", json=asked).json()
+    assert answer["translatedText"].split("<br />")[1] == translated("Thank you.")
+    assert answer["detectedLanguage"]["language"] == "en"
+    assert all(text.count("<br />") == 1 and "\n" not in text for text in answer["alternatives"])
+    assert answer["alternatives"]
+
+
+def test_the_example_of_the_docs_is_answered_as_written_there(ask):
+    page = (Path(__file__).parents[2] / "docs" / "serve.md").read_text("utf-8")
+    command, written = re.search(r"    curl (.*) http://127.0.0.1:5000/translate\n\nanswers `(.*)`", page).groups()
+    sent = dict(part.split("=", 1) for part in shlex.split(command) if part != "-d")
+    assert ask.post("/translate", data=sent).json() == json.loads(written)
+
+
+def test_codes_of_libretranslate_and_of_its_clients_are_understood():
+    """Those in which Subtitle Edit's and LibreTranslate's lists differ from ISO 639-1."""
+    codes = ["pt-BR", "zh-Hans", "zh-Hant", "nb", "tl", "pt-PT"]
+    given = ["pb", "zh", "zt", "nb", "tl", "PT-br", "zh-hans", "pt-pt"]
+    found = [find(code, codes) for code in given]
+    assert found == ["pt-BR", "zh-Hans", "zh-Hant", "nb", "tl", "pt-BR", "zh-Hans", "pt-PT"]

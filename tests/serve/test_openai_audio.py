@@ -10,9 +10,14 @@ import pytest
 from noise import file, hear_voices_everywhere
 from quartet import Transcriber, Translator
 from quartet.cli import main
+from quartet.errors import OptionError
 from quartet.serve import listening
+from quartet.serve.options import ServeOptions
 
 pytest.importorskip("av")
+pytest.importorskip("uvicorn", reason="needs the extra `serve`")
+
+from quartet.serve.app import create_app
 
 SOUND = file(1.5)
 PATH = "/v1/audio/transcriptions"
@@ -111,7 +116,7 @@ def test_a_language_is_found_where_none_is_named(ask, heard):
 def events(answer):
     assert answer.headers["content-type"].startswith("text/event-stream")
     lines = [line for line in answer.text.split("\n\n") if line]
-    return [json.loads(line.removeprefix("data: ")) for line in lines]
+    return [json.loads(line.rpartition("data: ")[2]) for line in lines]
 
 
 def test_a_stream_says_what_the_whole_answer_says(ask, heard):
@@ -122,6 +127,21 @@ def test_a_stream_says_what_the_whole_answer_says(ask, heard):
     assert "".join(one["delta"] for one in deltas) == done["text"] == text(heard())
     assert done["usage"]["input_tokens"] == 75
     assert done["usage"]["total_tokens"] > 75
+
+
+@pytest.mark.parametrize("form", ["srt", "vtt"])
+def test_subtitles_are_streamed_cue_by_cue(ask, heard, form):
+    whole = sent(ask, {"response_format": form}).text
+    *deltas, done = events(sent(ask, {"response_format": form, "stream": "true"}))
+    assert "".join(one["delta"] for one in deltas) == done["text"] == whole
+    assert len(deltas) == len(heard())
+    assert all(one["delta"].count(" --> ") == 1 and one["delta"].endswith("\n\n") for one in deltas)
+
+
+def test_events_have_names_for_clients_that_know_them_by_these(ask, heard):
+    lines = sent(ask, {"stream": "true"}).text.splitlines()
+    named = [line.removeprefix("event: ") for line in lines if line.startswith("event: ")]
+    assert named == ["transcript.text.delta"] * len(heard()) + ["transcript.text.done"]
 
 
 def test_log_probabilities_are_those_of_words(ask, heard):
@@ -170,7 +190,7 @@ def test_models_have_names(ask):
         ({"temperature": "nan"}, 400, "temperature", "'nan'"),
         ({"response_format": "xml"}, 400, "response_format", "'xml'; it is one of json"),
         ({"response_format": "diarized_json"}, 400, "response_format", "speakers are not told apart"),
-        ({"response_format": "srt", "stream": "true"}, 400, "response_format", "srt is not streamed"),
+        ({"response_format": "verbose_json", "stream": "true"}, 400, "response_format", "verbose_json is not streamed"),
         ({"stream": "maybe"}, 400, "stream", "'maybe'; true or false"),
         ({"timestamp_granularities[]": "letter"}, 400, "timestamp_granularities", "'letter'"),
         ({"chunking_strategy": "sometimes"}, 400, "chunking_strategy", "'sometimes'"),
@@ -362,3 +382,12 @@ def test_the_client_hears_what_the_command_hears(serve, whisper_base, shared, tm
         assert done.text.split() == words
         french = client.audio.translations.create(file=recording, model="whisper-1", extra_body={"to_language": "fr"})
         assert "pays" in french.text
+
+
+def test_packages_that_are_missing_are_named_when_the_server_starts(tiny_speech_model, monkeypatch):
+    monkeypatch.setattr(listening, "PACKAGES", ("av", "no_such_package"))
+    with pytest.raises(
+        OptionError, match=r"tiny-speech needs no_such_package: pip install 'quartet-onnx\[serve,speech\]'"
+    ):
+        create_app(ServeOptions(models=("demo", str(tiny_speech_model)), precision="fp32"))
+    assert create_app(ServeOptions(precision="fp32"))

@@ -121,7 +121,7 @@ def seen(server, server_with_keys, tmp_path_factory):
     environment = {"CHROMIUM": chromium()}
     folder = tmp_path_factory.mktemp("screenshots")
     found = json.loads(run_node("serve/use_page.mjs", server, server_with_keys, folder, environment=environment))
-    assert len(list(folder.glob("*.png"))) == 12
+    assert len(list(folder.glob("*.png"))) == 20
     return found
 
 
@@ -177,6 +177,7 @@ def test_files_are_chosen_or_dropped_and_downloaded(seen, translated):
 @pytest.mark.slow
 def test_sound_is_written_down_and_translated(seen, translated):
     found = seen["sound"]
+    assert "Heard until 00:00:02 …" in found["states"]
     assert translated("Good morning.") in found["translation"]["content"]
     assert (found["said"]["name"], "Good morning." in found["said"]["content"]) == ("talk.srt", True)
     assert (found["text"], found["shown"]) == ("Thank you.", translated("Thank you."))
@@ -235,6 +236,20 @@ def test_it_can_be_installed_and_opens_without_the_server(seen):
 
 
 @pytest.mark.slow
+def test_views_are_those_that_the_server_has_models_for(seen):
+    assert seen["models"] == {
+        "oneWay": ["Text", "Files"],
+        "left": "tab-files",
+        "speech": ["Files"],
+        "asksForLanguages": False,
+        "formats": "Sound and films",
+        "state": "Written down",
+        "links": ["What was said"],
+    }
+
+
+@pytest.mark.slow
 def test_it_is_accessible_and_asks_nobody_else(seen):
+    assert seen["states"] == 8
     assert (seen["violations"], seen["errors"], seen["foreign"]) == ([], [], [])
     assert seen["looks"] == []

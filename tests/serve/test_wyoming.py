@@ -179,15 +179,16 @@ def test_what_was_asked_is_answered_when_the_server_stops(tiny_speech_model):
     assert asyncio.run(whole()).text
 
 
-def test_clients_that_send_no_keys_do_not_go_with_keys(tiny_speech_model, tmp_path):
-    (tmp_path / "keys").write_text("secret\n")
-
-    async def whole():
-        async with serving(tiny_speech_model, api_keys=tmp_path / "keys"):
-            pass
-
+def test_clients_that_send_no_keys_do_not_go_with_keys(tmp_path):
     with pytest.raises(OptionError, match="--api-keys or --wyoming-port"):
-        asyncio.run(whole())
+        ServeOptions(api_keys=tmp_path / "keys", wyoming_port=10300)
+
+
+def test_a_model_that_hears_is_needed():
+    from quartet.serve.app import create_app
+
+    with pytest.raises(OptionError, match="--wyoming-port needs a model that hears; add --model whisper-base"):
+        create_app(ServeOptions(wyoming_port=0, precision="fp32"))
 
 
 def test_the_whole_server_speaks_it(serve, tiny_speech_model, caplog):

@@ -122,8 +122,14 @@ const steps = {
   async sound() {
     const page = await visit({ prepare: hears });
     await page.click("#tab-files");
+    await page.evaluate(() => {
+      globalThis.states = [];
+      const look = () => states.push(document.querySelector(".job .state")?.textContent);
+      new MutationObserver(look).observe(document.getElementById("jobs"), { childList: true, subtree: true });
+    });
     await page.setInputFiles("#file", { name: "talk.mp3", mimeType: "audio/mpeg", buffer: Buffer.from("sound") });
     await page.waitForSelector(".job a + a");
+    const states = await page.evaluate(() => states);
     const [translation, said] = [await downloaded(page, ".job a"), await downloaded(page, ".job a + a")];
     await page.click("#tab-text");
     await page.click("#text-mic");
@@ -131,7 +137,7 @@ const steps = {
     await page.waitForTimeout(300);
     await page.click("#text-mic");
     await page.waitForSelector(settled);
-    return { translation, said, text: await value(page, "#text"), shown: await page.textContent("#translation") };
+    return { states, translation, said, text: await value(page, "#text"), shown: await page.textContent("#translation") };
   },
 
   async talks() {
@@ -225,10 +231,7 @@ const steps = {
         await page.waitForSelector(settled);
         for (const view of ["text", "files", "talk"]) {
           await page.click(`#tab-${view}`);
-          await page.evaluate(axe);
-          const { violations } = await page.evaluate(() => globalThis.axe.run());
-          seen.violations.push(...violations.map((one) => `${name} ${colorScheme} ${view}: ${one.id} ${one.nodes[0].target}`));
-          if (await page.evaluate(() => document.documentElement.scrollWidth > innerWidth)) overflow.push(`${name} ${view}`);
+          await check(page, `${name} ${colorScheme} ${view}`);
           for (const control of await page.locator("button, select, input").all()) {
             if (await control.evaluate(sticksOut)) overflow.push(`${name} ${view}: ${await control.getAttribute("id")}`);
           }
@@ -239,7 +242,110 @@ const steps = {
     }
     return overflow;
   },
+
+  /** What a view looks like while something goes on or goes wrong, on the smallest phone. */
+  async states() {
+    for (const [name, act] of Object.entries(STATES)) {
+      const viewport = { width: 320, height: 568 };
+      const options = { base: name === "key" ? urlWithKeys : url, link: "#from=en&to=fr&a=en&b=de" };
+      const page = await visit({ ...options, viewport, reducedMotion: "reduce", prepare: hears });
+      await act(page);
+      await check(page, name);
+      await page.screenshot({ path: `${folder}/state-${name}.png`, fullPage: true });
+      await page.context().close();
+    }
+    return Object.keys(STATES).length;
+  },
+
+  /** Models in one direction are for no conversation, and models that hear alone for files alone. */
+  async models() {
+    const visible = (page) => page.locator("[role=tab]:visible").allTextContents();
+    const having = (languages) => (page) => hears(page).then(() => page.route("**/languages", (route) => route.fulfill({ json: languages })));
+    const oneWay = await visit({ prepare: having([{ code: "en", name: "English", targets: ["en", "fr"] }]) });
+    await oneWay.focus("#tab-text");
+    await oneWay.keyboard.press("ArrowLeft");
+    const speech = await visit({ link: "#view=talk", prepare: having([]) });
+    await speech.setInputFiles("#file", { name: "talk.mp3", mimeType: "audio/mpeg", buffer: Buffer.from("sound") });
+    await speech.waitForSelector(".job:not(:has(progress))");
+    return {
+      oneWay: await visible(oneWay),
+      left: await focused(oneWay),
+      speech: await visible(speech),
+      asksForLanguages: await speech.isVisible("#languages"),
+      formats: await speech.textContent("#formats"),
+      state: await speech.textContent(".job .state"),
+      links: await speech.locator(".job a").allTextContents(),
+    };
+  },
 };
+
+const ARABIC = "صباح الخير. أين محطة القطار؟ سأعود في الساعة 10:30.";
+const STATES = {
+  async busy(page) {
+    await page.fill("#text", "Good morning.");
+    await page.waitForSelector(settled);
+    await page.route("**/translate", () => {});
+    await page.fill("#text", "Thank you.");
+    await page.waitForSelector("#busy:visible");
+  },
+  async error(page) {
+    await page.route("**/translate", (route) => route.abort());
+    await page.fill("#text", "Good morning.");
+    await page.waitForSelector("#text-message:not(:empty)");
+  },
+  async others(page) {
+    await page.fill("#text", "Donaudampfschifffahrtsgesellschaftskapitänskajütentürschlüsselbundanhängerfabrik");
+    await page.waitForSelector(settled);
+    await page.click("#others summary");
+    await page.waitForSelector("#alternatives button");
+  },
+  async arabic(page) {
+    await page.route("**/translate", (route) => route.fulfill({ json: { translatedText: ARABIC } }));
+    await page.fill("#text", "Good morning. Where is the train station? I will be back at 10:30.");
+    await page.waitForSelector(settled);
+    if ((await page.evaluate(() => getComputedStyle(document.getElementById("translation")).direction)) !== "rtl") {
+      seen.errors.push("Arabic is not written from right to left");
+    }
+  },
+  async recording(page) {
+    await page.click("#text-mic");
+    await page.waitForSelector("#text-mic[aria-pressed=true]");
+  },
+  async jobs(page) {
+    await page.click("#tab-files");
+    const file = (name, text) => ({ name, mimeType: "text/plain", buffer: Buffer.from(text) });
+    await page.setInputFiles("#file", [file(`${"a-long-name-".repeat(9)}.srt`, SUBTITLES), file("program.exe", "MZ")]);
+    await page.waitForSelector(".job.failed");
+    await page.route("**/translate_file", () => {});
+    await page.setInputFiles("#file", file("running.txt", "Thank you."));
+    await page.waitForSelector(".job progress");
+  },
+  async talk(page) {
+    await page.click("#tab-talk");
+    await page.fill("#talk-text-0", "Good morning. Where is the train station?");
+    await page.press("#talk-text-0", "Enter");
+    await page.waitForSelector(".turn .icon");
+    await page.route("**/translate", (route) => route.abort());
+    await page.fill("#talk-text-1", "Der Bahnhof ist dort.");
+    await page.press("#talk-text-1", "Enter");
+    await page.waitForSelector("#talk-message:not(:empty)");
+  },
+  async key(page) {
+    await page.fill("#key", "wrong");
+    await page.press("#key", "Enter");
+    await page.waitForSelector("html[data-ready]");
+    await page.fill("#text", "Good morning.");
+    await page.waitForSelector("#text-message:not(:empty)");
+  },
+};
+
+/** No rule of axe is broken, and nothing is wider than the window. */
+async function check(page, name) {
+  await page.evaluate(axe);
+  const { violations } = await page.evaluate(() => globalThis.axe.run());
+  seen.violations.push(...violations.map((one) => `${name}: ${one.id} ${one.nodes[0].target}`));
+  if (await page.evaluate(() => document.documentElement.scrollWidth > innerWidth)) seen.violations.push(`${name}: too wide`);
+}
 
 const SUBTITLES = "1\n00:00:01,000 --> 00:00:02,500\nGood morning.\n";
 
@@ -251,7 +357,10 @@ async function hears(page) {
   await page.route("**/v1/models", (route) => route.fulfill({ json: { data: [{ id: "listener", object: "model", task: "automatic-speech-recognition" }] } }));
   await page.route("**/v1/audio/transcriptions", (route) => {
     const wantsTimes = route.request().postDataBuffer().includes("srt");
-    return route.fulfill(wantsTimes ? { contentType: "text/plain", body: SUBTITLES } : { json: { text: " Thank you." } });
+    if (!wantsTimes) return route.fulfill({ json: { text: " Thank you." } });
+    const events = [{ type: "transcript.text.delta", delta: SUBTITLES }, { type: "transcript.text.done", text: SUBTITLES }];
+    const body = events.map((event) => `event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`).join("");
+    return route.fulfill({ contentType: "text/event-stream", body });
   });
 }
 

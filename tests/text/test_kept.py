@@ -83,6 +83,7 @@ Due ⟦placeholder:{when, date, short}⟧.
 ⟦placeholder:${x}⟧ and ⟦placeholder:${user.name}⟧ and ⟦placeholder:#{x}⟧
 Set ⟦placeholder:$HOME⟧ and ⟦placeholder:$user_name⟧.
 ⟦placeholder:[[name]]⟧, ⟦placeholder:<%= name %>⟧ and ⟦placeholder:__COUNT__⟧
+⟦placeholder:[X14X]⟧ has ⟦placeholder:[X29X]⟧.
 (⟦placeholder:{n}⟧)
 «⟦placeholder:{name}⟧»
 l'⟦placeholder:{objet}⟧

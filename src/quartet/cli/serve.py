@@ -29,7 +29,7 @@ def serve(args: argparse.Namespace) -> None:
     for name in unknown(SERVE_VARIABLES, SERVE, os.environ):
         log.warning("%s in the environment is no option of `quartet serve`", name)
     given = {field.name: getattr(args, field.name) for field in fields(ServeOptions) if hasattr(args, field.name)}
-    given["models"] = tuple(args.model or given.get("models", ServeOptions.models))
+    given["models"] = tuple(dict.fromkeys(args.model or given.get("models", ServeOptions.models)))
     run(ServeOptions(**given))
 
 

@@ -20,6 +20,7 @@ from quartet.serve import (
     deepl,
     deepl_documents,
     deepl_glossaries,
+    deepl_languages,
     immersive,
     libretranslate,
     openai_audio,
@@ -35,6 +36,7 @@ from quartet.serve.logs import Logged
 from quartet.serve.metrics import Metrics
 from quartet.serve.options import ServeOptions
 from quartet.serve.service import Service
+from quartet.serve.sockets import address
 from quartet.serve.state import ALONE, State, Worker
 from quartet.serve.web import ApiError, Forwarded, HeadAsGet, LimitedBody
 
@@ -60,6 +62,8 @@ def create_app(options: ServeOptions, worker: Worker = ALONE) -> FastAPI:
     """
     service = Service(options, worker)
     files, usage, listening = Files(service.state), deepl.Usage(service.state), Listening(service)
+    if options.wyoming_port is not None and not service.models.hearing:
+        raise OptionError("--wyoming-port needs a model that hears; add --model whisper-base")
     glossaries = Glossaries(options.glossaries or service.state.folder / "glossaries")
     metrics = Metrics(service) if options.metrics else None
 
@@ -92,6 +96,7 @@ def create_app(options: ServeOptions, worker: Worker = ALONE) -> FastAPI:
     app.include_router(deepl.router(service, usage, glossary_of))
     app.include_router(deepl_documents.router(service, files, usage, glossary_of))
     app.include_router(deepl_glossaries.router(service, glossaries))
+    app.include_router(deepl_languages.router(service))
     app.include_router(immersive.router(service))
     app.include_router(page.router())
 
@@ -153,7 +158,7 @@ async def _wyoming(service: Service, listening: Listening) -> AsyncIterator[None
     except ModuleNotFoundError as error:
         raise OptionError(f"--wyoming-port needs {error.name}: pip install 'quartet-onnx[serve]'") from None
     async with wyoming.serving(service, listening, service.options.host, service.options.wyoming_port) as port:
-        log.warning("speaking Wyoming on %s:%d", service.options.host, port)
+        log.warning("speaking Wyoming on %s", address(service.options.host, port))
         yield
 
 

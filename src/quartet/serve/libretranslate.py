@@ -37,6 +37,7 @@ from quartet.text.languages import display_name, find, iso639_1, script_of
 MOST_ALTERNATIVES = 8
 GUESSES = 3  # languages that `/detect` names at most
 FORMATS = ("text", "html")
+LINE_END = "<br />"  # of a line of subtitles, as Subtitle Edit sends it in a text
 
 
 def error_body(error: ApiError) -> dict[str, Any]:
@@ -86,6 +87,11 @@ def router(service: Service, files: Files) -> APIRouter:
         if form not in FORMATS:
             raise ApiError(400, f"{form} format is not supported", param="format")
         wanted = 0 if form == "html" else min(max(number_param(params, "alternatives", 0), 0), MOST_ALTERNATIVES)
+        if form == "text" and isinstance(params["q"], str) and is_cue(texts[0]):
+            options = TextOptions(alternatives=wanted, wrapped=True)
+            lines = [texts[0].replace(LINE_END, "\n")]
+            found = await service.translate(request, service.caller(client), lines, source, target, options)
+            return JSONResponse(_with_line_ends(_answer(found, False, source is None, wanted)))
         if _streams(params) and form == "text" and not wanted and len(texts) == 1:
             body = partial(_answer_to_one, detected=source is None)
             return await streamed(service, request, client, texts[0], source, target, body, error_body)
@@ -189,6 +195,21 @@ def _answer(found: Sequence[Translated], is_list: bool, detected: bool, alternat
     if alternatives:
         answer["alternatives"] = [_others(one, alternatives) for one in found]
     return answer if is_list else {name: values[0] for name, values in answer.items()}
+
+
+def is_cue(text: str) -> bool:
+    """Whether a text is lines of subtitles, as Subtitle Edit sends them: tags for ends of lines, without white space.
+
+    A text about HTML has spaces around its tags.
+    """
+    lines = text.split(LINE_END)
+    return len(lines) > 1 and "\n" not in text and all(line and line == line.strip() for line in lines)
+
+
+def _with_line_ends(answer: dict[str, Any]) -> dict[str, Any]:
+    texts = {"translatedText": answer["translatedText"].replace("\n", LINE_END)}
+    others = [text.replace("\n", LINE_END) for text in answer.get("alternatives", [])]
+    return answer | texts | ({"alternatives": others} if "alternatives" in answer else {})
 
 
 def _answer_to_one(one: Translated, detected: bool) -> dict[str, Any]:

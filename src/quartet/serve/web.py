@@ -180,6 +180,8 @@ async def params_of(request: Request) -> dict[str, Any]:
     found = _grouped(request.query_params.multi_items())
     if kind in ("application/x-www-form-urlencoded", "multipart/form-data"):
         found |= _grouped((await _form(request)).multi_items())
+        if any(name.lstrip().startswith("{") for name in found):  # as curl sends what it is given
+            raise ApiError(400, "the body is JSON but not said to be; add the header Content-Type: application/json")
     return found
 
 

@@ -54,8 +54,6 @@ async def serving(service: Service, listening: Listening, host: str, port: int) 
         finally:
             del talks[task]
 
-    if service.keys is not None:
-        raise OptionError("Wyoming's clients send no keys; leave out --api-keys or --wyoming-port")
     try:
         server = await asyncio.start_server(talk, host, port)
     except OSError as error:

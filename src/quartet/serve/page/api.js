@@ -40,7 +40,7 @@ export async function translate(asked, signal, grown) {
   if (!response.headers.get("content-type")?.startsWith("text/event-stream")) return response.json();
   let last = {};
   for await (const event of events(response)) {
-    if (event.error) throw new ServerError(inWords(500, event));
+    if (event.error) throw new ServerError(inWords(0, event));
     last = event;
     grown?.(last);
   }
@@ -54,13 +54,25 @@ export async function translateFile(file, source, target, progress) {
   return `download_file/${new URL(found.translatedFileUrl).pathname.split("/").pop()}`;
 }
 
-/** What is said in a recording: a text, or with the format `srt` subtitles. */
-export async function transcribe(sound, model, language, format = "json", progress = undefined) {
-  const short = language === "auto" ? "" : language.split("-")[0];
-  const form = formOf({ file: sound, model, language: short, response_format: format });
-  const found = await upload("v1/audio/transcriptions", form, progress);
-  return format === "json" ? JSON.parse(found).text.trim() : found;
+/** What is said in a recording. */
+export async function transcribe(sound, model, language) {
+  const found = await upload("v1/audio/transcriptions", formOf({ file: sound, model, language: short(language) }));
+  return JSON.parse(found).text.trim();
 }
+
+/** A recording as subtitles. `progress` gets the share that is sent, `heard` the subtitles so far, each time there are more. */
+export async function subtitles(sound, model, language, progress, heard) {
+  const form = formOf({ file: sound, model, language: short(language), response_format: "srt", stream: "true" });
+  const read = (text) => eventsIn(text.slice(0, text.lastIndexOf("\n\n") + 2).split("\n\n"));
+  const events = read(await upload("v1/audio/transcriptions", form, progress, (text) => heard(joined(read(text)))));
+  const failed = events.find(({ error }) => error);
+  if (failed) throw new ServerError(inWords(0, failed));
+  if (events.at(-1)?.type !== "transcript.text.done") throw new ServerError("The server stopped before the end.");
+  return joined(events);
+}
+
+const joined = (events) => events.map(({ delta }) => delta ?? "").join("");
+const short = (language) => (language === "auto" ? "" : language.split("-")[0]);
 
 function formOf(fields) {
   const form = new FormData();
@@ -83,13 +95,14 @@ async function answer(path, options) {
   throw failure(response.status, await response.text(), response.headers.get("retry-after"));
 }
 
-/** `fetch` does not tell how much was sent; this does. */
-function upload(path, form, progress) {
+/** `fetch` does not tell how much was sent; this does. `grown` gets what has come so far. */
+function upload(path, form, progress, grown) {
   return new Promise((resolve, reject) => {
     const sending = new XMLHttpRequest();
     sending.open("POST", path);
     for (const [name, value] of Object.entries(authorization())) sending.setRequestHeader(name, value);
     sending.upload.onprogress = ({ loaded, total }) => progress?.(total ? loaded / total : 1);
+    sending.onprogress = () => sending.status < 300 && grown?.(sending.responseText);
     sending.onerror = () => reject(unreachable());
     sending.onload = () => {
       if (sending.status < 300) resolve(sending.responseText);
@@ -135,10 +148,13 @@ async function* events(response) {
     rest += value ?? "";
     const blocks = rest.split("\n\n");
     rest = done ? "" : blocks.pop();
-    for (const block of blocks) {
-      const data = block.split("\n").filter((line) => line.startsWith("data:")).map((line) => line.slice(5).trim());
-      if (data.length && data[0] !== "[DONE]") yield JSON.parse(data.join("\n"));
-    }
+    yield* eventsIn(blocks);
     if (done) return;
   }
+}
+
+function eventsIn(blocks) {
+  const data = (block) => block.split("\n").filter((line) => line.startsWith("data:")).map((line) => line.slice(5).trim());
+  const texts = blocks.map((block) => data(block).join("\n"));
+  return texts.filter((text) => text && text !== "[DONE]").map((text) => JSON.parse(text));
 }

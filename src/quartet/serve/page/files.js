@@ -8,8 +8,9 @@ const SOUND = /\.(mp3|m4a|m4b|aac|ogg|oga|opus|wav|flac|webm|mp4|mkv|mov|avi|wma
 /** Set the view up. `open` shows it, when files are dropped on another one. */
 export function filesView({ list, settings, hearing }, open) {
   const [source, target, input] = [$("source"), $("target"), $("file")];
-  const formats = settings.supportedFilesFormat;
-  $("formats").textContent = `${formats.map((one) => one.slice(1).toUpperCase()).join(", ")}${hearing ? ", sound and films" : ""}`;
+  const formats = list.sources().length ? settings.supportedFilesFormat : [];
+  const kinds = [...formats.map((one) => one.slice(1).toUpperCase()), ...(hearing ? ["sound and films"] : [])].join(", ");
+  $("formats").textContent = kinds && kinds[0].toUpperCase() + kinds.slice(1);
   input.accept = [...formats, ...(hearing ? ["audio/*", "video/*"] : [])].join(",");
   let before = Promise.resolve(); // the file before this one
 
@@ -26,8 +27,8 @@ export function filesView({ list, settings, hearing }, open) {
     try {
       if (isSound(file)) await hear(job, file, from, to);
       else await translate(job, file, from, to);
-      job.end(`Translated into ${list.name(to)}`);
-      announce(`${file.name} is translated`);
+      job.end(to ? `Translated into ${list.name(to)}` : "Written down");
+      announce(`${file.name} is ${to ? "translated" : "written down"}`);
     } catch (error) {
       job.fail(error.message);
       announce(`${file.name} failed: ${error.message}`);
@@ -40,10 +41,14 @@ export function filesView({ list, settings, hearing }, open) {
 
   async function hear(job, file, from, to) {
     const progress = (share) => job.progress(share, "Listening …");
-    const subtitles = await api.transcribe(file, hearing, from, "srt", progress);
+    const heard = (soFar) => {
+      const times = soFar.match(/--> \d\d:\d\d:\d\d/g);
+      if (times) job.say(`Heard until ${times.at(-1).slice(4)} …`);
+    };
+    const subtitles = await api.subtitles(file, hearing, from, progress, heard);
     const written = new File([subtitles], `${file.name.replace(/\.[^.]*$/, "")}.srt`, { type: "application/x-subrip" });
     job.offer(URL.createObjectURL(written), written.name, "What was said");
-    if (subtitles.trim()) await translate(job, written, from, to);
+    if (subtitles.trim() && to) await translate(job, written, from, to);
   }
 
   async function translate(job, file, from, to) {
@@ -85,6 +90,9 @@ function jobOf(file) {
       state.textContent = share < 1 ? `Sending … ${Math.round(100 * share)} %` : then;
       if (share < 1) bar.value = share;
       else bar.removeAttribute("value");
+    },
+    say(words) {
+      state.textContent = words;
     },
     offer(href, download, text) {
       links.prepend(element("a", { href, download, "aria-label": `${text} of ${file.name}` }, icon("download"), text));

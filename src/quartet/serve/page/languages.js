@@ -14,11 +14,15 @@ export function languageList(languages) {
     return [...new Set(of.flatMap((one) => one.targets))];
   };
   const named = (codes) => codes.map((code) => ({ code, name: names.get(code) ?? nameOf(code) })).sort(byName);
+  const has = (source, target) => targets(source).includes(target);
+  const answers = (one, other) => one !== other && has(one, other) && has(other, one);
   return {
     name: (code) => names.get(code) ?? nameOf(code),
+    /** Those in which somebody can talk with somebody of another one. */
+    bothWays: () => named([...names.keys()].filter((one) => [...names.keys()].some((other) => answers(one, other)))),
     sources: () => named([...names.keys()]),
     targets: (source) => named(targets(source)),
-    has: (source, target) => targets(source).includes(target),
+    has,
   };
 }
 

@@ -9,6 +9,7 @@ import { talkView } from "./talk.js";
 import { textView } from "./text.js";
 
 const VIEWS = ["text", "files", "talk"];
+let offered = VIEWS; // those that the server has models for
 
 /** Show a view, and mark its tab. */
 function open(view) {
@@ -18,20 +19,21 @@ function open(view) {
     $(`tab-${name}`).setAttribute("aria-selected", String(isOpen));
     $(`tab-${name}`).tabIndex = isOpen ? 0 : -1;
   }
-  $("languages").hidden = view === "talk"; // which has its own
+  $("languages").hidden = view === "talk" || !offered.includes("text"); // a conversation has its own
   dispatchEvent(new CustomEvent("viewopened", { detail: view }));
-  putInLink({ view: view === VIEWS[0] ? "" : view });
+  putInLink({ view: view === offered[0] ? "" : view });
 }
 
 /** Tabs as https://www.w3.org/WAI/ARIA/apg/patterns/tabs/ has them. */
 function setUpTabs() {
-  VIEWS.forEach((view, place) => {
+  VIEWS.forEach((view) => {
     const tab = $(`tab-${view}`);
     tab.addEventListener("click", () => open(view));
     tab.addEventListener("keydown", ({ key }) => {
-      const places = { ArrowRight: place + 1, ArrowLeft: place - 1, Home: 0, End: VIEWS.length - 1 };
+      const place = offered.indexOf(view);
+      const places = { ArrowRight: place + 1, ArrowLeft: place - 1, Home: 0, End: offered.length - 1 };
       if (!(key in places)) return;
-      const next = VIEWS.at(places[key] % VIEWS.length);
+      const next = offered.at(places[key] % offered.length);
       open(next);
       $(`tab-${next}`).focus();
     });
@@ -58,7 +60,14 @@ function setUpKey(settings) {
 }
 
 function restoreView() {
-  open(VIEWS.includes(inLink("view")) ? inLink("view") : VIEWS[0]);
+  open(offered.includes(inLink("view")) ? inLink("view") : offered[0]);
+}
+
+/** Leave out views that no model of the server is for. */
+function offer(list) {
+  const isFor = { text: list.sources().length, files: true, talk: list.bothWays().length };
+  offered = VIEWS.filter((view) => isFor[view]);
+  for (const view of VIEWS) $(`tab-${view}`).hidden = !offered.includes(view);
 }
 
 async function start() {
@@ -66,6 +75,7 @@ async function start() {
   restoreView();
   const [languages, settings, hearing] = await Promise.all([api.languages(), api.settings(), api.hearingModel()]);
   const server = { list: languageList(languages), settings, hearing };
+  offer(server.list);
   const restores = [restoreView, textView(server), talkView(server)];
   filesView(server, () => open("files"));
   const restore = () => restores.forEach((one) => one());

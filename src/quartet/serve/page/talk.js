@@ -7,17 +7,20 @@ import { canRead, canReadAny, readAloud, recordButton, whenVoicesChange } from "
 import { inLink, keep, kept, putInLink } from "./state.js";
 
 const NAMES = ["a", "b"]; // of the two languages, in links
+const PEOPLE = ["first", "second"];
 
 /** Set the view up; returns what brings back the state of a link. */
 export function talkView({ list, settings, hearing }) {
+  $("sides").replaceChildren(...[0, 1].map(sideOf));
   const selects = [0, 1].map((side) => $(`talk-language-${side}`));
+  const spoken = list.bothWays();
 
   function restore() {
     const { to } = firstLanguages(list, settings);
-    const other = list.sources().find(({ code }) => code !== to && list.has(code, to))?.code ?? to;
-    const begin = [to, settings.language.source.code === to ? other : settings.language.source.code];
+    const others = spoken.map(({ code }) => code).filter((code) => code !== to && list.has(code, to) && list.has(to, code));
+    const own = settings.language.source.code;
     selects.forEach((select, side) => {
-      fill(select, list.sources(), [begin[side]]);
+      fill(select, spoken, side ? [others.includes(own) ? own : others[0]] : [to]);
       choose(select, kept(NAMES[side]) ?? "");
       choose(select, inLink(NAMES[side]) ?? "");
     });
@@ -33,9 +36,9 @@ export function talkView({ list, settings, hearing }) {
     const heard = element("p", { class: "heard", lang: to, dir: "auto" }, "…");
     const said = element("p", { class: "said", lang: from, dir: "auto" }, text);
     const turn = element("div", { class: `turn ${side ? "second" : "first"}` }, said, heard);
-    $("log-empty").hidden = true;
     turn.setAttribute("aria-busy", "true"); // it is read out when it is complete
     $("log").append(turn);
+    $("log-empty").hidden = true;
     $("log").scrollTop = $("log").scrollHeight;
     tell($("talk-message"), "");
     try {
@@ -47,6 +50,7 @@ export function talkView({ list, settings, hearing }) {
       $("log").scrollTop = $("log").scrollHeight;
     } catch (error) {
       turn.remove();
+      $("log-empty").hidden = Boolean($("log").querySelector(".turn"));
       $(`talk-text-${side}`).value ||= text;
       tell($("talk-message"), error.message);
     }
@@ -80,6 +84,17 @@ export function talkView({ list, settings, hearing }) {
   }
   whenVoicesChange(() => ($("aloud-label").hidden = !canReadAny()));
   return restore;
+}
+
+/** The controls of one of the two, with names and ids of their own. */
+function sideOf(side) {
+  const made = $("side").content.cloneNode(true);
+  for (const part of made.querySelectorAll("[data-id]")) {
+    const label = part.dataset.label.replace("{}", PEOPLE[side]);
+    part.id = `${part.dataset.id}-${side}`;
+    part.setAttribute("aria-label", label[0].toUpperCase() + label.slice(1));
+  }
+  return made;
 }
 
 function readButton(text, code) {
