@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 
 from quartet.errors import OptionError
-from quartet.serve import deepl, deepl_documents, immersive, libretranslate, openai_audio, page, whisper_asr
+from quartet.serve import deepl, deepl_documents, immersive, libretranslate, openai_audio, page, realtime, whisper_asr
 from quartet.serve.files import Files
 from quartet.serve.listening import Listening
 from quartet.serve.metrics import Metrics
@@ -60,6 +60,7 @@ def create_app(options: ServeOptions) -> FastAPI:
     app.add_middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"])
     app.include_router(libretranslate.router(service, files))
     app.include_router(openai_audio.router(service, listening))
+    app.include_router(realtime.router(service, listening))
     app.include_router(whisper_asr.router(service, listening))
     usage = deepl.Usage()
     app.include_router(deepl.router(service, usage))

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 
 from quartet.errors import QuartetError
 from quartet.serve.decoding import Caller, QueueFullError, SharedDecoder
@@ -69,7 +69,7 @@ class Service:
         self.pool.shutdown(wait=False, cancel_futures=True)
         self.models.close()
 
-    def admit(self, request: Request, key: str | None, cost: int = 1) -> Client:
+    def admit(self, request: HTTPConnection, key: str | None, cost: int = 1) -> Client:
         """Who asks, if they may.
 
         Raises `ApiError`: 400 where a key is needed, 403 for a wrong one, 429 where the client's own limit is reached.
@@ -170,7 +170,7 @@ class Service:
                 strict=False,
             )
 
-    def _address(self, request: Request) -> str:
+    def _address(self, request: HTTPConnection) -> str:
         """Where a request comes from; behind a proxy, what the proxy says."""
         forwarded = request.headers.get("x-forwarded-for", "") if self.options.trust_forwarded_for else ""
         last = forwarded.rpartition(",")[2].strip()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from starlette.datastructures import FormData, Headers, UploadFile
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from quartet.serve.decoding import Caller
@@ -117,7 +117,7 @@ def _grouped(items: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def key_in_header(request: Request, scheme: str) -> str | None:
+def key_in_header(request: HTTPConnection, scheme: str) -> str | None:
     """The key in `Authorization: SCHEME KEY`, however the scheme is capitalised; None where there is no such one."""
     given, _, key = request.headers.get("authorization", "").partition(" ")
     return key.strip() if given.lower() == scheme.lower() else None
