@@ -370,7 +370,7 @@ class _Session:
         except ApiError:
             return None
         info = found[0].info
-        if info.language_probability >= SURE:
+        if info.language_probability >= SURE and not self._settings.transcription.languages:
             item.language = info.language
         return found
 

@@ -135,12 +135,13 @@ class Changes:
         codes = model.codes("source") or ["en"]
         if "language" in fields:
             found = replace(found, language=_language(fields["language"], f"{where}.language", codes), languages=())
-        if "languages" in fields:
+        if fields.get("languages") and not fields.get("language"):
             given = _texts(fields["languages"], f"{where}.languages")
             languages = dict.fromkeys(code for one in given if (code := _language(*one, codes)) is not None)
-            found = replace(found, languages=tuple(languages))
+            found = replace(found, language=None, languages=tuple(languages))
         if "prompt" in fields:
-            found = replace(found, prompt=_text(fields["prompt"] or "", f"{where}.prompt") or None)
+            prompt = "" if fields["prompt"] is None else _text(fields["prompt"], f"{where}.prompt")
+            found = replace(found, prompt=prompt or None)
         if "keywords" in fields:
             found = replace(found, keywords=tuple(one for one, _ in _texts(fields["keywords"], f"{where}.keywords")))
         if fields.get("delay") is not None:
@@ -148,9 +149,9 @@ class Changes:
         return found
 
     def _target(self, value: Any) -> str:
+        """As the client spells it: models differ in that."""
         targets = ["en", *(one for one in self.models.targets() if find(one, ["en"]) is None)]
-        found = _language(value, "session.audio.output.language", targets)
-        return found or "en"
+        return str(value) if _language(value, "session.audio.output.language", targets) else "en"
 
 
 def session_told(settings: Settings, session_id: str, expires_at: int) -> dict[str, Any]:
@@ -286,7 +287,7 @@ def _named(where: str, get: Callable[[], Any]) -> Any:
     try:
         return get()
     except ApiError as error:
-        raise replace(error, param=where) from None
+        raise replace(error, param=where, message=f"{where}: {error.message}") from None
 
 
 def _invalid(where: str, message: str) -> ApiError:

@@ -77,7 +77,7 @@ class Utterances:
         if self._silent_since is not None and self._position - self._silent_since >= silence:
             yield Ended(self._position)
             self._end(self._position)
-        elif self._position - self._start >= self._longest:
+        elif self._position + CHUNK - self._start > self._longest:
             yield from self._cut()
 
     def _cut(self) -> Iterator[Began | Ended]:
