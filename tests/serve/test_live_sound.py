@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from noise import LoudEar
 from quartet.audio.audio import RATE
 from quartet.audio.voice_activity import CHUNK
 from quartet.serve import live_sound
@@ -59,8 +60,8 @@ def test_other_rates_become_ours(kind, rate):
 # ---- turns ----------------------------------------------------------------------------------------------------------
 
 
-def turns_of(probabilities, options=TurnDetection(), longest=LONGEST_TURN):
-    return list(Utterances(options, longest).heard(np.asarray(probabilities, np.float32)))
+def turns_of(probabilities, options=None, longest=LONGEST_TURN):
+    return list(Utterances(options or TurnDetection(), longest).heard(np.asarray(probabilities, np.float32)))
 
 
 def test_a_turn_lasts_from_before_the_voice_until_enough_silence():
@@ -96,19 +97,6 @@ def test_turns_are_in_order_and_none_is_too_long(parts, longest):
     places = [one.at for one in found]
     assert places == sorted(places)
     assert all(end - start <= longest * CHUNK for start, end in zip(places[::2], places[1::2], strict=False))
-
-
-class LoudEar:
-    """A detector for which everything that is loud is a voice."""
-
-    def __init__(self):
-        self._left = np.zeros(0, np.float32)
-
-    def heard(self, piece):
-        self._left = np.concatenate([self._left, piece])
-        whole = len(self._left) // CHUNK * CHUNK
-        chunks, self._left = self._left[:whole].reshape(-1, CHUNK), self._left[whole:]
-        return (np.abs(chunks).max(1, initial=0) > 0.01).astype(np.float32)
 
 
 @pytest.fixture

@@ -3,20 +3,20 @@
 import asyncio
 import base64
 import json
+import time
 from contextlib import contextmanager
 
 import httpx
 import numpy as np
 import pytest
 
-from noise import hear_voices_everywhere, noise
+from noise import LoudEar, hear_voices_everywhere, noise
 from quartet import Transcriber, Translator
 from quartet.audio.audio import RATE
 from quartet.serve import live_sound, realtime
 from quartet.serve.fair_queue import Lane
 from quartet.serve.realtime_settings import LOG_PROBS
 from quartet.serve.service import Service
-from test_live_sound import LoudEar
 
 pytest.importorskip("av")
 openai = pytest.importorskip("openai")
@@ -280,12 +280,17 @@ def test_a_guess_that_was_wrong_is_not_taken_back(speech_server, monkeypatch):
     monkeypatch.setattr(realtime, "DELAYS", dict.fromkeys(realtime.DELAYS, 0.1))
     monkeypatch.setattr(realtime, "PATIENCE", 0.0)
     with ready(speech_server, turn_detection=None) as found:
+        for _ in range(5):
+            found.append(SPEECH[: RATE // 5])
+        while len(guesses) == 2:
+            time.sleep(0.01)
         while guesses:
             found.append(SPEECH[: RATE // 5])
-        found.until(f"{TRANSCRIPTION}.delta")
+            time.sleep(0.05)
+        assert found.until(f"{TRANSCRIPTION}.delta")[-1]["delta"] == "four score"
         found.send("input_audio_buffer.commit")
         events = completed(found)
-    assert [one["delta"] for one in events if one["type"] == f"{TRANSCRIPTION}.delta"] == [", and seven."]
+    assert "".join(one["delta"] for one in events if one["type"] == f"{TRANSCRIPTION}.delta") == ", and seven."
     assert events[-1]["transcript"] == "Fore score, and seven."
 
 
@@ -637,12 +642,9 @@ def test_who_goes_away_in_a_turn_frees_its_rows(serve, service, tiny_speech_mode
         pass
 
 
-def test_a_server_that_stops_ends_its_sessions(tiny_speech_model, monkeypatch):
-    from conftest import OPTIONS, serving
-    from dataclasses import replace
-
+def test_a_server_that_stops_ends_its_sessions(served, tiny_speech_model, monkeypatch):
     hear_voices_everywhere(monkeypatch)
-    with serving(replace(OPTIONS, models=(str(tiny_speech_model),))) as address:
+    with served(models=(str(tiny_speech_model),)) as address:
         where = f"{address}/v1/realtime".replace("http", "ws", 1)
         connection = websockets_client.connect(where)
         found = Talk(connection)

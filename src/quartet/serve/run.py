@@ -10,6 +10,9 @@ from quartet.serve.options import ServeOptions
 
 log = logging.getLogger("quartet.serve")
 KEEP_ALIVE = 75  # seconds that a connection may be idle
+PONG = (
+    300.0  # seconds until a WebSocket's client has to answer: behind sound that waits to be taken, its answer waits too
+)
 
 
 def run(options: ServeOptions) -> None:
@@ -23,6 +26,8 @@ def run(options: ServeOptions) -> None:
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=round(options.grace),
         server_header=False,
+        ws_ping_timeout=PONG,
+        ws_per_message_deflate=False,  # sound in Base64 does not get smaller, and it takes memory for each connection
     )
     server = uvicorn.Server(config)
     try:
