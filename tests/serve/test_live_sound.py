@@ -166,3 +166,6 @@ def test_who_finds_turns_may_change_on_the_way():
     list(sound.add(talk(0.1, 1).tobytes()))
     assert sound.commit() is not None
     assert list(sound.add(talk(1).tobytes())) == []
+    sound.change(Format("audio/pcm", RATE), None)
+    list(sound.add(talk(0, 1).tobytes()))
+    assert (sound.commit().sound == talk(0, 1)).all()  # and nothing of the silence before

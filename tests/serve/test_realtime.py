@@ -3,16 +3,21 @@
 import asyncio
 import base64
 import json
+import re
 import time
 from contextlib import contextmanager
 
 import httpx
+import hypothesis
 import numpy as np
 import pytest
+from hypothesis import strategies as st
 
 from noise import LoudEar, hear_voices_everywhere, noise
 from quartet import Transcriber, Translator
-from quartet.audio.audio import RATE
+from quartet.audio.audio import RATE, open_audio
+from quartet.audio.voice_activity import Ear
+from quartet.cli import main
 from quartet.serve import live_sound, realtime
 from quartet.serve.fair_queue import Lane
 from quartet.serve.realtime_settings import LOG_PROBS
@@ -67,6 +72,29 @@ def settings(**sound):
     return {"type": "transcription", "audio": {"input": {"format": OURS, "transcription": ENGLISH} | sound}}
 
 
+NAMES = (
+    *(
+        "type",
+        "session",
+        "audio",
+        "input",
+        "output",
+        "format",
+        "rate",
+        "transcription",
+        "model",
+        "language",
+        "languages",
+    ),
+    *("prompt", "keywords", "delay", "turn_detection", "threshold", "silence_duration_ms", "include", "event_id"),
+    *("input_audio_format", "input_audio_transcription", "noise_reduction"),
+)
+KINDS = (
+    *("session.update", "transcription_session.update", "input_audio_buffer.append", "input_audio_buffer.commit"),
+    *("input_audio_buffer.clear", "conversation.item.create"),
+)
+
+
 class Talk:
     """A connection by hand: events in order, each waited for."""
 
@@ -74,7 +102,7 @@ class Talk:
         self.connection = connection
 
     def send(self, kind, **fields):
-        self.connection.send(json.dumps({"type": kind} | fields))
+        self.connection.send(json.dumps(fields | {"type": kind}))
 
     def append(self, samples, size=3200):
         data = samples.tobytes() if isinstance(samples, np.ndarray) else samples
@@ -473,6 +501,30 @@ def test_what_does_not_fit_is_named_and_changes_nothing(speech_server, session, 
         assert found.next()["session"] == before["session"]
 
 
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=5)
+    | st.sampled_from(["en", "server_vad"]),
+    lambda some: st.lists(some, max_size=2) | st.dictionaries(st.sampled_from(NAMES), some, max_size=3),
+    max_leaves=8,
+)
+
+
+@hypothesis.settings(max_examples=20, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
+@hypothesis.given(kind=st.sampled_from(KINDS), fields=st.dictionaries(st.sampled_from(NAMES[1:]), VALUES, max_size=3))
+def test_no_event_is_a_fault_of_the_server(speech_server, caplog, kind, fields):
+    with talk(speech_server) as found:
+        found.send(kind, **fields)
+        found.send("input_audio_buffer.append", audio=base64_of(SPEECH[:800]))
+        found.connection.send(json.dumps({"type": "end", "event_id": "end"}))
+        while found.error()["event_id"] != "end":
+            pass
+    assert not [one for one in caplog.records if one.levelname == "ERROR"]
+
+
 def test_a_translation_takes_its_own_events_and_languages_only(speech_server):
     with talk(speech_server, "", "/v1/realtime/translations") as found:
         for session, param in [
@@ -602,6 +654,46 @@ def test_a_fault_of_ours_is_told_and_the_session_goes_on(speech_server, monkeypa
             assert "a fault" not in failed["error"]["message"]
         found.is_well()
     assert "a turn failed" in caplog.text
+
+
+# ---- real speech ----------------------------------------------------------------------------------------------------
+
+WORDS = "and so my fellow americans ask not what your country can do for you ask what you can do for your country"
+
+
+@pytest.mark.slow
+def test_real_speech_becomes_text_while_it_is_spoken(serve, whisper_base, shared, tmp_path, monkeypatch):
+    monkeypatch.setattr(live_sound, "Ear", Ear)
+    folder, recording = tmp_path / "whisper-base", shared / "data" / "audio" / "jfk.wav"
+    main(["convert", str(whisper_base), str(folder)])
+    samples = np.concatenate([*open_audio(recording).play(), np.zeros(RATE, np.float32)])
+    pcm = (samples * 32767).astype(np.int16)
+    address = serve(models=("demo", str(folder)), precision=None)
+    spoken = {"model": "whisper-base"}
+    with ready(address, transcription=spoken) as found:
+        found.append(pcm)
+        items, texts = {}, []
+        while " ".join(texts).split()[-1:] != ["country"]:
+            for event in completed(found):
+                if event["type"] == f"{TRANSCRIPTION}.delta":
+                    items[event["item_id"]] = items.get(event["item_id"], "") + event["delta"]
+            assert items[event["item_id"]] == event["transcript"]
+            assert event["languages"] == [{"code": "en"}]
+            texts.append(re.sub(r"[^\w ]", "", event["transcript"].lower()))
+        assert " ".join(texts) == WORDS
+        found.send("session.update", session=settings(turn_detection=None, transcription=spoken))
+        found.append(pcm)
+        found.send("input_audio_buffer.commit")
+        with Transcriber(folder, threads=1) as model:
+            assert completed(found)[-1]["transcript"] == text(model.transcribe(pcm)[0])
+    with talk(address, "model=whisper-base&language=en", "/v1/realtime/translations") as found:
+        found.send("session.update", session={"audio": {"input": {"format": OURS}, "output": {"language": "fr"}}})
+        found.until("session.updated")
+        for start in range(0, len(pcm), RATE):
+            found.send("session.input_audio_buffer.append", audio=base64_of(pcm[start : start + RATE]))
+        found.send("session.close")
+        french = "".join(one.get("delta", "") for one in found.until("session.closed"))
+    assert "votre pays" in french
 
 
 # ---- who goes away --------------------------------------------------------------------------------------------------

@@ -85,6 +85,8 @@ class LiveSound:
             self._decoder, self._form = Decoder(form), form
         if detection != self._detection:
             self._detection = detection
+            if self._since is None:
+                self._forget(self.position)
             self._listen(detection)
 
     def add(self, piece: bytes) -> Iterator[Began | Turn]:

@@ -25,6 +25,7 @@ OLD_FORMATS = {
     "g711_alaw": Format("audio/pcma", G711_RATE),
 }
 ECHOED = ("id", "object", "expires_at", "model")  # of the session that the server has told: not to be changed
+BETWEEN_SENTENCES = 800  # milliseconds of silence that end a turn of a translation: half a sentence translates badly
 MOST_WORDS = 100  # keywords, or languages
 MOST_MILLISECONDS = 60_000
 Fields = Mapping[str, Any]
@@ -58,7 +59,10 @@ class Settings:
 
 def first_settings(kind: str, model: str, language: str | None) -> Settings:
     """Those of a new session."""
-    return Settings(kind, model, Transcription(model, language), transcribes=kind == TRANSCRIPTION)
+    spoken = Transcription(model, language)
+    if kind == TRANSLATION:
+        return Settings(kind, model, spoken, False, detection=TurnDetection(silence_duration_ms=BETWEEN_SENTENCES))
+    return Settings(kind, model, spoken, True)
 
 
 @dataclass(frozen=True)
