@@ -606,7 +606,7 @@ def test_only_so_many_sessions_at_once(speech_server, monkeypatch):
                     found.is_well()
                     break
             except InvalidStatus:
-                continue
+                time.sleep(0.01)
 
 
 def test_what_waits_to_be_committed_is_bounded(speech_server, monkeypatch):
@@ -725,13 +725,13 @@ def test_who_goes_away_in_a_turn_frees_its_rows(serve, service, tiny_speech_mode
             if ended:
                 found.append(SILENCE)
             while not decoder.queued_rows:
-                pass
+                time.sleep(0.01)
             lanes = {row.lane for row in decoder._queue._rows}
             assert lanes == {Lane.REALTIME}
         while model.users:
-            pass
+            time.sleep(0.01)
     while decoder.queued_rows:
-        pass
+        time.sleep(0.01)
 
 
 def test_a_server_that_stops_ends_its_sessions(served, tiny_speech_model, monkeypatch):
