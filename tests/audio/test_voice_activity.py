@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quartet.audio.audio import RATE, open_audio
-from quartet.audio.voice_activity import CHUNK, Span, VadOptions, has_speech, listened, speech_spans
+from quartet.audio.voice_activity import CHUNK, Ear, Span, VadOptions, has_speech, listened, speech_spans
 from quartet.errors import OptionError
 from quartet.transcription.first_pass import prepared
 from quartet.transcription.windows import Timeline, WindowStream, first_pass, kept, kept_as_it_plays
@@ -56,6 +56,23 @@ def spans(probabilities, **options) -> list[tuple[int, int]]:
     """In chunks."""
     found = speech_spans(np.array(probabilities, np.float32), len(probabilities) * CHUNK, VadOptions(**options))
     return [(round(span.start / CHUNK), round(span.end / CHUNK)) for span in found]
+
+
+@pytest.mark.parametrize("size", [1, 511, 512, 5000])
+def test_an_ear_hears_the_same_in_pieces_of_any_size(size):
+    sound = np.random.default_rng(0).normal(0, 0.1, 5000 if size == 1 else 20_000).astype(np.float32)
+    ear = Ear()
+    found = np.concatenate([ear.heard(sound[start : start + size]) for start in range(0, len(sound), size)])
+    assert len(found) == len(sound) // CHUNK
+    assert found == pytest.approx(Ear().heard(sound))
+
+
+def test_an_ear_hears_somebody_speak(shared):
+    samples = np.concatenate(list(open_audio(shared / "data" / "audio" / "jfk.wav").play()))
+    ear = Ear()
+    found = np.concatenate([ear.heard(samples[start : start + 1600]) for start in range(0, len(samples), 1600)])
+    ((_, whole),) = listened(open_audio(shared / "data" / "audio" / "jfk.wav").play())
+    assert np.mean((found >= 0.5) == (whole[: len(found)] >= 0.5)) > 0.95  # the detector has a memory
 
 
 def test_short_silences_belong_to_speech():

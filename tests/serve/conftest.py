@@ -61,6 +61,12 @@ def serve() -> Iterator[Callable[..., str]]:
         yield lambda **options: stack.enter_context(serving(replace(OPTIONS, **options)))
 
 
+@pytest.fixture
+def served() -> Callable[..., contextlib.AbstractContextManager[str]]:
+    """The same, each as long as its `with` statement."""
+    return lambda **options: serving(replace(OPTIONS, **options))
+
+
 @pytest.fixture(scope="session")
 def tiny_speech_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small model that hears windows of one second, and talks nonsense."""

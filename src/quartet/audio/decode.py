@@ -67,6 +67,21 @@ def resampled(pieces: Iterable[Samples], rate: int) -> Iterator[Samples]:
     return _resampled((_mono_frame(av, piece, rate) for piece in pieces), "the array")
 
 
+class Resampler:
+    """Mono sound of another rate at `RATE`, piece by piece; the last few samples come with the next piece."""
+
+    def __init__(self, rate: int) -> None:
+        self._av, self._rate = _pyav(), rate
+        self._resampler = self._av.AudioResampler(format="flt", layout="mono", rate=RATE)
+
+    def resampled(self, piece: Samples) -> Samples:
+        """What comes out of a piece."""
+        if not len(piece):
+            return piece
+        found = list(_samples(self._resampler, _mono_frame(self._av, piece, self._rate)))
+        return np.concatenate([np.zeros(0, np.float32), *found])
+
+
 def as_float(samples: NDArray[Any]) -> Samples:
     """Integers of full scale, or floats, as floats within ±1."""
     if samples.dtype.kind == "f":

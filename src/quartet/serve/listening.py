@@ -18,6 +18,7 @@ from quartet.errors import AudioError, OptionError
 from quartet.options.declared import TEMPERATURES
 from quartet.runtime.speech import POSITIONS_PER_TOKEN
 from quartet.serve.decoding import Caller
+from quartet.serve.fair_queue import Lane
 from quartet.serve.models import Model
 from quartet.serve.service import Service, told
 from quartet.serve.turns import Turns
@@ -29,6 +30,7 @@ from quartet.transcription.transcriber import Transcriber
 
 ENGLISH = "en"
 LONGEST = 24 * 3600.0  # seconds for an answer: a film takes long, and whoever hangs up frees what it took
+BEAM_SIZE = 5  # as the command has it
 LONGEST_HINT = 4000  # characters: a window has room for some 220 tokens of it
 MOST_AT_ONCE = 8  # recordings: their windows fill a batch
 MOST_BYTES = 512_000_000  # of their windows as the encoder leaves them
@@ -48,6 +50,7 @@ class SpeechOptions:
     temperature: float = 0.0  # 0: again at higher ones where it went wrong
     words: bool = False  # with their times
     voices: VadOptions | None = field(default_factory=VadOptions)  # what is left out is silent; None: nothing is
+    draft: int | None = None  # quickly and only once, in windows of so many seconds: of speech that goes on
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class Heard:
 
     info: TranscriptionInfo
     segment: Segment | None = None
+    said: Segment | None = None  # the segment in the language that was spoken, where a text model translated it
 
 
 class Listening:
@@ -70,6 +74,7 @@ class Listening:
             raise OptionError(f"{speech} needs {missing[0]}: pip install 'quartet-onnx[serve,speech]'")
         waiting = min(MOST_WAITING, service.options.max_queue // tokens_of_a_window(None))
         self._turns = {one.name: Turns(_at_once(one), waiting) for one in service.models.hearing}
+        self._live_turns = {one.name: Turns(_at_once(one), waiting) for one in service.models.hearing}
 
     def model(self, name: str | None = None) -> Model:
         """The speech model of a name, or the first one. Raises `ApiError` with status 400 or 404."""
@@ -91,15 +96,19 @@ class Listening:
         Raises `QueueFullError`, `CancelledError` where the caller is gone, and what transcribing raises.
         """
         caller.facts["model"] = model.id
-        with self._turns[model.name].turn(caller), self._service.models.opened(model) as opened:
+        turns = self._live_turns if caller.lane is Lane.REALTIME else self._turns  # a film is not waited for
+        with turns[model.name].turn(caller), self._service.models.opened(model) as opened:
             assert isinstance(opened, Transcriber)
             speech = model.manifest.speech
-            by_itself = options.target is not None and find(options.target, [ENGLISH]) is not None
+            by_itself = translates_by_itself(options.target)
             segments, info = opened.through(caller.submit).transcribe(
                 sound,
                 options.language,
                 "translate" if by_itself and speech and speech.multilingual else "transcribe",
-                temperature=options.temperature or TEMPERATURES,
+                beam_size=BEAM_SIZE if options.draft is None else 1,
+                temperature=options.temperature or TEMPERATURES if options.draft is None else 0.0,
+                without_timestamps=options.draft is not None,
+                chunk_length=options.draft,
                 initial_prompt=options.prompt and options.prompt[-LONGEST_HINT:],
                 hotwords=options.hotwords and options.hotwords[:LONGEST_HINT],
                 word_timestamps=options.words,
@@ -111,7 +120,10 @@ class Listening:
                 self._check_pair(info.language, target)
             yield Heard(info)
             for segment in segments:
-                yield Heard(info, segment if target is None else self._translated(caller, segment, info, target))
+                if target is None:
+                    yield Heard(info, segment)
+                else:
+                    yield Heard(info, self._translated(caller, segment, info, target), segment)
 
     def language(self, caller: Caller, model: Model, sound: Source) -> tuple[str, float]:
         """The likeliest language of a recording, and its probability. Raises what `heard` raises."""
@@ -196,6 +208,11 @@ def samples_of(upload: UploadFile) -> Source:
 def text_of(segments: Sequence[Segment]) -> str:
     """What was said, as one line."""
     return "".join(segment.text for segment in segments).strip()
+
+
+def translates_by_itself(target: str | None) -> bool:
+    """Whether a speech model gives this language without a text model: English, whatever is spoken."""
+    return target is not None and find(target, [ENGLISH]) is not None
 
 
 def english_name(code: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 QUIET = ("/health", "/ready", "/metrics")  # asked every few seconds by machines
@@ -17,7 +17,7 @@ FACTS = "quartet.facts"  # of a request, in its scope
 log = logging.getLogger("quartet.serve.requests")
 
 
-def note(request: Request, **facts: str | int | None) -> None:
+def note(request: HTTPConnection, **facts: str | int | None) -> None:
     """Say something of a request in its line of the log. Nothing that a client may choose freely: no text, no key."""
     request.scope.setdefault(FACTS, {}).update({name: fact for name, fact in facts.items() if fact is not None})
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fastapi import APIRouter
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 
 from quartet.audio.voice_activity import VadOptions
@@ -106,18 +106,18 @@ def router(service: Service, listening: Listening) -> APIRouter:
     @routes.get("/models", openapi_extra=answers({JSON: _MODELS}, _REFUSALS))
     async def _models(request: Request) -> dict[str, Any]:
         """The models that are served, those of speech first."""
-        _admitted(service, request, 0)
+        admitted(service, request, 0)
         models = [*service.models.hearing, *service.models.translating]
         return {"object": "list", "data": [_model(one, id_of(one)) for one in models]}
 
     @routes.get("/models/{name:path}", openapi_extra=answers({JSON: _MODEL}, (*_REFUSALS, 400, 404)))
     async def _one_model(request: Request, name: str) -> dict[str, Any]:
         """A model by its name."""
-        _admitted(service, request, 0)
+        admitted(service, request, 0)
         for one in service.models.all:
             if name == id_of(one):
                 return _model(one, name)
-        return _model(_speech_model(listening, name), name)
+        return _model(speech_model(listening, name), name)
 
     return routes
 
@@ -127,10 +127,10 @@ async def _answer(
 ) -> Response:
     with _retries_told():
         params = await params_of(request)
-        client = _admitted(service, request)
+        client = admitted(service, request)
         upload = upload_param(params, "file")
         wanted = _wanted(params, target(params))
-        model = _speech_model(listening, text_param(params, "model", OF_OPENAI[0]))
+        model = speech_model(listening, text_param(params, "model", OF_OPENAI[0]))
         caller = service.caller(client)
         segments = listening.heard(caller, model, sound_of(upload, caller), wanted.options)
         if wanted.streams:
@@ -167,14 +167,14 @@ async def _events(first: Heard, heard: AsyncGenerator[Heard], wanted: Wanted) ->
                 found.append(one)
                 said = "".join(map(form.segment if form else _text, _segments([one])))
                 deltas.append(said if any(deltas) else begin + said.lstrip())
-                probs = {"logprobs": _log_probs(_segments([one]))} if wanted.log_probs else {}
+                probs = {"logprobs": log_probs(_segments([one]))} if wanted.log_probs else {}
                 yield _event({"type": "transcript.text.delta", "delta": deltas[-1]} | probs)
     except ApiError as error:
         yield _event(error_body(error))
         return
     segments = _segments(found)
-    done = {"type": "transcript.text.done", "text": "".join(deltas) or begin, "languages": _languages(found)}
-    probs = {"logprobs": _log_probs(segments)} if wanted.log_probs else {}
+    done = {"type": "transcript.text.done", "text": "".join(deltas) or begin, "languages": languages_of(found)}
+    probs = {"logprobs": log_probs(segments)} if wanted.log_probs else {}
     times = {"segments": [_segment(number, one) for number, one in enumerate(segments)]}  # which subtitles need
     yield _event(done | probs | times | {"usage": _tokens_used(found)})
 
@@ -189,8 +189,8 @@ def _whole(found: Sequence[Heard], wanted: Wanted) -> Response:
         return PlainTextResponse(text + "\n")
     usage = {"usage": {"type": "duration", "seconds": math.ceil(info.duration or 0)}}
     if wanted.form == "json":
-        probs = {"logprobs": _log_probs(segments)} if wanted.log_probs else {}
-        return JSONResponse({"text": text, "languages": _languages(found)} | probs | usage)
+        probs = {"logprobs": log_probs(segments)} if wanted.log_probs else {}
+        return JSONResponse({"text": text, "languages": languages_of(found)} | probs | usage)
     target = wanted.options.target
     answer: dict[str, Any] = {
         "task": "transcribe" if target is None else "translate",
@@ -209,14 +209,16 @@ def _whole(found: Sequence[Heard], wanted: Wanted) -> Response:
 # ---- requests -------------------------------------------------------------------------------------------------------
 
 
-def _admitted(service: Service, request: Request, cost: int = 1) -> Client:
+def admitted(service: Service, request: HTTPConnection, cost: int = 1, key: str | None = None) -> Client:
+    """Who asks; key: where it is not in the header. Raises `ApiError` with status 401 or 429."""
     try:
-        return service.admit(request, key_in_header(request, "bearer"), cost)
+        return service.admit(request, key or key_in_header(request, "bearer"), cost)
     except ApiError as error:
         raise replace(error, status=401) if error.status in (400, 403) else error from None
 
 
-def _speech_model(listening: Listening, name: str) -> Model:
+def speech_model(listening: Listening, name: str) -> Model:
+    """A speech model by its name; one of OpenAI's means the first. Raises `ApiError` with status 400 or 404."""
     try:
         return listening.model(name)
     except ApiError:
@@ -326,12 +328,13 @@ def _segment(number: int, segment: Segment) -> dict[str, Any]:
     }
 
 
-def _languages(found: Sequence[Heard]) -> list[dict[str, str]]:
+def languages_of(found: Sequence[Heard]) -> list[dict[str, str]]:
+    """Those that were spoken, at least one."""
     codes = [segment.language for segment in _segments(found) if segment.language] or [found[0].info.language]
     return [{"code": iso639_1(code) or code} for code in dict.fromkeys(codes)]
 
 
-def _log_probs(segments: Sequence[Segment]) -> list[dict[str, Any]]:
+def log_probs(segments: Sequence[Segment]) -> list[dict[str, Any]]:
     """Those of words: the logarithm of the mean probability of a word's tokens."""
     return [_log_prob(word) for segment in segments for word in segment.words or ()]
 

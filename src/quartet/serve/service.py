@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 
 from quartet.errors import OptionError, QuartetError
 from quartet.serve.decoding import Caller, QueueFullError, SharedDecoder
@@ -107,7 +107,7 @@ class Service:
         self.models.close()
         self.state.close()
 
-    def admit(self, request: Request, key: str | None, cost: int = 1) -> Client:
+    def admit(self, request: HTTPConnection, key: str | None, cost: int = 1) -> Client:
         """Who asks, if they may.
 
         Raises `ApiError`: 400 where a key is needed, 403 for a wrong one, 429 where the client's own limit is reached.
@@ -225,7 +225,7 @@ class Service:
                 glossary=options.glossary,
             )
 
-    def _address(self, request: Request) -> str:
+    def _address(self, request: HTTPConnection) -> str:
         """Where a request comes from; `Forwarded` has seen to proxies."""
         return request.client.host if request.client else "unknown"
 

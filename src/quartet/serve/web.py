@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, Headers, UploadFile
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from quartet.options.kinds import FLAGS
@@ -123,9 +123,9 @@ class Forwarded:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or connection."""
-        if scope["type"] == "http":
+        if scope["type"] in ("http", "websocket"):
             headers = Headers(scope=scope)
-            if headers.get("x-forwarded-proto") in ("http", "https"):
+            if scope["type"] == "http" and headers.get("x-forwarded-proto") in ("http", "https"):
                 scope["scheme"] = headers["x-forwarded-proto"]
             last = headers.getlist("x-forwarded-for")[-1:] if self.trust else []
             if last and _is_address(address := last[0].rpartition(",")[2].strip()):
@@ -244,7 +244,7 @@ def _grouped(items: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def key_in_header(request: Request, scheme: str) -> str | None:
+def key_in_header(request: HTTPConnection, scheme: str) -> str | None:
     """The key in `Authorization: SCHEME KEY`, however the scheme is capitalised; None where there is no such one."""
     given, _, key = request.headers.get("authorization", "").partition(" ")
     return key.strip() if given.lower() == scheme.lower() else None

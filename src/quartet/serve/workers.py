@@ -29,6 +29,7 @@ from quartet.serve.options import ServeOptions
 from quartet.serve.state import SHARED_FIGURES, State, Worker, folder_of_a_server
 
 KEEP_ALIVE = 75  # seconds that a connection may be idle
+PONG = 300.0  # seconds for the answer to a WebSocket's ping: it comes behind sound that waits to be taken
 PAUSE = 1.0  # seconds at least from one start of a worker to its next
 
 log = logging.getLogger("quartet.serve")
@@ -48,6 +49,8 @@ def config(app: Any, options: ServeOptions) -> uvicorn.Config:
         timeout_graceful_shutdown=round(options.grace),
         server_header=False,
         proxy_headers=False,  # `Forwarded` reads them
+        ws_ping_timeout=PONG,
+        ws_per_message_deflate=False,  # sound in Base64 does not get smaller, and it takes memory for each connection
     )
 
 
