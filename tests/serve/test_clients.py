@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import os
+import socket
+import subprocess
 import time
 from contextlib import closing
 
@@ -9,7 +12,7 @@ import httpx
 import pytest
 
 from node_scripts import run_node
-from noise import file
+from noise import file, noise
 from quartet import Translator
 
 GOOD = "Good morning."
@@ -155,6 +158,58 @@ def test_deepl_with_a_wrong_key(serve, tmp_path):
         client.translate_text(GOOD, target_lang="FR")
     with closing(deepl.DeepLClient("secret", server_url=address)) as client:
         assert client.get_usage().character.count == 0
+
+
+# ---- wyoming-openai, by which Home Assistant hears over OpenAI's routes ------------------------------------------
+
+
+@pytest.fixture
+def bridge(speech_server):
+    """The port of one that runs in an environment of its own: it needs Python 3.12, and an older `openai`."""
+    python = os.environ.get("QUARTET_TEST_WYOMING_OPENAI")
+    if python is None:
+        pytest.skip("QUARTET_TEST_WYOMING_OPENAI names no Python that has wyoming-openai")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [python, "-m", "wyoming_openai", "--uri", f"tcp://127.0.0.1:{port}", "--stt-openai-key", "none"]
+    command += ["--stt-openai-url", f"{speech_server}/v1", "--stt-models", "whisper-1"]
+    process = subprocess.Popen([*command, "--stt-streaming-models", "tiny-speech"])
+    while process.poll() is None and not _listens(port):
+        time.sleep(0.1)
+    yield port
+    process.terminate()
+    process.wait(30)
+
+
+def _listens(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["whisper-1", "tiny-speech"], ids=["whole", "streamed"])
+def test_wyoming_openai(bridge, speech_server, model):
+    pytest.importorskip("wyoming")
+    from wyoming.asr import Transcribe, Transcript
+    from wyoming.audio import AudioChunk, AudioStart, AudioStop
+    from wyoming.client import AsyncTcpClient
+
+    form = {"rate": 16_000, "width": 2, "channels": 1}
+    samples = (noise(1.5) * 32767).astype("<i2").tobytes()
+
+    async def talk():
+        async with AsyncTcpClient("127.0.0.1", bridge) as client:
+            chunk = AudioChunk(**form, audio=samples)
+            for event in (Transcribe(name=model, language="en"), AudioStart(**form), chunk, AudioStop()):
+                await client.write_event(event.event())
+            while event := await client.read_event():
+                if Transcript.is_type(event.type):
+                    return Transcript.from_event(event).text
+
+    sent = {"files": {"file": ("talk.wav", file(1.5))}, "data": {"language": "en"}, "timeout": 120}
+    wanted = httpx.post(f"{speech_server}/v1/audio/transcriptions", **sent).json()["text"]
+    assert asyncio.run(asyncio.wait_for(talk(), 120)) == wanted != ""
 
 
 # ---- JavaScript -------------------------------------------------------------------------------------------------
