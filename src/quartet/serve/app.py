@@ -18,7 +18,7 @@ from quartet.errors import OptionError
 from quartet.serve import deepl, deepl_documents, immersive, libretranslate, openai_audio, page, whisper_asr
 from quartet.serve.files import Files
 from quartet.serve.listening import Listening
-from quartet.serve.logs import Logged
+from quartet.serve.request_log import Logged
 from quartet.serve.metrics import Metrics
 from quartet.serve.options import ServeOptions
 from quartet.serve.service import Service

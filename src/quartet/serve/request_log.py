@@ -52,8 +52,8 @@ class AsJson(logging.Formatter):
         line |= facts if facts is not None else {"logger": record.name, "message": record.getMessage()}
         if self._worker is not None:
             line["worker"] = self._worker
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
+        if record.exc_text or record.exc_info:
+            line["exception"] = record.exc_text or (record.exc_info and self.formatException(record.exc_info))
         return json.dumps(line, ensure_ascii=False)
 
 
