@@ -18,9 +18,9 @@ from quartet.errors import OptionError
 from quartet.serve import deepl, deepl_documents, immersive, libretranslate, openai_audio, page, whisper_asr
 from quartet.serve.files import Files
 from quartet.serve.listening import Listening
-from quartet.serve.request_log import Logged
 from quartet.serve.metrics import Metrics
 from quartet.serve.options import ServeOptions
+from quartet.serve.request_log import Logged
 from quartet.serve.service import Service
 from quartet.serve.state import ALONE, State, Worker
 from quartet.serve.web import ApiError, LimitedBody
