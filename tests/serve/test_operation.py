@@ -18,7 +18,7 @@ import pytest
 
 from quartet.options.declared import SERVE, SERVE_VARIABLES
 from quartet.options.environment import from_environment, unknown
-from quartet.serve import logs
+from quartet.serve import request_log
 from quartet.serve.models import Models
 
 ROOT = Path(__file__).parents[2]
@@ -33,7 +33,7 @@ def log():
     before = root.handlers, ours.handlers, ours.propagate, ours.level
 
     def begin(form: str) -> io.StringIO:
-        logs.configure(form)
+        request_log.configure(form)
         for handler in (*root.handlers, *ours.handlers):
             if type(handler) is logging.StreamHandler:  # not pytest's own
                 handler.setStream(stream)

@@ -7,13 +7,16 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from quartet.serve.deepl import Usage
+from quartet.serve.deepl_documents import Documents
 from quartet.serve.files import Files
+from quartet.serve.limits import hashed
 from quartet.serve.service import Client
-from quartet.serve.state import State, folder_of_a_server
+from quartet.serve.state import State, Worker, folder_of_a_server
 from quartet.serve.web import ApiError
 
 ALICE = Client("alice")
@@ -21,6 +24,7 @@ ALICE = Client("alice")
 
 COUNT = """
 from quartet.serve.deepl import Usage
+from quartet.serve.deepl_documents import Documents
 from quartet.serve.service import Client
 usage = Usage(State(folder))
 for _ in range(50):
@@ -102,6 +106,26 @@ def test_a_file_is_there_for_all_workers_until_it_expires(tmp_path):
         others.response(name)
     state.expire()
     assert not list((tmp_path / "files").iterdir())
+
+
+def test_documents_that_a_killed_worker_had_begun_are_told_to_be_interrupted(tmp_path):
+    def documents(number: int) -> Documents:
+        state = State(tmp_path)
+        service = SimpleNamespace(state=state, worker=Worker(number, 2, tmp_path))
+        return Documents(service, Files(state), Usage(state))
+
+    for number in (0, 1):
+        documents(number)
+        with State(tmp_path).changing() as database:
+            row = f"ID{number}", hashed("key"), time.monotonic() + 60, number, 5, None, None
+            database.execute("INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+    again = documents(1)  # in place of one that was killed
+    assert again.find("ID0", "key").status == "translating"
+    assert again.find("ID1", "key").status == "error"
+    assert "send the document again" in again.find("ID1", "key").error
+    for name, key in (("ID1", "other"), ("ID2", "key")):
+        with pytest.raises(ApiError, match="no such document"):
+            again.find(name, key)
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../state.db", "/etc/passwd", "x" * 5000, "a\0b"])

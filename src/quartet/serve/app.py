@@ -33,9 +33,9 @@ from quartet.serve.discreet_logs import discreet
 from quartet.serve.files import Files
 from quartet.serve.glossaries import Glossaries
 from quartet.serve.listening import Listening
-from quartet.serve.logs import Logged
 from quartet.serve.metrics import Metrics
 from quartet.serve.options import ServeOptions
+from quartet.serve.request_log import Logged
 from quartet.serve.service import Service
 from quartet.serve.sockets import address
 from quartet.serve.state import ALONE, State, Worker

@@ -127,10 +127,10 @@ class Documents:
             log.exception("translating a document failed")
             error = "something went wrong in the server"
         with self._state.changing() as database:
-            change = "UPDATE documents SET result = ?, error = ?, until = ? WHERE id = ? RETURNING characters"
-            row = database.execute(change, (result, error, time.monotonic() + KEPT_FOR, found)).fetchone()
-        if row and result is not None:
-            self._usage.add(client, row[0])
+            change = "UPDATE documents SET result = ?, error = ?, until = ? WHERE id = ?"
+            database.execute(change, (result, error, time.monotonic() + KEPT_FOR, found))
+        if result is not None:
+            self._usage.add(client, len(content.decode("utf-8", "replace")))
 
 
 def _expire(database: Connection) -> None:

@@ -7,7 +7,7 @@ import socket
 import uvicorn
 
 from quartet.runtime.machine import packing
-from quartet.serve import logs, workers
+from quartet.serve import request_log, workers
 from quartet.serve.options import ServeOptions
 from quartet.serve.sockets import address, listening_socket, refused
 from quartet.serve.state import Worker, folder_of_a_server
@@ -20,7 +20,7 @@ log = logging.getLogger("quartet.serve")
 def run(options: ServeOptions) -> None:
     """Answer until SIGINT or SIGTERM; what was accepted is answered then. Raises what `create_app` raises."""
     packing.share_freed()
-    logs.configure(options.log_format)
+    request_log.configure(options.log_format)
     try:
         _serve(options)
     except KeyboardInterrupt as told:

@@ -13,10 +13,10 @@ from quartet.errors import OptionError, QuartetError
 from quartet.serve.decoding import Caller, QueueFullError, SharedDecoder
 from quartet.serve.fair_queue import Lane
 from quartet.serve.limits import Buckets, Key, Keys
-from quartet.serve.logs import note
 from quartet.serve.markup import Found, translated_markup
 from quartet.serve.models import RETRY_AFTER, Models, NoRoomError
 from quartet.serve.options import UNLIMITED, ServeOptions
+from quartet.serve.request_log import note
 from quartet.serve.state import ALONE, State, Worker
 from quartet.serve.web import ApiError, off_the_loop
 from quartet.text.detect import Detected, detect_all

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
 from quartet.serve.decoding import Caller
-from quartet.serve.logs import note
+from quartet.serve.request_log import note
 from quartet.serve.service import Client, Service, Translated
 from quartet.serve.web import ApiError
 from quartet.text.detect import detect_all

@@ -20,10 +20,11 @@ from socket import socket
 from typing import Any
 
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
 
 from quartet.errors import QuartetError
 from quartet.runtime.machine import packing
-from quartet.serve import logs
+from quartet.serve import request_log
 from quartet.serve.connections import connection
 from quartet.serve.options import ServeOptions
 from quartet.serve.state import SHARED_FIGURES, State, Worker, folder_of_a_server
@@ -101,6 +102,8 @@ def _keep(running: list[_Running], options: ServeOptions, listening: socket) -> 
         for place, one in enumerate(running):
             if one.process.sentinel in died:
                 one.process.join()
+                if one.process.exitcode == STARTUP_FAILURE and one.worker.instead_of is None:  # it never served
+                    raise QuartetError(f"worker {place} could not start; the log says why")
                 log.warning("worker %d died with status %s; it is started again", place, one.process.exitcode)
                 time.sleep(max(0.0, one.since + PAUSE - time.monotonic()))
                 again = Worker(one.worker.number, one.worker.count, one.worker.folder, one.process.pid)
@@ -137,7 +140,7 @@ def _work(options: ServeOptions, worker: Worker, listening: socket, told: Connec
     signal.signal(signal.SIGTERM, _leave)
     threading.Thread(target=_end_with_the_parent, name="quartet-parent", daemon=True).start()
     packing.share_freed()
-    logs.configure(options.log_format, worker.number)
+    request_log.configure(options.log_format, worker.number)
     if options.metrics and worker.folder:
         figures = worker.folder / "figures"
         figures.mkdir(exist_ok=True)
