@@ -2,8 +2,8 @@
 
 import asyncio
 import mmap
-from collections.abc import AsyncGenerator, Generator, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import BinaryIO, cast
@@ -15,6 +15,7 @@ from quartet.audio.audio import Source
 from quartet.audio.voice_activity import VadOptions
 from quartet.errors import AudioError
 from quartet.options.declared import TEMPERATURES
+from quartet.runtime.machine import packing
 from quartet.runtime.speech import POSITIONS_PER_TOKEN
 from quartet.serve.decoding import Caller
 from quartet.serve.models import Model
@@ -83,7 +84,7 @@ class Listening:
 
         Raises `QueueFullError`, `CancelledError` where the caller is gone, and what transcribing raises.
         """
-        with self._turns[model.name].turn(caller), self._service.models.opened(model) as opened:
+        with self._turns[model.name].turn(caller), self._service.models.opened(model) as opened, _given_back():
             assert isinstance(opened, Transcriber)
             speech = model.manifest.speech
             by_itself = options.target is not None and find(options.target, [ENGLISH]) is not None
@@ -107,7 +108,7 @@ class Listening:
 
     def language(self, caller: Caller, model: Model, sound: Source) -> tuple[str, float]:
         """The likeliest language of a recording, and its probability. Raises what `heard` raises."""
-        with self._turns[model.name].turn(caller), self._service.models.opened(model) as opened:
+        with self._turns[model.name].turn(caller), self._service.models.opened(model) as opened, _given_back():
             assert isinstance(opened, Transcriber)
             code, probability, _ = opened.through(caller.submit).detect_language(sound)
             return code, probability
@@ -166,6 +167,15 @@ class Upload:
     def seekable(self) -> bool:
         """It is."""
         return True
+
+
+@contextmanager
+def _given_back() -> Iterator[None]:
+    """What a recording took goes back to the system: the C library keeps memory that is freed, a part for each thread."""
+    try:
+        yield
+    finally:
+        packing.trim()
 
 
 def sound_of(upload: UploadFile, caller: Caller) -> Source:
