@@ -19,10 +19,12 @@ import numpy as np
 from quartet.errors import QuartetError
 from quartet.runtime.batching import Batching
 from quartet.runtime.engine import Engine
+from quartet.runtime.machine import packing
 from quartet.runtime.requests import Request
 from quartet.serve.fair_queue import FairQueue, Lane, Waiting
 
 MAX_ROWS = 48  # of the decoder in one batch: more are hardly faster, and all wait for them
+IDLE = 1.0  # seconds after which what is kept for the next batch goes back to the system
 MAX_BATCH_TOKENS = 2048  # of the sources in one batch
 
 log = logging.getLogger("quartet.serve")
@@ -137,6 +139,7 @@ class SharedDecoder:
         self._max_rows = max_rows
         self._changed = threading.Condition()
         self._closing, self._paused = False, 0
+        self._keeps = False  # the C library what batches have freed: the next one wants it
         self._speed = 0.0  # tokens of sources a second, of the last batches
         self._thread = threading.Thread(target=self._run, name="quartet-decoder", daemon=True)
         self._thread.start()
@@ -199,6 +202,7 @@ class SharedDecoder:
                     ticket.fail(error)
             latest = tokens / max(time.monotonic() - start, 1e-6)
             self._speed = 0.7 * self._speed + 0.3 * latest if self._speed else latest
+            self._keeps = True
             del batch  # windows of sound are large, and nothing may follow for long
 
     def _next_batch(self) -> list[Ticket]:
@@ -211,7 +215,9 @@ class SharedDecoder:
                 batch = self._queue.next_batch(time.monotonic(), self._max_rows, MAX_BATCH_TOKENS)
                 if batch or self._closing:
                     return batch
-                self._changed.wait()
+                if not self._changed.wait(IDLE if self._keeps else None):
+                    self._keeps = False
+                    packing.trim()
 
     def _decode(self, batch: Sequence[Ticket]) -> None:
         first, unwanted = batch[0], np.zeros(len(batch), bool)

@@ -171,7 +171,7 @@ class Upload:
 
 @contextmanager
 def _given_back() -> Iterator[None]:
-    """What a recording took goes back to the system: the C library keeps memory that is freed, a part for each thread."""
+    """What a recording took goes back to the system: the C library keeps what is freed, a part for each thread."""
     try:
         yield
     finally:
