@@ -10,6 +10,7 @@ import pytest
 from quartet import Translator
 from quartet.runtime.batching import Batching
 from quartet.runtime.requests import Computation
+from quartet.serve import decoding
 from quartet.serve.decoding import AT_ONCE, Caller, QueueFullError, SharedDecoder
 from quartet.serve.fair_queue import Lane
 
@@ -189,3 +190,17 @@ def test_the_decoder_holds_nothing_while_it_has_nothing_to_do(demo, decoder):
     del ticket, somebody
     while left() is not None:
         gc.collect()
+
+
+def test_freed_memory_goes_back_when_there_is_nothing_to_do(demo, monkeypatch):
+    """Once, not again and again while nobody asks."""
+    given_back = threading.Semaphore(0)
+    monkeypatch.setattr(decoding, "IDLE", 0.02)
+    monkeypatch.setattr(decoding.packing, "trim", given_back.release)
+    decoder = SharedDecoder(10_000)
+    assert not given_back.acquire(timeout=0.1)
+    for _ in range(2):
+        demo.through(caller(decoder).submit).translate(TEXTS[0], "fr", "en")
+        assert given_back.acquire(timeout=60)
+        assert not given_back.acquire(timeout=0.1)
+    decoder.close(30)

@@ -11,6 +11,7 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 
+from quartet import Translator
 from quartet.serve import decoding, web
 from quartet.serve.discreet_logs import discreet
 from quartet.serve.files import Files
@@ -224,3 +225,13 @@ def test_a_filter_of_logs_leaves_what_helps(logged):
     assert __file__ in told
     assert "serving on http://127.0.0.1:5000" in told
     assert f"{SECRET}:" not in told  # as the exception has it
+
+
+def test_what_the_command_line_says_of_a_text_is_not_said_by_a_server(logged):
+    text = f"Bonjour, je vais demain à {SECRET} avec mes amis."
+    with Translator("demo", precision="fp32", threads=1) as translator:
+        with discreet():
+            translator.translate(text, "fr", strict=False)
+        assert not any(SECRET in line for line in logged)
+        translator.translate(text, "fr", strict=False)
+        assert any(SECRET in line for line in logged)

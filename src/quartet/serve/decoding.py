@@ -20,6 +20,7 @@ import numpy as np
 from quartet.errors import QuartetError
 from quartet.runtime.batching import Batching
 from quartet.runtime.engine import MANY_ROWS, Engine
+from quartet.runtime.machine import packing
 from quartet.runtime.model import Model
 from quartet.runtime.requests import Request
 from quartet.serve.fair_queue import FairQueue, Lane, Waiting
@@ -27,6 +28,7 @@ from quartet.serve.fair_queue import FairQueue, Lane, Waiting
 AT_ONCE = 2  # batches
 FEW_ROWS = 8  # of the decoder: fewer are not shared among the threads, nor worth sessions of their own
 MAX_ROWS = 48  # of the decoder in one batch: more are hardly faster, and all wait for them
+IDLE = 1.0  # seconds after which what is kept for the next batch goes back to the system
 MAX_BATCH_TOKENS = 2048  # of the sources in one batch
 
 log = logging.getLogger("quartet.serve")
@@ -143,6 +145,7 @@ class SharedDecoder:
         self._changed = threading.Condition()
         self._closing, self._paused = False, 0
         self._busy: list[Engine] = []  # of the batches that are decoded at the moment
+        self._keeps = False  # the C library what batches have freed: the next one wants it
         self._speed = 0.0  # tokens of sources a second, of the last batches
         names = [f"quartet-decoder-{number}" for number in range(AT_ONCE)]
         self._threads = [threading.Thread(target=self._run, name=name, daemon=True) for name in names]
@@ -212,6 +215,7 @@ class SharedDecoder:
                 latest = tokens * len(self._busy) / max(time.monotonic() - start, 1e-6)
                 self._speed = 0.7 * self._speed + 0.3 * latest if self._speed else latest
                 self._busy.remove(batch[0].engine)
+                self._keeps = True
                 self._changed.notify_all()
             del batch  # windows of sound are large, and nothing may follow for long
 
@@ -227,7 +231,10 @@ class SharedDecoder:
                     self._busy.append(batch[0].engine)
                 if batch or (self._closing and not len(self._queue)):
                     return batch
-                self._changed.wait()
+                is_idle = self._keeps and not self._busy
+                if not self._changed.wait(IDLE if is_idle else None) and not self._busy:
+                    self._keeps = False
+                    packing.trim()
 
     def _room(self, ticket: Ticket) -> int:
         """How many rows the next batch of its engine may have: as many as the other thread, where that may help."""

@@ -2,8 +2,8 @@
 
 import asyncio
 import mmap
-from collections.abc import AsyncGenerator, Generator, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import PurePath
@@ -16,6 +16,7 @@ from quartet.audio.audio import Source
 from quartet.audio.voice_activity import VadOptions
 from quartet.errors import AudioError, OptionError
 from quartet.options.declared import TEMPERATURES
+from quartet.runtime.machine import packing
 from quartet.runtime.speech import POSITIONS_PER_TOKEN
 from quartet.serve.decoding import Caller
 from quartet.serve.fair_queue import Lane
@@ -97,7 +98,7 @@ class Listening:
         """
         caller.facts["model"] = model.id
         turns = self._live_turns if caller.lane is Lane.REALTIME else self._turns  # a film is not waited for
-        with turns[model.name].turn(caller), self._service.models.opened(model) as opened:
+        with turns[model.name].turn(caller), self._service.models.opened(model) as opened, _given_back():
             assert isinstance(opened, Transcriber)
             speech = model.manifest.speech
             by_itself = translates_by_itself(options.target)
@@ -128,7 +129,7 @@ class Listening:
     def language(self, caller: Caller, model: Model, sound: Source) -> tuple[str, float]:
         """The likeliest language of a recording, and its probability. Raises what `heard` raises."""
         caller.facts["model"] = model.id
-        with self._turns[model.name].turn(caller), self._service.models.opened(model) as opened:
+        with self._turns[model.name].turn(caller), self._service.models.opened(model) as opened, _given_back():
             assert isinstance(opened, Transcriber)
             code, probability, _ = opened.through(caller.submit).detect_language(sound)
             return code, probability
@@ -187,6 +188,15 @@ class Upload:
     def seekable(self) -> bool:
         """It is."""
         return True
+
+
+@contextmanager
+def _given_back() -> Iterator[None]:
+    """What a recording took goes back to the system: the C library keeps what is freed, a part for each thread."""
+    try:
+        yield
+    finally:
+        packing.trim()
 
 
 def sound_of(upload: UploadFile, caller: Caller) -> Source:

@@ -4,6 +4,9 @@ import { $, element } from "./dom.js";
 
 const code = (text) => element("code", {}, text);
 
+/** A text with code between backticks. */
+const prose = (text) => text.split("`").map((part, number) => (number % 2 ? code(part) : part));
+
 /** A schema in words: `string`, `list of string`, `json, text or srt`. */
 function kind(schema) {
   if (schema.anyOf) return schema.anyOf.map(kind).join(", or ");
@@ -36,10 +39,10 @@ function answer([status, { description, content = {} }]) {
 }
 
 function operation(path, method, { summary, description, parameters = [], requestBody, responses }) {
-  const head = element("summary", {}, code(`${method.toUpperCase()} ${path}`), " ", element("span", {}, summary));
+  const head = element("summary", {}, code(`${method.toUpperCase()} ${path}`), " ", element("span", {}, ...prose(summary)));
   const asked = parameters.map((one) => [one.name, kind(one.schema), one.in === "path" ? "in the path" : "in the address"]);
   return element("details", {}, head,
-    ...(description ? [element("p", {}, description)] : []),
+    ...(description ? [element("p", {}, ...prose(description))] : []),
     ...table("Parameters", asked),
     ...(requestBody ? body(requestBody.content) : []),
     ...table("Answers", Object.entries(responses).map(answer)));
