@@ -627,7 +627,7 @@ def test_a_message_that_is_too_large_ends_its_session_alone(speech_server):
         found.send("input_audio_buffer.append", audio="A" * (17 << 20))
         with pytest.raises(ConnectionClosed) as closed:
             found.until("nothing")
-        assert closed.value.rcvd.code == 1009
+        assert closed.value.rcvd is None or closed.value.rcvd.code == 1009  # None: it was still sending
     with talk(speech_server) as found:
         found.is_well()
 
@@ -705,8 +705,8 @@ def service(monkeypatch):
     found = []
     begin = Service.__init__
 
-    def remembered(self, options):
-        begin(self, options)
+    def remembered(self, options, worker):
+        begin(self, options, worker)
         found.append(self)
 
     monkeypatch.setattr(Service, "__init__", remembered)

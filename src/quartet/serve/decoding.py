@@ -231,8 +231,8 @@ class SharedDecoder:
                     self._busy.append(batch[0].engine)
                 if batch or (self._closing and not len(self._queue)):
                     return batch
-                is_idle = self._keeps and not self._busy
-                if not self._changed.wait(IDLE if is_idle else None) and not self._busy:
+                changed = self._changed.wait(IDLE if self._keeps and not self._busy else None)
+                if not changed and self._keeps and not self._busy:  # the other thread has not done it
                     self._keeps = False
                     packing.trim()
 

@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from quartet.serve import deepl
+from quartet.serve.openapi import FLAG, JSON, STRING, answers, asks, fields, many, one_of
 from quartet.serve.service import Service
 from quartet.serve.web import ApiError, params_of, text_param
 
@@ -19,7 +20,7 @@ def router(service: Service) -> APIRouter:
     """The route."""
     routes = APIRouter(tags=["DeepL"])
 
-    @routes.get("/v3/languages", openapi_extra=_PARAMETERS)
+    @routes.get("/v3/languages", openapi_extra=_ASKED)
     async def _languages(request: Request) -> JSONResponse:
         """Languages, and whether each is one to translate from or into; none for what this server does not do."""
         params = await params_of(request)
@@ -56,13 +57,15 @@ def tag_of(code: str) -> str:
     return "-".join([language.lower(), *(part.title() if len(part) == 4 else part for part in rest)])
 
 
-_PARAMETERS: dict[str, Any] = {
-    "parameters": [
-        {
-            "name": "resource",
-            "in": "query",
-            "required": True,
-            "schema": {"type": "string", "enum": [*TRANSLATED, *NOT_HERE]},
-        }
-    ]
-}
+_FEATURES = fields({}, auto_detection=fields({"status": STRING}))
+_LANGUAGE = fields(
+    {
+        "lang": STRING,
+        "name": STRING,
+        "usable_as_source": FLAG,
+        "usable_as_target": FLAG,
+        "status": STRING,
+        "features": _FEATURES,
+    }
+)
+_ASKED = asks(resource=one_of((*TRANSLATED, *NOT_HERE))) | answers({JSON: many(_LANGUAGE)})

@@ -51,6 +51,7 @@ class State:
             self.folder / "state.db", timeout=BUSY, isolation_level=None, check_same_thread=False
         )
         self._database.execute("PRAGMA journal_mode = WAL")
+        self._database.execute("PRAGMA secure_delete = ON")  # names of files are overwritten
         self._database.execute("PRAGMA synchronous = OFF")  # when the machine goes down, the server has gone with it
 
     def table(self, name: str, columns: str, expire: Expire | None = None) -> None:
@@ -73,10 +74,12 @@ class State:
             self._database.execute("COMMIT")
 
     def expire(self) -> None:
-        """Delete what is out of date."""
+        """Delete what is out of date, from the disk too."""
         for expire in self._expiring:
             with self.changing() as database:
                 expire(database)
+        with self._lock:  # the log has it still
+            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
         """Close the database; the folder stays for other workers, where it was given."""
