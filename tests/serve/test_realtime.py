@@ -408,8 +408,9 @@ def test_a_cleared_turn_has_no_text(speech_server):
         assert "input_audio_buffer.speech_stopped" not in {one["type"] for one in events}
 
 
-def test_turns_that_come_faster_than_text_wait_for_it(speech_server, monkeypatch):
-    monkeypatch.setattr(realtime, "MOST_WAITING", 1.0)
+@pytest.mark.parametrize(("setting", "most"), [("MOST_WAITING", 1.0), ("MOST_TURNS", 1)])
+def test_turns_that_come_faster_than_text_wait_for_it(speech_server, monkeypatch, setting, most):
+    monkeypatch.setattr(realtime, setting, most)
     with ready(speech_server) as found:
         for _ in range(4):
             found.append(SPEECH, size=10**6)
@@ -654,6 +655,22 @@ def test_a_fault_of_ours_is_told_and_the_session_goes_on(speech_server, monkeypa
             assert "a fault" not in failed["error"]["message"]
         found.is_well()
     assert "a turn failed" in caplog.text
+
+
+def test_a_guess_that_fails_costs_nothing_but_its_text(speech_server, heard, monkeypatch, caplog):
+    def broken(hung_up, *_):
+        hung_up.close()
+        raise ZeroDivisionError("a fault")
+
+    monkeypatch.setattr(realtime, "DELAYS", dict.fromkeys(realtime.DELAYS, 0.1))
+    with ready(speech_server, turn_detection=None) as found:
+        with monkeypatch.context() as patch:
+            patch.setattr(realtime, "unless_gone", broken)
+            found.append(SPEECH)
+            while "a guess failed" not in caplog.text:
+                time.sleep(0.01)
+        found.send("input_audio_buffer.commit")
+        assert completed(found)[-1]["transcript"] == text(heard(SPEECH))
 
 
 # ---- real speech ----------------------------------------------------------------------------------------------------

@@ -49,6 +49,7 @@ MOST_SESSIONS = 32  # each has a turn in memory, and may wait for the decoder
 MOST_IDLE = 900.0  # seconds without an event
 MOST_HELD = 600.0  # seconds of sound before it is committed, where the client says when
 MOST_WAITING = 120.0  # seconds of turns that wait for their text: no more is read until then
+MOST_TURNS = 32  # that wait so
 SHORTEST = RATE // 10  # samples that can be committed, as OpenAI has it
 GROWTH = 0.15  # of a turn: the longer it is, the more has to be new before it is guessed again
 PATIENCE = 3.0  # times as long as the last guess took, of sound, before the next: a session guesses a third of the time
@@ -169,6 +170,7 @@ class _Session:
 
     async def run(self) -> None:
         """Answer until the client goes."""
+        code = 1000
         try:
             async with asyncio.TaskGroup() as group:
                 writing = group.create_task(self._write())
@@ -183,8 +185,9 @@ class _Session:
             pass
         except* Exception:
             log.exception("a realtime session failed")
+            code = 1011
         with suppress(RuntimeError, WebSocketDisconnect):  # the client was first
-            await self._socket.close()
+            await self._socket.close(code)
 
     # ---- what the client sends --------------------------------------------------------------------------------------
 
@@ -258,7 +261,7 @@ class _Session:
             if self._item is not None:
                 self._item.samples = len(self._sound)
                 self._item.changed.set()
-        while self._waiting > MOST_WAITING * RATE:
+        while self._waiting > MOST_WAITING * RATE or self._items.qsize() > MOST_TURNS:
             self._written.clear()
             await self._written.wait()
 
@@ -320,6 +323,7 @@ class _Session:
 
     async def _write(self) -> None:
         while (item := await self._items.get()) is not None:
+            self._written.set()
             await self._follow(item)
             if item.turn is None:
                 continue
@@ -368,6 +372,9 @@ class _Session:
                 work = unless_gone(_wait(item.over), self._service.pool, caller, lambda: list(segments), LONGEST)
                 found = await work
         except ApiError:
+            return None
+        except Exception:  # the whole turn will tell, if it is more than a guess
+            log.exception("a guess failed")
             return None
         info = found[0].info
         if info.language_probability >= SURE and not self._settings.transcription.languages:
