@@ -20,7 +20,6 @@ from socket import socket
 from typing import Any
 
 import uvicorn
-from uvicorn.config import STARTUP_FAILURE
 
 from quartet.errors import QuartetError
 from quartet.serve import request_log
@@ -28,6 +27,7 @@ from quartet.serve.options import ServeOptions
 from quartet.serve.state import SHARED_FIGURES, State, Worker, folder_of_a_server
 
 KEEP_ALIVE = 75  # seconds that a connection may be idle
+STARTUP_FAILURE = 3  # uvicorn's status, which it keeps in one place in this version and in another in the next
 PAUSE = 1.0  # seconds at least from one start of a worker to its next
 
 log = logging.getLogger("quartet.serve")
