@@ -159,6 +159,7 @@ def test_told_to_stop_all_workers_answer_what_they_have_accepted():
         assert server.process.wait(60) == 128 + signal.SIGTERM
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs Linux to find the workers")
 def test_workers_end_when_the_one_that_started_them_is_killed():
     with started() as server:

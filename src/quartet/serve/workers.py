@@ -20,7 +20,6 @@ from socket import socket
 from typing import Any
 
 import uvicorn
-from uvicorn.config import STARTUP_FAILURE
 
 from quartet.errors import QuartetError
 from quartet.runtime.machine import packing
@@ -31,6 +30,7 @@ from quartet.serve.state import SHARED_FIGURES, State, Worker, folder_of_a_serve
 
 KEEP_ALIVE = 75  # seconds that a connection may be idle
 PONG = 300.0  # seconds for the answer to a WebSocket's ping: it comes behind sound that waits to be taken
+STARTUP_FAILURE = 3  # uvicorn's status, which it keeps in one place in this version and in another in the next
 PAUSE = 1.0  # seconds at least from one start of a worker to its next
 
 log = logging.getLogger("quartet.serve")
