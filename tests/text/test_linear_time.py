@@ -9,6 +9,7 @@ from quartet.text import (
     coverage,
     detect,
     glossary,
+    html_documents,
     kept,
     languages,
     line_formats,
@@ -160,6 +161,28 @@ WORDS = (
         "DAS HAUS. ",
         "Tom ",
     ),
+    *(
+        "<b>",
+        "</b>",
+        "<p>a",
+        "<b>a</b> ",
+        "<a title=x>a",
+        "<!-- c --> a",
+        "<li translate=no>",
+        "<code>a</code>",
+        "&lt;a",
+    ),
+    *(
+        "<script>",
+        "<script><!--",
+        "<textarea>",
+        "<!DOCTYPE [",
+        "<![CDATA[",
+        '<a b="',
+        "<i>a</b>",
+        "{1} <b>a",
+        "<a>a</a>|",
+    ),
 )
 
 
@@ -198,6 +221,13 @@ def replaced(text: str) -> None:
     stand_ins.put_back(stand_ins.left_out(text, spans), text, spans)
 
 
+def as_markup(text: str) -> None:
+    for xml in (False, True):
+        for part in html_documents.html_parts(text, html_documents.Rules(xml=xml)):
+            assert isinstance(part, str) or part.put(part.text + "x")
+            assert isinstance(part, str) or part.put("a b")
+
+
 def taken_apart(text: str) -> None:
     for form in ("text", "srt", "vtt", "tsv"):
         for head in ("", "1\n00:01,000 --> 00:02,000\n"):
@@ -233,7 +263,7 @@ def seconds(work: Callable[[str], None], text: str) -> float:
 
 
 @pytest.mark.parametrize(
-    "work", [split, tidied, covered, replaced, with_terms, taken_apart, rest], ids=lambda work: work.__name__
+    "work", [split, tidied, covered, replaced, with_terms, as_markup, taken_apart, rest], ids=lambda work: work.__name__
 )
 def test_time_grows_with_the_length(work):
     work("Where is it? There are 3 of them.")  # what is read once
