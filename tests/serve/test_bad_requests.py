@@ -1,9 +1,11 @@
 """What no client should send: broken HTTP, broken JSON, broken forms, on every route. None of it is a fault of ours."""
 
+import io
 import json
 import random
 import re
 import socket
+import zipfile
 from urllib.parse import urlsplit
 
 import httpx
@@ -266,6 +268,45 @@ def test_names_of_files_are_harmless(client, name):
         assert re.fullmatch(
             r"""attachment; filename(="[^"\\/]+"|\*=utf-8''[\w.%-]+)""", found.headers["content-disposition"]
         )
+
+
+def packed(depth):
+    """An archive in an archive, and so on."""
+    content = b"Good morning."
+    for _ in range(depth):
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w") as archive:
+            archive.writestr("a.txt", content)
+        content = packed.getvalue()
+    return content
+
+
+CONTENTS = {
+    "nothing": b"",
+    "NUL": b"\0" * 1000,
+    "no UTF-8": b"\xff\xfe",
+    "UTF-16": "1\n00:00:00,000 --> 00:00:01,000\nGood\n".encode("utf-16"),
+    "half a character": b"\xed\xa0\x80",
+    "line ends": "a\rb\r\nc\x0bd\x0ce\x1cf\x85g\u2028h\n\r".encode(),
+    "tabs": b"\t" * 1000 + b"\n" * 1000,
+    "archive": packed(3),
+    "cut archive": packed(2)[:-30],
+    "playlist": b"#EXTM3U\nfile:///etc/passwd\nhttp://127.0.0.1/\n",
+    "head of a recording": b"RIFF\xff\xff\xff\xffWAVEfmt \x10\0\0\0\1\0\1\0\x80>\0\0\0}\0\0\2\0\x10\0data\xff",
+    "times": b"1\n99:99:99,999 --> 00:00:00,000\n\n\n2\n-->\n\nWEBVTT\n\n--> -->\n",
+}
+
+
+@pytest.mark.parametrize("content", CONTENTS.values(), ids=CONTENTS)
+def test_files_that_are_something_else(client, content):
+    for suffix in ("txt", "srt", "vtt", "tsv", "zip", "", "a" * 300):
+        for path in ("/translate_file", "/v2/document"):
+            files = {"file": (f"a.{suffix}", content)}
+            assert is_told(client.post(path, data=GOOD | {"target_lang": "fr"}, files=files))
+    assert is_told(client.post("/v1/audio/transcriptions", files={"file": ("a.wav", content)}))
+    for encode in ("true", "false"):
+        form = {"audio_file": ("a.wav", content)}
+        assert is_told(client.post("/detect-language", params={"encode": encode}, files=form))
 
 
 # ---- HTTP -----------------------------------------------------------------------------------------------------------
