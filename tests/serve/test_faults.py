@@ -251,3 +251,18 @@ def test_told_to_stop_it_answers_what_it_has_accepted(tmp_path):
             process.send_signal(signal.SIGTERM)
             assert [one.result() for one in asked] == [200] * 4
         assert process.wait(30) == 128 + signal.SIGTERM
+
+
+@pytest.mark.parametrize("announced", [999_999_999, 10])
+def test_who_asks_before_sending_is_told_before_sending(server, announced):
+    expects = post("/translate", b"", announced=announced).replace(b"Host", b"Expect: 100-continue\r\nHost")
+    with raw(server, expects) as connection:
+        assert connection.recv(1000).startswith(b"HTTP/1.1 413 " if announced > 10 else b"HTTP/1.1 100 ")
+
+
+def test_links_are_what_the_proxy_serves(server):
+    form = {"data": {"source": "en", "target": "fr"}, "files": {"file": ("a.txt", b"Good morning.")}}
+    answer = httpx.post(
+        f"{server}/translate_file", headers={"X-Forwarded-Proto": "https", "Host": "example.org"}, **form
+    )
+    assert answer.json()["translatedFileUrl"].startswith("https://example.org/download_file/")
