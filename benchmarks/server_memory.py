@@ -34,6 +34,7 @@ TEXTS = ("Good morning.", "Where is the train station?", "I like your house.", "
 LONG = " ".join(TEXTS) * 20
 COLUMNS = ("requests", "disconnects", "unanswered", "resident, MB", "private, MB", "threads", "open files")
 SERVE = ("--precision", "fp32", "--threads", "1", "--metrics", "--trust-forwarded-for", "--req-limit", "1000000")
+REST = 3  # seconds before the memory is read: who hung up is noticed, and what is free goes back to the system
 Ask = Callable[[HTTPConnection, random.Random], None]
 
 
@@ -70,6 +71,7 @@ def main() -> None:
             hang_ups = round((done[0] + part) * args.disconnects / args.requests) - done[1]
             unanswered += ask_all(port, part, hang_ups, args.clients, sound, done[0])
             done = [done[0] + part, done[1] + hang_ups]
+            time.sleep(REST)
             rows.append(Row(*done, unanswered, *memory_of(process.pid)))
             print(*cells(rows[-1]), sep=", ", flush=True)
     first, *later = rows

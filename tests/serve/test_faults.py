@@ -118,11 +118,14 @@ def closed(connection):
     return True
 
 
-@pytest.mark.parametrize("before", [b"", b"GET /health HTTP/1.1\r\nHost: here\r\n\r\n"], ids=["first", "kept"])
-@pytest.mark.parametrize("sent", [b"", b"GET /hea", b"POST /translate HTTP/1.1\r\nX: a\r\n"])
+KEPT = b"GET /health HTTP/1.1\r\nHost: here\r\n\r\n"  # after which the connection may be idle for a while
+
+
+@pytest.mark.parametrize(
+    ("before", "sent"),
+    [(b"", b""), (b"", b"GET /hea"), (b"", b"POST /translate HTTP/1.1\r\nX: a\r\n"), (KEPT, b"GET /hea")],
+)
 def test_a_head_that_does_not_come_is_not_waited_for(serve, before, sent):
-    if before and not sent:
-        pytest.skip("a connection that is kept may be idle for a while")
     address = serve(body_timeout=0.3)
     with raw(address, before) as connection:
         if before:
@@ -251,3 +254,18 @@ def test_told_to_stop_it_answers_what_it_has_accepted(tmp_path):
             process.send_signal(signal.SIGTERM)
             assert [one.result() for one in asked] == [200] * 4
         assert process.wait(30) == 128 + signal.SIGTERM
+
+
+@pytest.mark.parametrize("announced", [999_999_999, 10])
+def test_who_asks_before_sending_is_told_before_sending(server, announced):
+    expects = post("/translate", b"", announced=announced).replace(b"Host", b"Expect: 100-continue\r\nHost")
+    with raw(server, expects) as connection:
+        assert connection.recv(1000).startswith(b"HTTP/1.1 413 " if announced > 10 else b"HTTP/1.1 100 ")
+
+
+def test_links_are_what_the_proxy_serves(server):
+    form = {"data": {"source": "en", "target": "fr"}, "files": {"file": ("a.txt", b"Good morning.")}}
+    answer = httpx.post(
+        f"{server}/translate_file", headers={"X-Forwarded-Proto": "https", "Host": "example.org"}, **form
+    )
+    assert answer.json()["translatedFileUrl"].startswith("https://example.org/download_file/")

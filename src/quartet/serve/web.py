@@ -79,12 +79,15 @@ class LimitedBody:
         headers = Headers(scope=scope)
         has_parts = headers.get("content-type", "").lower().startswith("multipart/")
         most = self.max_bytes if has_parts else min(self.max_bytes, MOST_TEXT)
+        too_large = f"the body is larger than {most} bytes"
         read, is_read, start = 0, False, time.monotonic()
 
         async def receive_some() -> Message:
             nonlocal read, is_read
             if is_read:
                 return await receive()
+            if _announced(headers) > most:
+                raise ApiError(413, too_large, CLOSE)
             try:
                 left = start + self.timeout + read / SLOWEST - time.monotonic()
                 message = await asyncio.wait_for(receive(), min(self.timeout, left))
@@ -92,8 +95,8 @@ class LimitedBody:
                 raise ApiError(408, f"the body did not come within {self.timeout:g} s", CLOSE) from None
             read += len(message.get("body", b""))
             is_read = not message.get("more_body", False)
-            if max(read, _announced(headers)) > most:
-                raise ApiError(413, f"the body is larger than {most} bytes", CLOSE)
+            if read > most:
+                raise ApiError(413, too_large, CLOSE)
             return message
 
         async def send_after_all(message: Message) -> None:
