@@ -78,14 +78,16 @@ def test_libretranslate_aio_without_waiting(server, translated):
     assert [one.translated_text for one in asyncio.run(both())] == [translated(GOOD), translated(GOOD, "de")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", ["en", "autodetect"])
 def test_translate(server, translated, source):
     """The package `translate` of PyPI."""
-    package = pytest.importorskip("translate", reason="needs the extra `test`")
+    package = pytest.importorskip("translate", reason="wants an older libretranslatepy: pip install --no-deps translate")
     client = package.Translator("fr", source, provider="libre", base_url=server)
     assert client.translate(GOOD) == translated(GOOD)
 
 
+@pytest.mark.slow
 def test_translate_with_deepl(server, translated):
     client = pytest.importorskip("translate").Translator("fr", "en", provider="deepl", secret_access_key="any")
     client.provider.base_url = f"{server}/v2/translate"  # it knows no other server than DeepL's
