@@ -82,7 +82,7 @@ def test_libretranslate_aio_without_waiting(server, translated):
 @pytest.mark.parametrize("source", ["en", "autodetect"])
 def test_translate(server, translated, source):
     """The package `translate` of PyPI."""
-    package = pytest.importorskip("translate", reason="wants an older libretranslatepy: pip install --no-deps translate")
+    package = pytest.importorskip("translate", reason="pip install --no-deps translate")
     client = package.Translator("fr", source, provider="libre", base_url=server)
     assert client.translate(GOOD) == translated(GOOD)
 

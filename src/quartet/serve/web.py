@@ -8,7 +8,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from concurrent.futures import CancelledError, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -333,17 +333,23 @@ async def unless_gone(
     try:
         done, _ = await asyncio.wait((job, gone), timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         if job in done:
-            return job.result()
+            return _result(job)
         caller.cancel()
         raise ApiError(499, "the client hung up") if gone in done else ApiError(504, f"no answer within {timeout:g} s")
-    except CancelledError:
-        raise ApiError(503, "the server is stopping") from None
     except asyncio.CancelledError:
         caller.cancel()
         raise
     finally:
         gone.cancel()
         job.add_done_callback(_seen)
+
+
+def _result(job: "asyncio.Future[Result]") -> Result:
+    """What a job returns. That its rows are not decoded any more asyncio tells as if the job itself was cancelled."""
+    try:
+        return job.result()
+    except asyncio.CancelledError:
+        raise ApiError(503, "the server is stopping") from None
 
 
 def _seen(job: "asyncio.Future[Any]") -> None:
