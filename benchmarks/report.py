@@ -102,11 +102,15 @@ def command_of(words: Sequence[str]) -> str:
 
 
 def _without_place(option: str, value: str) -> str:
+    if " " in value:  # a command
+        return " ".join(_without_place(option, word) for word in value.split(" "))
     path = Path(value)
     if not path.is_absolute():
         return value
     if option == "--results":
         return f"benchmarks/results/{path.name}"
+    if path.name == "python":
+        return path.name
     folder = FOLDERS.get(option, "MODELS")
     return folder if folder in WHOLE else f"{folder}/{path.name}"
 
