@@ -1,11 +1,12 @@
 import re
-import time
 import unicodedata
+from functools import partial
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from cpu_time import cpu_seconds
 from quartet.text.kept import KINDS, KeptSpan, kept_spans
 
 # what is kept stands in ⟦kind:…⟧
@@ -343,16 +344,8 @@ REPEATED = [
 ]
 
 
-def cost(text: str) -> float:
-    def once() -> float:
-        start = time.process_time()
-        kept_spans(text)
-        return time.process_time() - start
-
-    return min(once() for _ in range(2))
-
-
 @pytest.mark.parametrize("unit", REPEATED, ids=ascii)
 def test_no_repetition_takes_more_than_linear_time(unit):
     short, long = unit * (2_000 // len(unit)), unit * (16_000 // len(unit))
-    assert cost(long) < 8 * 4 * max(cost(short), 1e-3)  # 64 times as long, if it were by the square
+    taken = [cpu_seconds(partial(kept_spans, text)) for text in (short, long)]
+    assert taken[1] < 8 * 4 * max(taken[0], 1e-3)  # 64 times as long, if it were by the square

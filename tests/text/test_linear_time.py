@@ -1,10 +1,10 @@
 """Whatever is done with a text takes time that grows with its length, of any text: CPU time of a text and of four."""
 
-import time
-from collections.abc import Callable
+from functools import partial
 
 import pytest
 
+from cpu_time import cpu_seconds
 from quartet.text import (
     coverage,
     detect,
@@ -250,18 +250,6 @@ def rest(text: str) -> None:
     tokenizer.clean_up(text)
 
 
-def seconds(work: Callable[[str], None], text: str) -> float:
-    """CPU that the quicker one of two runs takes."""
-    found = []
-    for _ in range(2):
-        begin = time.process_time()
-        work(text)
-        found.append(time.process_time() - begin)
-        if found[0] < LEAST:
-            break
-    return min(found)
-
-
 @pytest.mark.parametrize(
     "work", [split, tidied, covered, replaced, with_terms, as_markup, taken_apart, rest], ids=lambda work: work.__name__
 )
@@ -270,7 +258,7 @@ def test_time_grows_with_the_length(work):
     slow = []
     for unit in (*SIGNS, *WORDS):
         text = unit * (LENGTH // len(unit) + 1)
-        long = seconds(work, text * 4)
-        if long > LEAST and long > MOST * seconds(work, text):
+        long = cpu_seconds(partial(work, text * 4), LEAST)
+        if long > LEAST and long > MOST * cpu_seconds(partial(work, text)):
             slow.append((unit, long))
     assert not slow
