@@ -27,7 +27,7 @@ from quartet.serve.fair_queue import FairQueue, Lane, Waiting
 
 AT_ONCE = 2  # batches
 FEW_ROWS = 8  # of the decoder: fewer are not shared among the threads, nor worth sessions of their own
-MAX_ROWS = 48  # of the decoder in one batch: more are hardly faster, and all wait for them
+MAX_ROWS = 64  # of the decoder in one batch: more are hardly faster, and all wait for them
 IDLE = 1.0  # seconds after which what is kept for the next batch goes back to the system
 MAX_BATCH_TOKENS = 2048  # of the sources in one batch
 
