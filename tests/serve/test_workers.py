@@ -185,7 +185,7 @@ def test_under_load_only_clients_of_a_killed_worker_lose_their_answers():
         for _ in range(3):
             until_both_answer(server)
             asked = [pool.submit(server.ask, f"{number}. {LONG}") for number in range(32)]
-            wait_until(lambda: server.figure("quartet_http_requests_in_flight") == 33)
+            wait_until(lambda: server.figure("quartet_http_requests_in_flight") > 16)
             os.kill(server.workers()[0], signal.SIGKILL)
             found = Counter(one.result() for one in asked)
             assert found.keys() <= {200, "RemoteProtocolError", "ReadError"}

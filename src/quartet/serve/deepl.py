@@ -11,7 +11,21 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from quartet.serve.libretranslate import code_of
-from quartet.serve.openapi import FLAG, FORM, JSON, STRING, WHOLE, answers, asks, example, fields, many, one_of, takes
+from quartet.serve.openapi import (
+    ASKED,
+    FLAG,
+    FORM,
+    JSON,
+    STRING,
+    WHOLE,
+    answers,
+    asks,
+    example,
+    fields,
+    many,
+    one_of,
+    takes,
+)
 from quartet.serve.service import Client, Service, TextOptions, Translated
 from quartet.serve.state import State
 from quartet.serve.web import ApiError, Params, flag_param, key_in_header, list_param, params_of, text_param
@@ -75,7 +89,7 @@ def router(service: Service, usage: Usage, glossary_of: GlossaryOf) -> APIRouter
     """The routes."""
     routes = APIRouter(prefix=PREFIX.rstrip("/"), tags=["DeepL"])
 
-    @routes.post("/translate", openapi_extra=takes(_TEXTS, JSON, FORM) | answers({JSON: _TRANSLATED}))
+    @routes.post("/translate", openapi_extra=takes(_TEXTS, JSON, FORM) | answers({JSON: _TRANSLATED}, (*ASKED, 404)))
     async def _translate(request: Request) -> JSONResponse:
         """Translate each `text` into `target_lang`."""
         params = await params_of(request)

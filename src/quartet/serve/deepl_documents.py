@@ -142,7 +142,7 @@ def router(service: Service, files: Files, usage: Usage, glossary_of: GlossaryOf
     routes = APIRouter(prefix=f"{PREFIX}document", tags=["DeepL"])
     documents = Documents(service, files, usage)
 
-    @routes.post("", openapi_extra=takes(_UPLOAD, PARTS) | answers({JSON: _SENT}))
+    @routes.post("", openapi_extra=takes(_UPLOAD, PARTS) | answers({JSON: _SENT}, (*ASKED, 404)))
     async def _send(request: Request) -> JSONResponse:
         """Send a document that is to be translated into `target_lang`."""
         params = await params_of(request)
