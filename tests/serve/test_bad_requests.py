@@ -234,7 +234,7 @@ def test_broken_forms(client, content, why):
     assert "400" not in answer.json()["error"]
 
 
-@pytest.mark.parametrize("charset", ["punycode", "utf-7", "unicode_escape", "nonsense", "\xff"])
+@pytest.mark.parametrize("charset", ["utf-16", "cp037", "koi8-r", "nonsense", "\xff"])
 def test_the_charset_of_a_form_is_utf8(client, charset):
     """Others may take long to decode, or give what is no text."""
     kind = f"multipart/form-data; boundary=x; charset={charset}".encode("latin-1")
