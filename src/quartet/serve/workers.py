@@ -150,6 +150,7 @@ def _work(options: ServeOptions, worker: Worker, listening: socket, told: Connec
     try:
         app = create_app(options.share(), worker)
     except QuartetError as error:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it comes when this is told, and would end the ending
         if told is None:
             log.error("worker %d cannot start: %s", worker.number, error)
         else:
