@@ -65,3 +65,20 @@ def test_a_large_model_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_random_models_pass(variant: str, precision: str, tmp_path: Path) -> None:
     """And where they do not, their conversion fails."""
     run_once(tmp_path / "out", made(tmp_path, variant, precision))
+
+
+def test_a_head_that_would_take_much_memory_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest, ran, run = made(tmp_path, "marian-base"), [], trial_run._run
+
+    def noted(folder, file, feeds, wanted=()):
+        ran.append(wanted)
+        return run(folder, file, feeds, wanted)
+
+    monkeypatch.setattr(trial_run, "_run", noted)
+    run_once(tmp_path / "out", manifest)
+    assert ("logits",) in ran
+    ran.clear()
+    monkeypatch.setattr(trial_run, "MOST_UNPACKED", 1)
+    run_once(tmp_path / "out", manifest)
+    assert ran
+    assert ("logits",) not in ran

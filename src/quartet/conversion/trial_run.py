@@ -1,7 +1,8 @@
 """One step of a finished model, to see that numbers come out of it. Damage to weights without a checksum may show here.
 
 Whether they are good ones is not asked: a model with random weights runs too. Each file is open alone and its weights
-stay mapped, so that this costs a moment; of a model too large for that, nothing is run.
+stay mapped, so that this costs a moment. Of a model too large for that nothing is run, and of one with a large
+vocabulary not the head.
 """
 
 from collections.abc import Mapping
@@ -22,6 +23,7 @@ from quartet.spec import (
 )
 
 MOST_BYTES = 1 << 29  # of all files: what is run is in memory, and conversion has to stay small
+MOST_UNPACKED = 1 << 28  # of the head in float32, which its kernel makes of it where nothing is packed
 TOKENS = 12  # of the source, spread over its vocabulary
 
 Arrays = dict[str, np.ndarray]
@@ -41,6 +43,8 @@ def run_once(folder: Path, manifest: Manifest) -> None:
     mask = {"encoder_attention_mask": np.ones(hidden.shape[:2], np.int64)}
     step = {"input_ids": ids, "embed_matrix": _embedded(folder, manifest, ids)} | mask | cache
     pre_logits = _run(folder, DECODER, step)["pre_logits"]
+    if 4 * shapes.vocab_size * shapes.d_model > MOST_UNPACKED:
+        return
     head = {"use_lm_head": np.array([True]), "input_ids": np.zeros((1, 2), np.int64), "pre_logits": pre_logits}
     _run(folder, EMBED_AND_LM_HEAD, head, ("logits",))
 
