@@ -21,7 +21,7 @@ import statistics
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from http.client import HTTPConnection
 from itertools import count
@@ -128,14 +128,19 @@ def measure(
             (words if is_right else errors).append(len(line.split()))
             seconds.append(time.monotonic() - began)
 
-    threads = [threading.Thread(target=client) for _ in range(clients)]
+    at_once(clients, client)
+    took = time.monotonic() - start
+    p50, p95 = statistics.median(seconds), statistics.quantiles(seconds, n=20)[-1]
+    return Found(name, clients, len(seconds), len(errors), sum(words) / took, p50, p95, peak(process.pid))
+
+
+def at_once(count: int, client: Callable[[], None]) -> None:
+    """So many clients, each in a thread, until all are done."""
+    threads = [threading.Thread(target=client) for _ in range(count)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    took = time.monotonic() - start
-    p50, p95 = statistics.median(seconds), statistics.quantiles(seconds, n=20)[-1]
-    return Found(name, clients, len(seconds), len(errors), sum(words) / took, p50, p95, peak(process.pid))
 
 
 def peak(pid: int) -> int:

@@ -15,14 +15,13 @@ import argparse
 import json
 import statistics
 import tempfile
-import threading
 import time
 from dataclasses import asdict, dataclass
 from http.client import HTTPConnection
 from pathlib import Path
 
 from report import add_results_argument, report
-from serving import peak, started
+from serving import at_once, peak, started
 from speech import joined, spoken, write_wav
 
 from quartet.audio.audio import RATE
@@ -114,11 +113,7 @@ def measure(name: str, port: int, pid: int, clients: int, recordings: list[bytes
             texts.append(ask(port, recording))
             waited.append(time.monotonic() - began)
 
-    threads = [threading.Thread(target=client) for _ in range(clients)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(clients, client)
     took = time.monotonic() - start
     seconds = sum(len(recording) - 44 for recording in recordings) / 2 / RATE
     words = sum(len(text.split()) for text in texts)

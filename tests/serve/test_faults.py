@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -20,6 +19,7 @@ from starlette.datastructures import UploadFile
 
 from quartet.serve import connections, files, web
 from quartet.serve.state import State
+from waiting import wait_until
 
 LONG = "I like your house, and your garden is beautiful in the summer. " * 60
 
@@ -55,13 +55,6 @@ def figure(address, name):
 def in_flight(address):
     """Requests at work, but for the one that asks."""
     return figure(address, "quartet_http_requests_in_flight") - 1
-
-
-def wait_until(holds):
-    deadline = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_who_hangs_up_frees_its_rows(serve):

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +19,7 @@ import pytest
 
 from quartet.cli import main
 from quartet.serve.options import ServeOptions
+from waiting import wait_until
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM")
 LONG = "I like your house, and your garden is beautiful in the summer. " * 20
@@ -87,13 +87,6 @@ def started(*options: str, folder: Path | None = None) -> Iterator[Server]:
                 process.terminate()
             process.wait(60)
             reader.join(10)
-
-
-def wait_until(holds) -> None:
-    deadline = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def until_both_answer(server: Server) -> None:

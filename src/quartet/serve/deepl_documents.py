@@ -5,6 +5,7 @@ import io
 import logging
 import secrets
 import time
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from sqlite3 import Connection
@@ -91,8 +92,10 @@ class Documents:
             if at_work >= MOST_AT_WORK:
                 raise ApiError(503, "too many documents are being translated; try again later", {"Retry-After": "10"})
             database.execute("INSERT INTO documents VALUES (?, ?, ?, ?, ?, NULL, NULL)", row)
-        work = self._end(found, Request(request.scope, _never), client, name, content, source, target, options)
-        task = asyncio.create_task(work)
+        upload = UploadFile(io.BytesIO(content), filename=name)
+        asked = Request(request.scope, _never)
+        work = translated_file(self._service, self._files, asked, client, upload, source, target, options)
+        task = asyncio.create_task(self._end(found, client, characters, work))
         self._tasks.add(task)  # the loop itself does not keep it
         task.add_done_callback(self._tasks.discard)
         return found, key
@@ -106,21 +109,11 @@ class Documents:
             raise ApiError(404, "there is no such document, or not any more")
         return Document(*row[:3])
 
-    async def _end(
-        self,
-        found: str,
-        request: Request,
-        client: Client,
-        name: str,
-        content: bytes,
-        source: str | None,
-        target: str,
-        options: TextOptions,
-    ) -> None:
+    async def _end(self, found: str, client: Client, characters: int, work: Awaitable[str]) -> None:
         """Translate a document, and tell what became of it."""
-        upload, result, error = UploadFile(io.BytesIO(content), filename=name), None, None
+        result, error = None, None
         try:
-            result = await translated_file(self._service, self._files, request, client, upload, source, target, options)
+            result = await work
         except ApiError as failed:
             error = failed.message
         except Exception:
@@ -130,7 +123,7 @@ class Documents:
             change = "UPDATE documents SET result = ?, error = ?, until = ? WHERE id = ?"
             database.execute(change, (result, error, time.monotonic() + KEPT_FOR, found))
         if result is not None:
-            self._usage.add(client, len(content.decode("utf-8", "replace")))
+            self._usage.add(client, characters)
 
 
 def _expire(database: Connection) -> None:

@@ -71,7 +71,7 @@ class Listening:
         self._service = service
         missing = [name for name in PACKAGES if service.models.hearing and not find_spec(name)]
         if missing:
-            speech = id_of(service.models.hearing[0])
+            speech = service.models.hearing[0].id
             raise OptionError(f"{speech} needs {missing[0]}: pip install 'quartet-onnx[serve,speech]'")
         waiting = min(MOST_WAITING, service.options.max_queue // tokens_of_a_window(None))
         self._turns = {one.name: Turns(_at_once(one), waiting) for one in service.models.hearing}
@@ -80,14 +80,14 @@ class Listening:
     def model(self, name: str | None = None) -> Model:
         """The speech model of a name, or the first one. Raises `ApiError` with status 400 or 404."""
         models = self._service.models.hearing
-        named = [one for one in self._service.models.all if name in (one.name, id_of(one))] if name else models
+        named = [one for one in self._service.models.all if name in (one.name, one.id)] if name else models
         if not models:
             raise ApiError(404, "no speech model is served here; start with --model whisper-base", code="no_model")
         if not named:
-            known = ", ".join(map(id_of, models))
+            known = ", ".join(one.id for one in models)
             raise ApiError(404, f"the model {name!r} does not exist here; there is {known}", code="model_not_found")
         if not named[0].hears:
-            known = ", ".join(map(id_of, models))
+            known = ", ".join(one.id for one in models)
             raise ApiError(400, f"{name} translates text; a speech model is expected: {known}", param="model")
         return named[0]
 
@@ -228,11 +228,6 @@ def translates_by_itself(target: str | None) -> bool:
 def english_name(code: str) -> str:
     """A language as Whisper calls it: `german`."""
     return NAMES.get(code) or display_name(code).lower()
-
-
-def id_of(model: Model) -> str:
-    """A model's name; of a folder, its last part: where it lies is nobody's business."""
-    return model.id
 
 
 def tokens_of_a_window(model: Model | None) -> int:

@@ -19,7 +19,6 @@ from quartet.serve.listening import (
     Listening,
     SpeechOptions,
     english_name,
-    id_of,
     sound_of,
     text_of,
 )
@@ -108,14 +107,14 @@ def router(service: Service, listening: Listening) -> APIRouter:
         """The models that are served, those of speech first."""
         admitted(service, request, 0)
         models = [*service.models.hearing, *service.models.translating]
-        return {"object": "list", "data": [_model(one, id_of(one)) for one in models]}
+        return {"object": "list", "data": [_model(one, one.id) for one in models]}
 
     @routes.get("/models/{name:path}", openapi_extra=answers({JSON: _MODEL}, (*_REFUSALS, 400, 404)))
     async def _one_model(request: Request, name: str) -> dict[str, Any]:
         """A model by its name."""
         admitted(service, request, 0)
         for one in service.models.all:
-            if name == id_of(one):
+            if name == one.id:
                 return _model(one, name)
         return _model(speech_model(listening, name), name)
 

@@ -18,7 +18,7 @@ from wyoming.info import AsrModel, AsrProgram, Attribution, Describe, Info
 from wyoming.server import AsyncEventHandler
 
 from quartet.errors import OptionError
-from quartet.serve.listening import LONGEST, Listening, SpeechOptions, Upload, id_of, text_of
+from quartet.serve.listening import LONGEST, Listening, SpeechOptions, Upload, text_of
 from quartet.serve.models import Model
 from quartet.serve.service import Client, Service, told
 from quartet.serve.web import ApiError, unless_gone
@@ -177,10 +177,10 @@ def _info(models: list[Model]) -> Info:
     ours = version("quartet-onnx")
     speech = [
         AsrModel(
-            name=id_of(model),
+            name=model.id,
             attribution=QUARTET,
             installed=True,
-            description=id_of(model),
+            description=model.id,
             version=ours,
             languages=[iso639_1(code) or code for code in model.codes("source")] or ["en"],
         )
