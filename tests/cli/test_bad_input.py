@@ -453,7 +453,7 @@ def test_interrupt_while_waiting_for_a_line(model, start):
     child.stdin.flush()
     assert child.stdout.readline().strip()
     child.send_signal(signal.SIGINT)
-    assert child.wait(timeout=20) == 130
+    assert child.wait(timeout=120) == 130
     assert (child.stdout.read(), errors(child.stderr.read())) == (b"", ["quartet: interrupted"])
 
 
@@ -464,7 +464,7 @@ def test_interrupt_during_translation(model, tmp_path, start):
     child.send_signal(signal.SIGINT)
     assert set(child.stdout.readlines()) <= {first}, "lines are written whole"
     assert errors(child.stderr.read()) == ["quartet: interrupted"]
-    assert child.wait(timeout=20) == 130
+    assert child.wait(timeout=120) == 130
 
 
 @pytest.mark.parametrize("command", ["convert {checkpoint} {out}/model", "translate --model {checkpoint} --to fr Hi"])
@@ -475,6 +475,6 @@ def test_interrupt_during_conversion(command, checkpoint, tmp_path, start, monke
     assert child.stdout.readline() == b"embed_and_lm_head\n"
     child.send_signal(signal.SIGINT)
     assert (child.stdout.read(), errors(child.stderr.read())) == (b"", ["quartet: interrupted"])
-    assert child.wait(timeout=20) == 130
+    assert child.wait(timeout=120) == 130
     assert not list(tmp_path.rglob("*.onnx*"))
     assert not list(tmp_path.rglob(MANIFEST_NAME))

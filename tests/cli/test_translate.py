@@ -138,11 +138,11 @@ def test_line_by_line_as_they_come(options, expected, start):
         assert read_line(child) == translation
     child.stdin.close()
     assert (child.stdout.read(), errors(child.stderr.read())) == (b"", [])
-    assert child.wait(timeout=20) == 0
+    assert child.wait(timeout=120) == 0
 
 
 def test_a_whole_pipe(options, expected, start):
-    out, err = start(*options, "--batch-size", 3).communicate("\n".join(LINES).encode(), timeout=30)
+    out, err = start(*options, "--batch-size", 3).communicate("\n".join(LINES).encode(), timeout=120)
     assert (out.decode().split("\n"), errors(err)) == ([*expected, ""], [])
 
 
@@ -150,7 +150,7 @@ def test_an_error_ends_it_while_more_could_come(model, start):
     child = start("translate", "--model", model, "--to", "fr", "--strict")
     child.stdin.write("Добрый день, как у вас дела сегодня?\n".encode())
     child.stdin.flush()
-    assert child.wait(timeout=30) == 2
+    assert child.wait(timeout=120) == 2
     assert len(errors(child.stderr.read())) == 1
 
 
@@ -159,7 +159,7 @@ def test_bytes_that_are_no_text(options, expected, start):
     child.stdin.write(f"{LINES[0]}\n".encode())
     child.stdin.flush()
     assert read_line(child) == expected[0]
-    out, err = child.communicate(b"caf\xe9\n", timeout=20)
+    out, err = child.communicate(b"caf\xe9\n", timeout=120)
     assert (child.returncode, out) == (2, b"")
     assert errors(err) == ["quartet: standard input, line 2: byte 0xe9 is not UTF-8"]
 
@@ -182,7 +182,7 @@ def test_the_reader_leaves(options, tmp_path, start):
         child = start(*options, stdin=big)
         assert read_line(child)
         child.stdout.close()
-        assert child.wait(timeout=30) in (0, 1)
+        assert child.wait(timeout=120) in (0, 1)
     assert errors(child.stderr.read()) == []
 
 
@@ -223,7 +223,7 @@ def test_a_person_is_told_that_lines_are_awaited(options, expected, start):
     os.write(ours, f"{LINES[0]}\n".encode())
     assert read_line(child) == expected[0]
     os.write(ours, b"\x04")
-    assert child.wait(timeout=20) == 0
+    assert child.wait(timeout=120) == 0
     os.close(ours)
 
 

@@ -47,7 +47,7 @@ def body_of(operation):
 def raw(address, content):
     """All that comes for some bytes, until the server closes the connection."""
     where = urlsplit(str(address))
-    with socket.create_connection((where.hostname, where.port), timeout=30) as connection:
+    with socket.create_connection((where.hostname, where.port), timeout=120) as connection:
         connection.sendall(content)
         return b"".join(iter(lambda: connection.recv(65536), b""))
 

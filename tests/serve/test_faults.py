@@ -11,7 +11,6 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -19,22 +18,10 @@ from starlette.datastructures import UploadFile
 
 from quartet.serve import connections, files, web
 from quartet.serve.state import State
+from raw_requests import accepted, post, raw, status_of
 from waiting import wait_until
 
 LONG = "I like your house, and your garden is beautiful in the summer. " * 60
-
-
-def raw(address, content):
-    """A connection on which something was sent."""
-    where = urlsplit(address)
-    connection = socket.create_connection((where.hostname, where.port), timeout=30)
-    connection.sendall(content)
-    return connection
-
-
-def post(path, body, announced=None):
-    head = f"POST {path} HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\n"
-    return f"{head}Content-Length: {announced or len(body)}\r\n\r\n".encode() + body
 
 
 def body_of(text):
@@ -232,19 +219,14 @@ def test_files_beyond_what_is_kept_go_first_come_first_gone(monkeypatch, tmp_pat
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM")
 def test_told_to_stop_it_answers_what_it_has_accepted(tmp_path):
     command = [sys.executable, "-m", "quartet", "serve", "--port", "0", "--threads", "1", "--precision", "fp32"]
-    command.append("--metrics")
     env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=env) as process:
         try:
             address = process.stderr.readline().rpartition(" ")[2].strip()
             threading.Thread(target=process.stderr.read, daemon=True).start()
-            asked = [raw(address, post("/translate", body_of(LONG * 3))) for _ in range(4)]
-            wait_until(lambda: in_flight(address) == 4)
+            asked = [accepted(address, "/translate", body_of(LONG)) for _ in range(4)]
             process.send_signal(signal.SIGTERM)
-            for connection in asked:
-                with connection:
-                    connection.settimeout(120)
-                    assert b" 200 " in connection.recv(1000).partition(b"\r\n")[0]
+            assert [status_of(one) for one in asked] == [200] * 4
             assert process.wait(30) == 128 + signal.SIGTERM
         finally:
             process.kill()  # else what fails above would be waited for
@@ -252,7 +234,7 @@ def test_told_to_stop_it_answers_what_it_has_accepted(tmp_path):
 
 @pytest.mark.parametrize("announced", [999_999_999, 10])
 def test_who_asks_before_sending_is_told_before_sending(server, announced):
-    expects = post("/translate", b"", announced=announced).replace(b"Host", b"Expect: 100-continue\r\nHost")
+    expects = post("/translate", b"", announced, "Expect: 100-continue\r\n")
     with raw(server, expects) as connection:
         assert connection.recv(1000).startswith(b"HTTP/1.1 413 " if announced > 10 else b"HTTP/1.1 100 ")
 

@@ -98,14 +98,14 @@ def test_usage_of_those_who_were_longest_away_is_forgotten(tmp_path, monkeypatch
 
 def test_a_file_is_there_for_all_workers_until_it_expires(tmp_path):
     state = State(tmp_path)
-    files, others = Files(state, kept_for=0.2), Files(State(tmp_path))
+    files, others = Files(state), Files(State(tmp_path))
     name = files.put("a/../b.txt", "text\r\n")
     assert Path(others.response(name).path).read_bytes() == b"text\r\n"
-    time.sleep(0.25)
+    expired = Files(state, kept_for=0).put("c.txt", "text")
     with pytest.raises(ApiError, match="not any more"):
-        others.response(name)
+        others.response(expired)
     state.expire()
-    assert not list((tmp_path / "files").iterdir())
+    assert [path.name for path in (tmp_path / "files").iterdir()] == [name]
 
 
 def test_documents_that_a_killed_worker_had_begun_are_told_to_be_interrupted(tmp_path):

@@ -19,6 +19,7 @@ import pytest
 
 from quartet.cli import main
 from quartet.serve.options import ServeOptions
+from raw_requests import accepted, status_of
 from waiting import wait_until
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM")
@@ -143,12 +144,10 @@ def test_workers_share_what_they_know_and_replace_each_other(tmp_path):
 def test_told_to_stop_all_workers_answer_what_they_have_accepted():
     with started() as server:
         until_both_answer(server)
-        server.lines.clear()
-        with ThreadPoolExecutor(8) as pool:
-            asked = [pool.submit(server.ask, f"{number}. {LONG}") for number in range(8)]
-            wait_until(lambda: server.figure("quartet_http_requests_in_flight") == 9)
-            server.process.send_signal(signal.SIGTERM)
-            assert [one.result() for one in asked] == [200] * 8
+        bodies = [json.dumps(BODY | {"q": f"{number}. {LONG}"}).encode() for number in range(8)]
+        asked = [accepted(server.address, "/translate", body) for body in bodies]
+        server.process.send_signal(signal.SIGTERM)
+        assert [status_of(one) for one in asked] == [200] * 8
         assert server.process.wait(60) == 128 + signal.SIGTERM
 
 
