@@ -9,7 +9,7 @@ SOURCE = Path(__file__).parents[1] / "src"
 LAYERS = (  # top to bottom; a folder or file may import its own layer and those below it (CONTRIBUTING.md)
     {"__main__", "cli", "serve", "corpus", "inspection"},
     {"bench"},
-    {"transcription", "documents", "markup"},
+    {"live", "transcription", "documents", "markup"},
     {"translation"},
     {"provision"},
     {"conversion"},

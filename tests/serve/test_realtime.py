@@ -18,7 +18,8 @@ from quartet import Transcriber, Translator
 from quartet.audio.audio import RATE, open_audio
 from quartet.audio.voice_activity import Ear
 from quartet.cli import main
-from quartet.serve import live_sound, realtime
+from quartet.live import sound as live_sound
+from quartet.serve import realtime
 from quartet.serve.fair_queue import Lane
 from quartet.serve.realtime_settings import LOG_PROBS
 from quartet.serve.service import Service

@@ -22,11 +22,12 @@ from starlette.types import Message
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from quartet.audio.audio import RATE
+from quartet.live.growing_text import agreed, rest
+from quartet.live.sound import LONGEST_TURN, LiveSound, Pcm, Turn
+from quartet.live.utterances import Began
 from quartet.serve.decoding import Caller
 from quartet.serve.fair_queue import Lane
-from quartet.serve.growing_text import agreed, rest
 from quartet.serve.listening import LONGEST, Heard, Listening, SpeechOptions, text_of, translates_by_itself
-from quartet.serve.live_sound import LONGEST_TURN, LiveSound, Pcm, Turn
 from quartet.serve.openai_audio import OF_OPENAI, admitted, error_body, languages_of, log_probs, speech_model
 from quartet.serve.realtime_settings import (
     DELAYS,
@@ -39,7 +40,6 @@ from quartet.serve.realtime_settings import (
     session_told,
 )
 from quartet.serve.service import Client, Service, told
-from quartet.serve.utterances import Began
 from quartet.serve.web import ApiError, unless_gone
 from quartet.text.languages import script_of
 from quartet.text.sentences import UNSPACED

@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from quartet.live.sound import G711_RATE, PCM_RATES, Format
+from quartet.live.utterances import TurnDetection
 from quartet.serve.listening import Listening
-from quartet.serve.live_sound import G711_RATE, PCM_RATES, Format
 from quartet.serve.models import Models
 from quartet.serve.openai_audio import speech_model
-from quartet.serve.utterances import TurnDetection
 from quartet.serve.web import ApiError
 from quartet.text.languages import find
 

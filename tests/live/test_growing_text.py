@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quartet.serve.growing_text import agreed, rest
+from quartet.live.growing_text import agreed, rest
 
 WORDS = st.lists(st.sampled_from(["and", "so,", "my", "fellow", "Americans.", "ask", "—", "你", "好。"]), max_size=8)
 TEXTS = WORDS.map(" ".join)

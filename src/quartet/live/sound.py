@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from quartet.audio.audio import RATE, Samples
 from quartet.audio.decode import Resampler, as_float
 from quartet.audio.voice_activity import Ear
-from quartet.serve.utterances import Began, Ended, TurnDetection, Utterances
+from quartet.live.utterances import Began, Ended, TurnDetection, Utterances
 
 PCM_RATES = (24_000, 16_000)  # samples a second, the default first
 G711_RATE = 8_000

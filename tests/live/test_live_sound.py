@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from noise import LoudEar
 from quartet.audio.audio import RATE
 from quartet.audio.voice_activity import CHUNK
-from quartet.serve import live_sound
-from quartet.serve.live_sound import LONGEST_TURN, Decoder, Format, LiveSound, Turn
-from quartet.serve.utterances import Began, Ended, TurnDetection, Utterances
+from quartet.live import sound as live_sound
+from quartet.live.sound import LONGEST_TURN, Decoder, Format, LiveSound, Turn
+from quartet.live.utterances import Began, Ended, TurnDetection, Utterances
 
 pytest.importorskip("av")
 
