@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 _UNSPACED = "\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 _WORD = re.compile(f"[{_UNSPACED}]|[^\\s{_UNSPACED}]+")  # in scripts without spaces each letter is one
-_SIGNS = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~…“”„‘’‚«»‹›¿¡–—·،؛؟।。、！？，；：「」『』（）・"
+SIGNS = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~…“”„‘’‚«»‹›¿¡–—·،؛؟।。、！？，；：「」『』（）・"
 
 BAND = 32  # words that a text may be ahead of another, or behind
 
@@ -44,7 +44,7 @@ def rest(sent: str, text: str) -> str:
     found, signs = text[new[count - 1].end :], sent[old[-1].end :]
     if found.startswith(signs):
         return found.removeprefix(signs)
-    return found.lstrip(_SIGNS) if count < len(new) else ""  # other signs at the end of all words
+    return found.lstrip(SIGNS) if count < len(new) else ""  # other signs at the end of all words
 
 
 def _counterpart(old: Sequence[str], new: Sequence[str]) -> int:
@@ -70,7 +70,7 @@ def _counterpart(old: Sequence[str], new: Sequence[str]) -> int:
 def _words(text: str) -> list[_Word]:
     found = []
     for match in _WORD.finditer(text):
-        bare = match.group().rstrip(_SIGNS)
-        if key := bare.lstrip(_SIGNS).casefold():
+        bare = match.group().rstrip(SIGNS)
+        if key := bare.lstrip(SIGNS).casefold():
             found.append(_Word(key, match.start() + len(bare)))
     return found

@@ -57,14 +57,15 @@ class Decoder:
             samples = np.frombuffer(piece, "<i2").astype(np.int16)
         else:
             samples = (_MU_LAW if self._form.kind == "audio/pcmu" else _A_LAW)[np.frombuffer(piece, np.uint8)]
-        return samples if self._resampler is None else _as_pcm(self._resampler.resampled(as_float(samples)))
+        return samples if self._resampler is None else as_pcm(self._resampler.resampled(as_float(samples)))
 
 
 class LiveSound:
     """What somebody says, kept until the turn is over. Without detection there is one turn, until it is committed."""
 
-    def __init__(self, form: Format, detection: TurnDetection | None) -> None:
-        self._decoder, self._form, self._detection = Decoder(form), form, detection
+    def __init__(self, form: Format, detection: TurnDetection | None, longest: int | None = LONGEST_TURN) -> None:
+        """longest: samples of a turn; None: whoever listens forgets in time what is not needed any more."""
+        self._decoder, self._form, self._detection, self._longest = Decoder(form), form, detection, longest
         self._held = bytearray()  # samples since `_first`
         self._first = 0
         self._since: int | None = None  # where the turn began that goes on
@@ -75,9 +76,19 @@ class LiveSound:
         return len(self._held) // BYTES
 
     @property
+    def first(self) -> int:
+        """The first sample that is kept."""
+        return self._first
+
+    @property
     def position(self) -> int:
         """Samples that have come since the beginning."""
         return self._first + len(self)
+
+    @property
+    def is_in_turn(self) -> bool:
+        """Whether a turn goes on."""
+        return self._since is not None
 
     def change(self, form: Format, detection: TurnDetection | None) -> None:
         """What comes from now on has another format, or other turns; a turn that goes on is kept."""
@@ -122,6 +133,13 @@ class LiveSound:
         self._since = None
         self._listen(self._detection)
 
+    def forget_before(self, at: int) -> None:
+        """The turn that goes on is kept from a later sample on."""
+        if self._since is not None and at > self._first:
+            self._forget(min(at, self.position))
+            self._since = self._first
+            self._utterances.forget_before(self._first)
+
     def so_far(self) -> Pcm:
         """The turn that goes on."""
         return np.frombuffer(bytes(self._held), np.int16)
@@ -129,7 +147,7 @@ class LiveSound:
     def _listen(self, detection: TurnDetection | None) -> None:
         self._ear = Ear()
         options = TurnDetection() if detection is None else detection
-        self._utterances = Utterances(options, LONGEST_TURN, self.position, self._since)
+        self._utterances = Utterances(options, self._longest, self.position, self._since)
 
     def _taken(self, ended: Ended) -> Turn:
         count = (ended.at - self._first) * BYTES
@@ -144,7 +162,8 @@ class LiveSound:
             self._first = before
 
 
-def _as_pcm(samples: Samples) -> Pcm:
+def as_pcm(samples: Samples) -> Pcm:
+    """Floats within ±1 as 16 bit; what is beyond is cut."""
     return np.clip(np.rint(samples * 32768), -32768, 32767).astype(np.int16)
 
 

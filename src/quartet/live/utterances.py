@@ -39,9 +39,9 @@ class Utterances:
     """Turns of somebody who speaks: from a little before the voice until it was silent for long enough."""
 
     def __init__(
-        self, options: TurnDetection, longest: int, position: int = 0, speaks_since: int | None = None
+        self, options: TurnDetection, longest: int | None, position: int = 0, speaks_since: int | None = None
     ) -> None:
-        """longest: samples of a turn. position: sample of the first chunk. speaks_since: where a turn began already."""
+        """longest: samples of a turn; None: however long it gets. position: sample of the first chunk. speaks_since: where a turn began already."""
         self._options, self._longest, self._position = options, longest, position
         self._floor = 0  # sample before which no turn begins: the end of the last one
         self._loud = 0  # chunks of a voice in a row
@@ -58,6 +58,13 @@ class Utterances:
     def stop(self) -> None:
         """The turn is over, wherever the voice is."""
         self._end(self._position)
+
+    def forget_before(self, at: int) -> None:
+        """What there was of the turn before a sample is of no interest any more."""
+        if self._start is not None and at > self._start:
+            self._start = at
+            left = max(0, self._position - at) // CHUNK
+            self._heard = self._heard[len(self._heard) - left :]
 
     def _listening(self, probability: float) -> Iterator[Began]:
         self._loud = self._loud + 1 if probability >= self._options.threshold else 0
@@ -77,7 +84,7 @@ class Utterances:
         if self._silent_since is not None and self._position - self._silent_since >= silence:
             yield Ended(self._position)
             self._end(self._position)
-        elif self._position + CHUNK - self._start > self._longest:
+        elif self._longest is not None and self._position + CHUNK - self._start > self._longest:
             yield from self._cut()
 
     def _cut(self) -> Iterator[Began | Ended]:

@@ -1,0 +1,173 @@
+"""The text of speech that goes on: what is sure of it, and the piece of sound that has to be looked at again.
+
+Every look gives a guess at what follows the sure words. What two guesses agree on is sure, and told as final; it is
+never taken back. Sound whose words are sure is forgotten, but for some words that the next look begins with, so that
+work and memory stay the same however long somebody speaks without a pause.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from quartet.audio.audio import RATE, Samples
+from quartet.live.agreement import Piece, agreed
+from quartet.live.events import LiveText
+from quartet.live.recognizer import SURE, Heard, Look, Recognizer
+from quartet.spec import Language
+from quartet.text.stops import sentence_starts
+from quartet.transcription.segments import Word
+
+ENOUGH = 0.4  # of the longest window: from here on it begins with its last sentence
+LONG = 0.6  # from here on it begins anywhere between sure words
+TOO_LONG = 0.75  # from here on words need not be agreed on
+KEPT_WORDS = 4  # sure ones that a window begins with
+STILL_OPEN = 0.1  # of the longest window: words in this last part are not sure without being agreed on
+LONGEST_PHRASE = 400  # characters without the end of a sentence
+
+
+@dataclass(frozen=True)
+class _Said:
+    """A sure piece of the window. Times in seconds since the stream began."""
+
+    piece: Piece
+    start: float
+    end: float
+    begins_sentence: bool
+
+
+class PhraseText:
+    """The text as it grows. language: None where it is to be detected. context_room: tokens of the text before."""
+
+    def __init__(self, recognizer: Recognizer, language: Language | None, context_room: int) -> None:
+        self._recognizer, self._given, self._room = recognizer, language, context_room
+        self._language = language  # of the phrase, once it is sure
+        self._usual: Language | None = language
+        self._sure: list[_Said] = []  # in the window
+        self._guess: tuple[Piece, ...] = ()  # after them
+        self._context: tuple[int, ...] = ()  # tokens of the text before the window
+        self._line = ""  # of the phrase, as far as it is sure
+        self._until = 0.0  # seconds, where the last final word ends
+        self._needed = 0  # sample from which on sound is still to be looked at
+
+    @property
+    def needed_from(self) -> int:
+        """The first sample, since the stream began, that another look wants to have."""
+        return self._needed
+
+    def look(self, sound: Samples, first: int) -> Iterator[LiveText]:
+        """What is told after a look at the window, sound whose first sample is `first`, while somebody speaks."""
+        asked = self._look(sound, is_last=False)
+        heard = self._recognizer.hear(asked)
+        self._needed = first
+        if heard is not None:
+            count = agreed(self._guess, heard.pieces)
+            if len(sound) > TOO_LONG * self._recognizer.longest * RATE:
+                count = max(count, self._old(asked, heard))
+            self._settle(heard, is_sure=count > 0)
+            yield from self._told(asked, heard, count, first)
+            self._guess = heard.pieces[count:]
+            text = "".join(piece.text for piece in self._guess)
+            yield LiveText(text, self._until, (first + len(sound)) / RATE, False, language=self._code)
+        self._shorten(len(sound), first)
+
+    def finish(self, sound: Samples, first: int) -> Iterator[LiveText]:
+        """What is told after the last look at a phrase: all of it is final."""
+        asked = self._look(sound, is_last=True)
+        heard = self._recognizer.hear(asked)
+        if heard is None:
+            heard = Heard(self._guess, self._language or self._usual)
+        self._settle(heard, is_sure=True)
+        yield from self._told(asked, heard, len(heard.pieces), first, is_over=True)
+        self._keep(len(self._sure))
+        self._language, self._guess, self._needed = self._given, (), first + len(sound)
+
+    @property
+    def _code(self) -> str:
+        language = self._language or self._usual
+        return language.code if language else "en"
+
+    def _look(self, sound: Samples, is_last: bool) -> Look:
+        sure = tuple(one.piece for one in self._sure)
+        return Look(sound, sure, self._context, self._language, self._usual, is_last)
+
+    def _settle(self, heard: Heard, is_sure: bool) -> None:
+        if self._language is None and heard.language is not None and (is_sure or heard.probability >= SURE):
+            self._language = heard.language
+        if is_sure and heard.pieces:
+            self._usual = heard.language
+
+    # ---- what becomes final ---------------------------------------------------------------------------------------
+
+    def _told(self, asked: Look, heard: Heard, count: int, first: int, is_over: bool = False) -> Iterator[LiveText]:
+        """The first pieces of what was heard as final text, one for each sentence."""
+        new = self._timed(asked, heard, count, first) if count else []
+        groups: list[list[tuple[_Said, float]]] = [[]]
+        for said, probability in new:
+            if said.begins_sentence and (self._line or groups[-1]):
+                yield self._final([*groups.pop()], ends_phrase=True)
+                groups.append([])
+            groups[-1].append((said, probability))
+        over = is_over and bool(self._line or groups[-1])
+        over |= len(self._line) + sum(len(said.piece.text) for said, _ in groups[-1]) > LONGEST_PHRASE
+        if groups[-1] or over:
+            yield self._final(groups[-1], ends_phrase=over)
+
+    def _final(self, said: Sequence[tuple[_Said, float]], ends_phrase: bool) -> LiveText:
+        text = "".join(one.piece.text for one, _ in said)
+        words = tuple(Word(round(one.start, 2), round(one.end, 2), one.piece.text, round(p, 4)) for one, p in said)
+        start, end = (words[0].start, words[-1].end) if words else (round(self._until, 2),) * 2
+        self._line = "" if ends_phrase else self._line + text
+        self._sure += [one for one, _ in said]
+        self._until = said[-1][0].end if said else self._until
+        return LiveText(text, start, end, True, ends_phrase, self._code, words)
+
+    def _timed(self, asked: Look, heard: Heard, count: int, first: int) -> list[tuple[_Said, float]]:
+        times = self._recognizer.times(asked, heard)[len(asked.sure) :]
+        latest = (first + len(asked.sound)) / RATE
+        begins = self._sentence_begins(heard.pieces[:count])
+        found, until = [], self._until
+        for piece, begins_sentence, (start, end, probability) in zip(heard.pieces, begins, times, strict=False):
+            start, end = (min(latest, max(until, first / RATE + time)) for time in (start, end))
+            until = max(start, end)
+            found.append((_Said(piece, start, until, begins_sentence), probability))
+        return found
+
+    def _sentence_begins(self, pieces: Sequence[Piece]) -> list[bool]:
+        """Whether each of the next pieces begins a sentence that another one is before."""
+        line = self._line + "".join(piece.text for piece in pieces)
+        starts = set(sentence_starts(line, self._code))
+        found, place = [], len(self._line)
+        for piece in pieces:
+            inner = place + len(piece.text) - len(piece.text.lstrip())
+            found.append(inner in starts or place in starts)
+            place += len(piece.text)
+        return found
+
+    def _old(self, asked: Look, heard: Heard) -> int:
+        """Pieces that are long over."""
+        limit = len(asked.sound) / RATE - STILL_OPEN * self._recognizer.longest
+        times = self._recognizer.times(asked, heard)[len(asked.sure) :]
+        return sum(end <= limit for _, end, _ in times)
+
+    # ---- what is forgotten ----------------------------------------------------------------------------------------
+
+    def _shorten(self, samples: int, first: int) -> None:
+        """Let the next window begin later, where this one is long."""
+        share = samples / RATE / self._recognizer.longest
+        begins = [place for place, one in enumerate(self._sure) if one.begins_sentence and place]
+        place = 0
+        if share > ENOUGH and begins:
+            place = begins[-1]
+        elif share > LONG:
+            place = max(0, len(self._sure) - KEPT_WORDS)
+        if place:
+            at = (self._sure[place - 1].end + self._sure[place].start) / 2
+            self._needed = max(first, min(round(at * RATE), first + samples))
+            self._keep(place)
+        elif share > TOO_LONG and not self._sure:  # nobody says anything
+            self._needed, self._guess = first + samples // 2, ()
+
+    def _keep(self, place: int) -> None:
+        """What is before a sure piece is text before the window."""
+        tokens = [token for one in self._sure[:place] for token in one.piece.tokens]
+        self._context = (*self._context, *tokens)[-self._room :] if self._room else ()
+        self._sure = self._sure[place:]
