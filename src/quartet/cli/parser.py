@@ -15,6 +15,7 @@ from quartet.options.declared import (
     BATCH_SIZE,
     BENCH,
     CONVERSION,
+    LISTEN,
     MODEL,
     QUANTIZATION,
     RANK,
@@ -46,6 +47,12 @@ TRANSCRIBE_EXAMPLES = """examples:
   quartet transcribe talk.mp3 --format srt --output talk.srt
   quartet transcribe talk.mp3 --to fr --format vtt --output talk.vtt
   quartet transcribe meeting.m4a --model whisper-small --language en,it --batch-size 8
+"""
+LISTEN_EXAMPLES = """examples:
+  quartet listen
+  quartet listen --language en --to fr
+  ffmpeg -i http://radio.example/live -f s16le -ac 1 -ar 16000 - | quartet listen - --times
+  arecord -f S16_LE -r 16000 | quartet listen - --json
 """
 RANK_EXAMPLES = """examples:
   quartet rank --pair en-fr
@@ -99,6 +106,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(title="commands", required=True, prog="quartet", metavar="COMMAND ...")
     _translate(_command(commands, "translate", "translate texts, a file, or standard input", TRANSLATE_EXAMPLES))
     _transcribe(_command(commands, "transcribe", "transcribe speech, to text or subtitles", TRANSCRIBE_EXAMPLES))
+    _listen(_command(commands, "listen", "transcribe speech while it is spoken, live", LISTEN_EXAMPLES))
     _serve(_command(commands, "serve", "serve translations over HTTP", SERVE_EXAMPLES))
     _convert(_command(commands, "convert", "convert a checkpoint to a quartet", CONVERT_EXAMPLES))
     _languages(_command(commands, "languages", "list the languages of a model"))
@@ -180,6 +188,25 @@ def _transcribe(p: argparse.ArgumentParser) -> None:
     _value(p, MODEL["threads"])
     _flag(p, MODEL["verify"])
     _runs(p, "transcribe", "transcribe")
+
+
+def _listen(p: argparse.ArgumentParser) -> None:
+    about = "a pipe or file of 16 bit PCM or WAV, - for standard input; without it, a microphone"
+    p.add_argument("audio", metavar="AUDIO", nargs="?", help=about)
+    _model_options(p, SPEECH_MODEL)
+    _value(p, TRANSCRIPTION["language"], "LANG")
+    _value(p, LISTEN["to"], "LANG")
+    _value(p, LISTEN["translation_model"], "NAME_OR_DIR")
+    _value(p, LISTEN["rate"])
+    _value(p, LISTEN["vad_threshold"])
+    _value(p, LISTEN["min_silence_duration_ms"])
+    _value(p, LISTEN["input_device"], "DEVICE")
+    p.add_argument("--list-devices", action="store_true", help="list what can be listened to, and do nothing else")
+    p.add_argument("--times", action="store_true", help="begin each line with its start and end")
+    _value(p, MODEL["threads"])
+    _flag(p, MODEL["verify"])
+    p.add_argument("--json", action="store_true", help="a JSON object for each event, also for text that may change")
+    _runs(p, "listen", "listen")
 
 
 def _serve(p: _Parser) -> None:

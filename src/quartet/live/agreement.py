@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 from quartet.live.growing_text import SIGNS
 
+HYPHENS = ("-", "'", "’", "‐", "‑", "–")
+
 
 class Piece(NamedTuple):
     """A word of a guess with the space before it, or signs alone, and its tokens."""
@@ -20,6 +22,19 @@ class Piece(NamedTuple):
     def key(self) -> str:
         """What is compared: the word without capitals and the signs around it; nothing of signs alone."""
         return self.text.strip().strip(SIGNS).casefold()
+
+
+def joined(pieces: Sequence[Piece]) -> tuple[Piece, ...]:
+    """Pieces of which none is the rest of a word: `ill`, `-`, `disposed` are one, but not the signs after them."""
+    found: list[Piece] = []
+    for piece in pieces:
+        goes_on = piece.key and not piece.text[:1].isspace()
+        if goes_on and len(found) > 1 and found[-1].text in HYPHENS:
+            parts = [*found[-2:], piece]
+            found[-2:] = [Piece("".join(one.text for one in parts), tuple(t for one in parts for t in one.tokens))]
+        else:
+            found.append(piece)
+    return tuple(found)
 
 
 def agreed(before: Sequence[Piece], now: Sequence[Piece]) -> int:
@@ -36,3 +51,9 @@ def agreed(before: Sequence[Piece], now: Sequence[Piece]) -> int:
             break
         count = place
     return count
+
+
+def after(pieces: Sequence[Piece], words: int) -> tuple[Piece, ...]:
+    """What is left of a guess without its first words, so many of them."""
+    places = [place for place, piece in enumerate(pieces, 1) if piece.key]
+    return tuple(pieces[places[words - 1] :]) if words else tuple(pieces)

@@ -12,6 +12,7 @@ from quartet.live.events import LiveText
 from quartet.live.phrase import PhraseText
 from quartet.live.recognizer import Recognizer
 from quartet.live.sound import BYTES, Format, LiveSound
+from quartet.live.stream import Pcm, read_ahead
 from quartet.live.utterances import Began, TurnDetection
 from quartet.spec import Language
 
@@ -66,3 +67,15 @@ class Listener:
         self._pause = max(STEP, PATIENCE * (self._clock() - began)) * RATE
         self._sound.forget_before(self._text.needed_from)
         return told
+
+
+def listened(listener: Listener, pcm: Pcm, ahead: bool) -> Iterator[LiveText]:
+    """What is told of a whole stream. ahead: a thread reads it."""
+    waiting = read_ahead(pcm) if ahead else None
+    try:
+        for piece in pcm.pieces if waiting is None else waiting:
+            yield from listener.add(piece)
+        yield from listener.end()
+    finally:
+        if waiting is not None:
+            waiting.end()

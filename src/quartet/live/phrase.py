@@ -9,13 +9,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from quartet.audio.audio import RATE, Samples
-from quartet.live.agreement import Piece, agreed
+from quartet.live.agreement import Piece, after, agreed
 from quartet.live.events import LiveText
 from quartet.live.recognizer import SURE, Heard, Look, Recognizer
 from quartet.spec import Language
 from quartet.text.stops import sentence_starts
 from quartet.transcription.segments import Word
 
+APART = 1.0  # seconds of sound between two guesses that have to agree; those between them have to, too
 ENOUGH = 0.4  # of the longest window: from here on it begins with its last sentence
 LONG = 0.6  # from here on it begins anywhere between sure words
 TOO_LONG = 0.75  # from here on words need not be agreed on
@@ -34,6 +35,14 @@ class _Said:
     begins_sentence: bool
 
 
+@dataclass(frozen=True)
+class _Guess:
+    """Pieces after the sure ones, by a look at all sound before a sample."""
+
+    until: int
+    pieces: tuple[Piece, ...]
+
+
 class PhraseText:
     """The text as it grows. language: None where it is to be detected. context_room: tokens of the text before."""
 
@@ -42,7 +51,7 @@ class PhraseText:
         self._language = language  # of the phrase, once it is sure
         self._usual: Language | None = language
         self._sure: list[_Said] = []  # in the window
-        self._guess: tuple[Piece, ...] = ()  # after them
+        self._guesses: list[_Guess] = []  # that have to agree, the newest last
         self._context: tuple[int, ...] = ()  # tokens of the text before the window
         self._line = ""  # of the phrase, as far as it is sure
         self._until = 0.0  # seconds, where the last final word ends
@@ -57,16 +66,16 @@ class PhraseText:
         """What is told after a look at the window, sound whose first sample is `first`, while somebody speaks."""
         asked = self._look(sound, is_last=False)
         heard = self._recognizer.hear(asked)
-        self._needed = first
+        self._needed, until = first, first + len(sound)
         if heard is not None:
-            count = agreed(self._guess, heard.pieces)
+            count = self._agreed(heard.pieces, until)
             if len(sound) > TOO_LONG * self._recognizer.longest * RATE:
                 count = max(count, self._old(asked, heard))
             self._settle(heard, is_sure=count > 0)
             yield from self._told(asked, heard, count, first)
-            self._guess = heard.pieces[count:]
-            text = "".join(piece.text for piece in self._guess)
-            yield LiveText(text, self._until, (first + len(sound)) / RATE, False, language=self._code)
+            self._remember(heard.pieces, count, until)
+            text = "".join(piece.text for piece in heard.pieces[count:])
+            yield LiveText(text, round(self._until, 2), round(until / RATE, 2), False, language=self._code)
         self._shorten(len(sound), first)
 
     def finish(self, sound: Samples, first: int) -> Iterator[LiveText]:
@@ -74,11 +83,11 @@ class PhraseText:
         asked = self._look(sound, is_last=True)
         heard = self._recognizer.hear(asked)
         if heard is None:
-            heard = Heard(self._guess, self._language or self._usual)
+            heard = Heard(self._guesses[-1].pieces if self._guesses else (), self._language or self._usual)
         self._settle(heard, is_sure=True)
         yield from self._told(asked, heard, len(heard.pieces), first, is_over=True)
         self._keep(len(self._sure))
-        self._language, self._guess, self._needed = self._given, (), first + len(sound)
+        self._language, self._guesses, self._needed = self._given, [], first + len(sound)
 
     @property
     def _code(self) -> str:
@@ -94,6 +103,17 @@ class PhraseText:
             self._language = heard.language
         if is_sure and heard.pieces:
             self._usual = heard.language
+
+    def _agreed(self, pieces: Sequence[Piece], until: int) -> int:
+        """How many of the pieces are agreed on; guesses are forgotten that are older than has to be."""
+        old = [place for place, one in enumerate(self._guesses) if until - one.until >= APART * RATE]
+        self._guesses = self._guesses[old[-1] :] if old else self._guesses
+        return min(agreed(one.pieces, pieces) for one in self._guesses) if old else 0
+
+    def _remember(self, pieces: Sequence[Piece], count: int, until: int) -> None:
+        words = sum(bool(piece.key) for piece in pieces[:count])
+        left = [_Guess(one.until, after(one.pieces, words)) for one in self._guesses]
+        self._guesses = [*left, _Guess(until, tuple(pieces[count:]))]
 
     # ---- what becomes final ---------------------------------------------------------------------------------------
 
@@ -126,9 +146,9 @@ class PhraseText:
         begins = self._sentence_begins(heard.pieces[:count])
         found, until = [], self._until
         for piece, begins_sentence, (start, end, probability) in zip(heard.pieces, begins, times, strict=False):
-            start, end = (min(latest, max(until, first / RATE + time)) for time in (start, end))
-            until = max(start, end)
-            found.append((_Said(piece, start, until, begins_sentence), probability))
+            begin = min(latest, max(until, first / RATE + start))
+            until = min(latest, max(begin, first / RATE + end))
+            found.append((_Said(piece, begin, until, begins_sentence), probability))
         return found
 
     def _sentence_begins(self, pieces: Sequence[Piece]) -> list[bool]:
@@ -164,7 +184,7 @@ class PhraseText:
             self._needed = max(first, min(round(at * RATE), first + samples))
             self._keep(place)
         elif share > TOO_LONG and not self._sure:  # nobody says anything
-            self._needed, self._guess = first + samples // 2, ()
+            self._needed, self._guesses = first + samples // 2, []
 
     def _keep(self, place: int) -> None:
         """What is before a sure piece is text before the window."""

@@ -14,7 +14,7 @@ import numpy as np
 from quartet.arrays import Floats
 from quartet.audio.audio import RATE, Samples
 from quartet.audio.mel import FRAMES_PER_SECOND, log_mel, normalized
-from quartet.live.agreement import Piece
+from quartet.live.agreement import Piece, joined
 from quartet.runtime.requests import Runner
 from quartet.runtime.speech import (
     POSITIONS_PER_TOKEN,
@@ -35,9 +35,9 @@ from quartet.transcription.words import split_words, word_timings
 MARGIN = 2  # seconds of silence after the sound: a text that breaks off makes Whisper guess on
 TOKENS_PER_SECOND = 12  # that may be said; more is a loop
 LEAST_TOKENS = 16
-BEAM_SIZE = 5  # of the last look at a phrase
 CONTEXT = 60  # tokens of the text before that the decoder is told
 LONGEST = 28.0  # seconds of a window of 30 s that are sound
+LIVE = TranscriptionOptions(without_timestamps=True)
 SURE = 0.9  # probability of a language from which on it is taken to be spoken
 
 
@@ -92,18 +92,20 @@ class WhisperRecognizer:
         return min(LONGEST, 0.95 * whole)
 
     def hear(self, look: Look) -> Heard | None:
-        """See `Recognizer`. The last look has beams, and is taken again without the text before where that misled."""
-        audio = self._encoded(look.sound)
+        """See `Recognizer`. A last look that loops is taken again without the text before, and in a whole window."""
+        audio = self._encoded(look.sound, MARGIN)
         language, probability = (look.language, 1.0) if look.language else self._detected(audio, look.usual)
-        for context in dict.fromkeys([look.context, ()]) if look.is_last else [look.context]:
+        whole = self.prompter.speech.window_frames // FRAMES_PER_SECOND
+        for context, margin in [(look.context, 0), ((), 0), ((), whole)] if look.is_last else [(look.context, 0)]:
+            audio = self._encoded(look.sound, margin) if margin else audio
             outcome = self._decoded(audio, look, language, context)
             if outcome.is_silence(self.prompter.options):
                 return Heard((), language, probability, audio)
             if not self._is_loop(outcome):
                 code = language.code if language else "en"
                 split = split_words(outcome.decoded.tokens, self.prompter.tokenizer.to_text, code)
-                pieces = tuple(Piece(text, tuple(tokens)) for text, tokens in split)
-                return Heard(pieces, language, probability, audio)
+                pieces = [Piece(text, tuple(tokens)) for text, tokens in split]
+                return Heard(joined(pieces), language, probability, audio)
         return None
 
     def times(self, look: Look, heard: Heard) -> list[tuple[float, float, float]]:
@@ -128,9 +130,9 @@ class WhisperRecognizer:
         )
         return [(one.start, one.end, one.probability) for one in found]
 
-    def _encoded(self, sound: Samples) -> EncodedAudio:
+    def _encoded(self, sound: Samples, margin: int) -> EncodedAudio:
         whole = self.prompter.speech.window_frames
-        frames = min(whole, (math.ceil(len(sound) / RATE) + MARGIN) * FRAMES_PER_SECOND)
+        frames = min(whole, (math.ceil(len(sound) / RATE) + margin) * FRAMES_PER_SECOND)
         samples = frames * RATE // FRAMES_PER_SECOND
         padded = np.pad(sound[:samples], (0, max(0, samples - len(sound))))
         power: Floats = np.concatenate(list(log_mel([padded], self.prompter.speech.mel_bins)), axis=1)
@@ -153,16 +155,14 @@ class WhisperRecognizer:
     def _head(self, language: Language | None) -> list[int]:
         return [*self.prompter.start(language), self.prompter.speech.no_timestamps]
 
-    def _decoded(
-        self, audio: EncodedAudio, look: Look, language: Language | None, context: Sequence[int]
-    ) -> Outcome:
+    def _decoded(self, audio: EncodedAudio, look: Look, language: Language | None, context: Sequence[int]) -> Outcome:
         sure = [*chain(*(piece.tokens for piece in look.sure))]
         before = [self.prompter.speech.previous, *context] if context else []
         prompt = [*before, *self._head(language), *sure]
         room = self.prompter.manifest.shapes.max_target_length - len(prompt)
         likely = LEAST_TOKENS + math.ceil(TOKENS_PER_SECOND * len(look.sound) / RATE)
         options = DecodingOptions(
-            beam_size=BEAM_SIZE if look.is_last else 1,
+            beam_size=1,  # with beams, a window that is not whole loops often
             suppress_tokens=self.prompter.suppressed(),
             suppress_blank=not sure,  # after a beginning, the end may come at once
             timestamps=False,
@@ -180,8 +180,3 @@ class WhisperRecognizer:
 def context_room(prompter: Prompter) -> int:
     """Tokens of the text before that fit beside a window's own."""
     return min(CONTEXT, prompter.room // 2)
-
-
-def live_options() -> TranscriptionOptions:
-    """How a window is listened to."""
-    return TranscriptionOptions(without_timestamps=True)

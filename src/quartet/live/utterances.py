@@ -41,7 +41,10 @@ class Utterances:
     def __init__(
         self, options: TurnDetection, longest: int | None, position: int = 0, speaks_since: int | None = None
     ) -> None:
-        """longest: samples of a turn; None: however long it gets. position: sample of the first chunk. speaks_since: where a turn began already."""
+        """longest: samples of a turn; None: however long it gets. position: sample of the first chunk.
+
+        speaks_since: where a turn began already.
+        """
         self._options, self._longest, self._position = options, longest, position
         self._floor = 0  # sample before which no turn begins: the end of the last one
         self._loud = 0  # chunks of a voice in a row

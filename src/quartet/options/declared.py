@@ -437,6 +437,14 @@ TRANSCRIBE = table(
     ),
     _OUTPUT,
 )
+LISTEN = table(
+    TRANSCRIBE["to"],
+    TRANSCRIBE["translation_model"],
+    Option("rate", Integer(1_000, 384_000), 16_000, "samples a second of raw PCM; a WAV header says it itself"),
+    Option("vad_threshold", Real(0.01, 0.99), 0.5, "probability of a voice from which on somebody speaks"),
+    Option("min_silence_duration_ms", Integer(100, 10_000), 500, "milliseconds of silence that end a phrase"),
+    Option("input_device", Text(), None, "a microphone by its number or a part of its name", none="the system's"),
+)
 _TIMED = Integer(1, 1_000_000)
 RANK = table(
     Option(

@@ -52,6 +52,7 @@ SECTIONS: tuple[tuple[str, str, Table], ...] = (
     ("Quantisation", "`QuantizationOptions`, `quartet convert`", declared.QUANTIZATION),
     ("`quartet translate` alone", "", declared.TRANSLATE),
     ("`quartet transcribe` alone", "", declared.TRANSCRIBE),
+    ("Live", "`Transcriber.listen` without `input_device`, `quartet listen`", declared.LISTEN),
     (
         "`quartet serve`",
         "Each may also be a variable of the environment: what is typed, in capitals, behind "

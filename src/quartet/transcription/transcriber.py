@@ -15,7 +15,13 @@ from quartet.audio.audio import RATE, Source, open_audio
 from quartet.audio.mel import FRAMES_PER_SECOND
 from quartet.audio.voice_activity import VadOptions
 from quartet.errors import LanguageError, OptionError
-from quartet.options.declared import APPENDED, MODEL, PREPENDED, TEMPERATURES, TRANSCRIPTION, VAD
+from quartet.live.events import LiveEvent
+from quartet.live.listener import Listener, listened
+from quartet.live.recognizer import LIVE, WhisperRecognizer, context_room
+from quartet.live.stream import Stream, pcm_of
+from quartet.live.translating import Translators, translated
+from quartet.live.utterances import TurnDetection
+from quartet.options.declared import APPENDED, LISTEN, MODEL, PREPENDED, TEMPERATURES, TRANSCRIPTION, VAD
 from quartet.options.kinds import bad_value, checked, shown
 from quartet.progress import Progress, silent
 from quartet.runtime.engine import Engine, of_this_process, open_engine
@@ -59,6 +65,7 @@ class Transcriber:
         self.folder = provision.ready(model, precision=precision, revision=revision)
         self._engine: Engine | None = open_engine(self.folder, threads, verify)
         self._submit: Submit = Engine.submit
+        self._threads = threads
         self.manifest: Manifest = self._engine.manifest
         if self.manifest.speech is None:
             raise OptionError(f"{self.manifest.name} translates text; a speech model is expected, such as whisper-base")
@@ -210,6 +217,52 @@ class Transcriber:
         recording = prepared(open_audio(audio, sampling_rate), self._speech.mel_bins, frames, None, (), batched=False)
         odds = self._odds(recording, (), segments, threshold)
         return (*odds[0], odds)
+
+    def listen(
+        self,
+        stream: Stream,
+        *,
+        language: str | Sequence[str] | None = None,
+        to: str | None = None,
+        translation_model: str | None = None,
+        rate: int = RATE,
+        vad_threshold: float = 0.5,
+        min_silence_duration_ms: int = 500,
+    ) -> Iterator[LiveEvent]:
+        """Speech while it is spoken: `LiveText`, first as a guess, then final, and with `to` a `LiveTranslation`.
+
+        stream: a binary file of raw PCM (16 bit, little endian, mono) or WAV, as a pipe, which a thread reads ahead of
+        the model; or arrays of samples, one by one, each taken when the one before has been listened to. Samples are
+        [n], [n, channels] or [channels, n], floats within ±1 or integers of full scale.
+        language: as in `transcribe`; None detects it, phrase by phrase.
+        to: the language to translate each phrase into when it is over, by `translation_model`; None: the opus-mt of
+        the two languages.
+        rate: samples per second of arrays and raw PCM.
+        vad_threshold, min_silence_duration_ms: when somebody speaks, and how long a pause ends a phrase.
+
+        Words become final when looks at the sound that are a second apart agree on them, or when the phrase is over;
+        final words are never taken back. Work and memory stay the same however long the stream is. Raises `AudioError`,
+        `LanguageError`, `OptionError`; some of them only while events are taken.
+        """
+        rate = checked(LISTEN["rate"], rate)
+        detection = TurnDetection(
+            threshold=checked(LISTEN["vad_threshold"], vad_threshold),
+            silence_duration_ms=checked(LISTEN["min_silence_duration_ms"], min_silence_duration_ms),
+        )
+        target, model = checked(LISTEN["to"], to), checked(LISTEN["translation_model"], translation_model)
+        candidates = self._candidates(language, "transcribe")
+        prompter = Prompter(self.manifest, self._speech, self._tokenizer, LIVE)
+        recognizer = WhisperRecognizer(self._runner, prompter, candidates)
+        sound = pcm_of(stream, rate)
+        known = candidates[0] if len(candidates) == 1 else None
+        listener = Listener(recognizer, sound.rate, detection, known, context_room(prompter))
+        texts = listened(listener, sound, ahead=hasattr(stream, "read"))
+        if target is None:
+            return texts
+        translators = Translators(target, model, self._threads)
+        if known is not None or not self._speech.multilingual:
+            translators.check(known.code if known else ENGLISH)
+        return translated(texts, translators)
 
     def through(self, submit: Submit) -> "Transcriber":
         """The same transcriber, whose windows are encoded and decoded by whoever `submit` hands them to."""

@@ -1,0 +1,74 @@
+"""Phrases in another language, as soon as each is over."""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol
+
+from quartet.errors import QuartetError
+from quartet.live.events import LiveEvent, LiveText, LiveTranslation
+from quartet.text.languages import find, iso639_1
+
+Translate = Callable[[str], str]
+
+log = logging.getLogger("quartet")
+
+
+class Phrases(Protocol):
+    """Translates phrases."""
+
+    target: str
+
+    def translation(self, text: str, language: str) -> str | None:
+        """A text of a language in the target language; None where that cannot be."""
+
+
+def translated(events: Iterable[LiveText], phrases: Phrases) -> Iterator[LiveEvent]:
+    """The events, and after each phrase its translation. What is said in the target language stays as it is."""
+    phrase: list[LiveText] = []
+    for event in events:
+        yield event
+        if not event.is_final:
+            continue
+        phrase.append(event)
+        if event.ends_phrase:
+            said = "".join(one.text for one in phrase).strip()
+            text = phrases.translation(said, event.language) if said else None
+            if text is not None:
+                yield LiveTranslation(text, phrase[0].start, phrase[-1].end, phrases.target, said)
+            phrase = []
+
+
+class Translators:
+    """Text models, opened for the languages that are spoken. model: one for all of them; None: an opus-mt for each."""
+
+    def __init__(self, target: str, model: str | None, threads: int | None) -> None:
+        self.target, self._model, self._threads = target, model, threads
+        self._opened: dict[str, Translate | None] = {}
+
+    def check(self, language: str) -> None:
+        """Open the model for a language now. Raises what that raises."""
+        self._opened[language] = self._open(language)
+
+    def translation(self, text: str, language: str) -> str | None:
+        """See `Phrases`. A language that cannot be translated is told once."""
+        if language not in self._opened:
+            try:
+                self.check(language)
+            except QuartetError as error:
+                self._opened[language] = None
+                log.warning("what is said in %s is not translated: %s", language, error)
+        translate = self._opened[language]
+        return translate(text) if translate is not None else None
+
+    def _open(self, language: str) -> Translate:
+        from quartet.translation.translator import Translator  # noqa: PLC0415 - who only transcribes needs it not
+
+        bare = iso639_1(self.target) or self.target
+        if find(language, [bare]) is not None:
+            return str
+        name = self._model or f"opus-mt-{language}-{bare}"
+        if self._model is None:
+            log.info("translating with %s (--translation-model names another one)", name)
+        translator = Translator(name, threads=self._threads)
+        translator.check_languages(self.target, language)
+        return lambda text: translator.translate(text, self.target, language).text
