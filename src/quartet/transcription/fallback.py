@@ -9,6 +9,7 @@ from quartet.runtime.speech import Decoded, DecodingOptions, EncodedAudio, windo
 from quartet.spec import Language
 from quartet.transcription.options import TranscriptionOptions
 from quartet.transcription.prompts import Prompter
+from quartet.transcription.words import SCRAP
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,7 @@ class Outcome:
     """What came out of a window."""
 
     decoded: Decoded
-    text: str
+    text: str  # with U+FFFD where bytes are no character: a loop of such is one too
     temperature: float
     language: Language | None = None
 
@@ -26,12 +27,17 @@ class Outcome:
         data = self.text.strip().encode()
         return len(data) / len(zlib.compress(data))
 
+    @property
+    def is_scrap(self) -> bool:
+        """Whether it has tokens of text, of which no character comes: nobody says that."""
+        return SCRAP in self.text and not self.text.replace(SCRAP, "").strip()
+
     def failed(self, options: TranscriptionOptions) -> bool:
-        """Whether the text is a loop, or made of unlikely tokens, and the window is not simply silent."""
+        """Whether the text is a loop, scrap or made of unlikely tokens, and the window is not simply silent."""
         limit, likely = options.compression_ratio_threshold, options.log_prob_threshold
         loops = limit is not None and self.compression_ratio > limit
         unlikely = likely is not None and self.decoded.avg_logprob < likely
-        return (loops or unlikely) and not (unlikely and self.is_silence(options))
+        return (loops or unlikely or self.is_scrap) and not (unlikely and self.is_silence(options))
 
     def is_silence(self, options: TranscriptionOptions) -> bool:
         """Whether there is more likely no speech, unless the tokens are likely enough to prove the contrary."""
@@ -78,7 +84,7 @@ def _with_fallback(
         of_windows = runner.results(window_requests(prompter.manifest, heard, own, search))
         found = [decoded for window in of_windows for decoded in window]
         for row, decoded in zip(pending, found, strict=True):
-            tries[row].append(Outcome(decoded, prompter.text(decoded.tokens), temperature))
+            tries[row].append(Outcome(decoded, prompter.raw_text(decoded.tokens), temperature))
         pending = [row for row in pending if tries[row][-1].failed(options)]
         if not pending:
             break
@@ -104,11 +110,15 @@ def _search(prompter: Prompter, temperature: float) -> DecodingOptions:
 
 
 def _chosen(outcomes: Sequence[Outcome], options: TranscriptionOptions) -> Outcome:
-    """The last one, where it did not fail; else the likeliest that is no loop, at the last one's temperature."""
+    """The last one, where it did not fail; else the likeliest that is no loop, at the last one's temperature.
+
+    A loop may have words that were said; scrap has none.
+    """
     last = outcomes[-1]
     if not last.failed(options):
         return last
     limit = options.compression_ratio_threshold
-    no_loops = [outcome for outcome in outcomes if limit is None or outcome.compression_ratio <= limit]
-    best = max(no_loops or outcomes, key=lambda outcome: outcome.decoded.avg_logprob)
+    texts = [outcome for outcome in outcomes if not outcome.is_scrap]
+    no_loops = [outcome for outcome in texts if limit is None or outcome.compression_ratio <= limit]
+    best = max(no_loops or texts or outcomes, key=lambda outcome: outcome.decoded.avg_logprob)
     return replace(best, temperature=last.temperature)

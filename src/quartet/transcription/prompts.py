@@ -11,6 +11,7 @@ from quartet.options.kinds import too_long
 from quartet.spec import Language, Manifest, Speech
 from quartet.text.tokenizer import Tokenizer
 from quartet.transcription.options import TranscriptionOptions
+from quartet.transcription.words import whole_text
 
 log = logging.getLogger("quartet")
 
@@ -72,8 +73,15 @@ class Prompter:
         return tuple(sorted({*(token for token in given if token >= 0), *(own if -1 in given else control)}))
 
     def text(self, tokens: Sequence[int]) -> str:
-        """Text of the tokens that are text, with the space that it begins with."""
-        return self.tokenizer.to_text([token for token in tokens if token < self.manifest.tokens.eos])
+        """Text of the tokens that are text, with the space that it begins with, without scraps of characters."""
+        return whole_text(self._of_text(tokens), self.tokenizer.to_text)
+
+    def raw_text(self, tokens: Sequence[int]) -> str:
+        """Likewise, with U+FFFD where bytes are no character."""
+        return self.tokenizer.to_text(self._of_text(tokens))
+
+    def _of_text(self, tokens: Sequence[int]) -> list[int]:
+        return [token for token in tokens if token < self.manifest.tokens.eos]
 
     def _before(self, previous: Sequence[int], has_prefix: bool) -> list[int]:
         hotwords = [] if has_prefix or not self.options.hotwords else self._encoded(self.options.hotwords)

@@ -19,6 +19,7 @@ from quartet.transcription.segments import Phrase, Word
 SMOOTHING = 7  # positions
 LONGEST_MEDIAN = 0.7  # seconds: a word is taken to last no longer than twice this
 SENTENCE_ENDS = ".。!！?？"
+SCRAP = "\ufffd"  # what bytes that are no whole character are decoded to; Whisper has it as a token too
 UNSPACED = frozenset({"zh", "ja", "th", "lo", "my", "yue"})  # languages that write no spaces between words
 
 ToText = Callable[[Sequence[int]], str]
@@ -39,21 +40,44 @@ class Timing:
 
 
 def split_words(tokens: Sequence[int], to_text: ToText, language: str | None) -> list[tuple[str, list[int]]]:
-    """Words with their tokens: what stands between spaces, punctuation by itself; whole characters where none are."""
+    """Words with their tokens: what stands between spaces, punctuation by itself; whole characters where none are.
+
+    All tokens are in it: those of scraps are their neighbour's, and have a word without letters where there is none.
+    """
     pieces = _characters(tokens, to_text)
     if language in UNSPACED:
-        return pieces
+        return _without_scraps(pieces)
     words: list[tuple[str, list[int]]] = []
     for text, ids in pieces:
         if words and not text.startswith(" ") and text.strip() not in string.punctuation:
             words[-1] = (words[-1][0] + text, [*words[-1][1], *ids])
         else:
             words.append((text, ids))
-    return words
+    return _without_scraps(words)
+
+
+def whole_text(tokens: Sequence[int], to_text: ToText) -> str:
+    """The text of tokens without scraps of characters, as its words have it."""
+    text = to_text(tokens)
+    return "".join(word for word, _ in split_words(tokens, to_text, None)) if SCRAP in text else text
+
+
+def _without_scraps(words: Sequence[tuple[str, list[int]]]) -> list[tuple[str, list[int]]]:
+    """Words without U+FFFD; the tokens of those that are nothing else belong to the one before, at first to the next."""
+    kept: list[tuple[str, list[int]]] = []
+    for word, ids in words:
+        text = word.replace(SCRAP, "")
+        if kept and text != word and not text.strip():
+            kept[-1][1].extend(ids)
+        elif kept and not kept[-1][0]:
+            kept[-1] = (text, [*kept[-1][1], *ids])
+        else:
+            kept.append((text if text.strip() or text == word else "", list(ids)))
+    return kept
 
 
 def _characters(tokens: Sequence[int], to_text: ToText) -> list[tuple[str, list[int]]]:
-    """The smallest pieces that are valid text: a token may hold a part of a letter."""
+    """The smallest pieces that are valid text, where there are such: a token may hold a part of a letter."""
     whole = to_text(tokens)
     pieces: list[tuple[str, list[int]]] = []
     waiting: list[int] = []
@@ -61,8 +85,7 @@ def _characters(tokens: Sequence[int], to_text: ToText) -> list[tuple[str, list[
     for token in tokens:
         waiting.append(token)
         text = to_text(waiting)
-        place = position + text.find("\ufffd")
-        if "\ufffd" not in text or whole[place : place + 1] == "\ufffd":
+        if SCRAP not in text or whole[position : position + len(text)] == text:  # else the next one completes it
             pieces.append((text, waiting))
             waiting = []
             position += len(text)
