@@ -25,14 +25,20 @@ class Clock:
     gaps: list[float] = field(default_factory=list)  # where they begin
     odd: list[float] = field(default_factory=list)  # where time stamps make no sense
     _filled: float = 0.0
+    _lost: float = 0.0
     _first: float | None = None
 
     def advance(self, stamp: float | None, seconds: float) -> float:
         """Where the section begins that sound of a length belongs to, by its time stamp."""
-        if stamp is not None:
-            self._set(stamp - self.zero)
+        if stamp is not None or self._lost > GAP:
+            self._set(self.position + self._lost if stamp is None else stamp - self.zero)
+            self._lost = 0.0
         self.position += seconds
         return self.section
+
+    def lose(self, seconds: float) -> None:
+        """So much sound is damaged, before what comes next; if that has a time stamp, it says how much that was."""
+        self._lost += min(seconds, DOUBTFUL_GAP)
 
     def begin_anew(self, zero: float) -> None:
         """What comes now goes on where the sound has got to, with another clock."""

@@ -10,7 +10,7 @@ import logging
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -34,12 +34,16 @@ CONTAINERS = (
     *("amr", "amrnb", "amrwb", "gsm", "g722", "g729", "g723_1", "ilbc", "qcp", "act", "sln", "alaw", "mulaw", "sbc"),
     *("mov", "matroska", "asf", "avi", "flv", "mpeg", "mpegts", "mxf", "rm", "dv"),
 )
+# those with time stamps; in others FFmpeg counts samples, and goes wrong where their rate changes
+STAMPED = frozenset(("ogg", "mov", "matroska", "asf", "avi", "flv", "mpeg", "mpegts", "mxf", "rm", "dv"))
 HEAD = 4096  # bytes that tell text from sound
 MOST_QUIET = 1 << 28  # bytes that are read without sound: a second of film, a cover; FFmpeg keeps some of them
 MIXED = RATE // 2  # samples that are mixed at a time
 READ = 1 << 15  # bytes, of Ogg files
 MOST_SILENT_LINKS = 100  # Ogg files one after the other without sound
-HEADERS = (b"Xing", b"Info", b"VBRI")  # in a packet of MP3 without sound, at the beginning of a file
+ATTACHED_PICTURE = 1024  # of what FFmpeg says of a stream
+HEADERS = (b"Xing", b"Info", b"VBRI")  # what a packet of MP3 without sound has, at the beginning of a file
+TAGS = (b"ID3", b"TAG", b"APE")  # and of what stands around such a file
 
 log = logging.getLogger("quartet")
 
@@ -102,13 +106,26 @@ def decoded(
     reader = _Reader(file, notices.name, in_links=True)
     pieces = _in_time(_frames(reader, clock, notices, wanted), notices.name)
     yield from to_one(joined(pieces, MIXED), wanted.channel)
-    if reader.has_given_up:
-        notices.warn(": %d MB without sound; what follows was not read", MOST_QUIET >> 20)
+    _tell(notices, reader, clock)
+
+
+def _tell(notices: Notices, reader: "_Reader", clock: Clock) -> None:
+    """What was wrong, in one line each."""
     if clock.gaps:
-        places = "1 place" if len(clock.gaps) == 1 else f"{len(clock.gaps)} places, the first"
-        notices.warn(": %.1f s are missing in %s at %.1f s; they are silent", clock.silent, places, clock.gaps[0])
+        where = f"{_places(len(clock.gaps))}{', the first' if len(clock.gaps) > 1 else ''} at {clock.gaps[0]:.1f} s"
+        notices.warn(": %.1f s are missing in %s; they are silent", clock.silent, where)
+    elif reader.damaged:
+        notices.warn(
+            ": damaged in %s, which %s left out", _places(reader.damaged), "was" if reader.damaged == 1 else "were"
+        )
     if clock.odd:
         notices.warn(": its time stamps make no sense from %.1f s on; times may be wrong from there", clock.odd[0])
+    if reader.has_given_up:
+        notices.warn(": %d MB without sound; what follows was not read", MOST_QUIET >> 20)
+
+
+def _places(count: int) -> str:
+    return f"{count} place{'s' if count > 1 else ''}"
 
 
 def check_rate(rate: int) -> None:
@@ -159,9 +176,10 @@ class _Reader:
 
     def __init__(self, file: BinaryIO, name: str, in_links: bool = False) -> None:
         """in_links: Ogg files that follow each other come one by one, and are not sought in."""
-        self._file, self._shown = file, name
+        self._file, self.shown = file, name
         self.head = b""
         self.quiet = 0  # bytes since there was sound
+        self.damaged = 0  # packets
         self.has_given_up = False
         self.interrupt: BaseException | None = None  # what PyAV would lose
         self.name = re.sub("[^.a-z0-9]", "", Path(name).suffix.casefold()) or "sound"  # codecs without a header need it
@@ -195,13 +213,13 @@ class _Reader:
         try:
             found = self._file.read(size)
         except OSError as error:
-            raise AudioError(f"{self._shown} cannot be read: {error.strerror or error}") from None
+            raise AudioError(f"{self.shown} cannot be read: {error.strerror or error}") from None
         except (KeyboardInterrupt, SystemExit) as interrupt:
             self.interrupt = interrupt
             return b""
         if not isinstance(found, bytes) or len(found) > size:
             what = f"{len(found)} bytes" if isinstance(found, bytes) else f"a {type(found).__name__}"
-            raise AudioError(f"{self._shown}: read({size}) gave {what}; a binary file is expected that waits for bytes")
+            raise AudioError(f"{self.shown}: read({size}) gave {what}; a binary file is expected that waits for bytes")
         if len(self.head) < HEAD:
             self.head += found[:HEAD]
         self.quiet += len(found)
@@ -329,38 +347,62 @@ def _frames(reader: _Reader, clock: Clock, notices: Notices, wanted: Wanted) -> 
             continue
         with container:
             stream = _stream(container, wanted if is_first else EVERYTHING, notices)
-            clock.begin_anew((container.start_time or 0) / 1e6)
+            first, begin = _first_packet(container, stream, notices)
+            clock.begin_anew(begin)
             before = clock.position
-            for frame in _frames_of(container, stream, reader, notices):
-                yield clock.advance(frame.time, frame.samples / max(1, frame.sample_rate)), frame
+            stamped = not STAMPED.isdisjoint(container.format.name.split(","))
+            for frame in _frames_of(chain(first, _packets(container, [stream], notices)), stream, reader, clock):
+                seconds = frame.samples / max(1, frame.sample_rate)
+                yield clock.advance(frame.time if stamped else None, seconds), frame
         without = without + 1 if clock.position == before else 0
         is_first = False
 
 
-def _frames_of(container: Any, stream: Any, reader: _Reader, notices: Notices) -> Iterator[Any]:
+def _first_packet(container: Any, stream: Any, notices: Notices) -> tuple[Iterator[Any], float]:
+    """The first packet of a track, if it has one, and where the container begins by its own clock, in seconds.
+
+    FFmpeg does not tell when pictures begin whose codec it may not open. But their packets come before those of sound
+    that begins later.
+    """
+    begin = (container.start_time or 0) / 1e6
+    films = filter(_is_film, container.streams.video)
+    for packet in _packets(container, [stream, *films], notices):
+        if packet.stream_index == stream.index:
+            return iter([packet] if packet.size else []), begin
+        stamp = packet.dts if packet.pts is None else packet.pts
+        if stamp is not None:
+            begin = min(begin, float(stamp * packet.time_base))
+    return iter([]), begin
+
+
+def _is_film(stream: Any) -> bool:
+    """Whether pictures move: a cover does not."""
+    return not getattr(stream, "disposition", 0) & ATTACHED_PICTURE
+
+
+def _frames_of(packets: Iterable[Any], stream: Any, reader: _Reader, clock: Clock) -> Iterator[Any]:
     av = _pyav()
     stream.thread_type = "NONE"  # codecs of sound are quick, and the cores are the model's
-    damaged = 0
-    for packet in _packets(av, container, stream, notices):
+    for packet in packets:
         reader.pass_on()
         if _is_encrypted(packet):
-            raise AudioError(f"{notices.name} is encrypted; its sound cannot be read without the key")
+            raise AudioError(f"{reader.shown} is encrypted; its sound cannot be read without the key")
         try:
             frames = packet.decode()
         except av.error.FFmpegError:
-            damaged += not _is_header(packet)
+            if not _is_header(packet):
+                reader.damaged += 1
+                clock.lose(packet.duration * packet.time_base if packet.duration else 0)
             continue
         for frame in frames:
             reader.quiet = 0
             yield frame
-    if damaged:
-        notices.warn(": damaged in %d places, which were left out", damaged)
 
 
 def _is_header(packet: Any) -> bool:
     """Whether it holds facts about a file of MP3 that follows another one, and no sound."""
-    content = bytes(packet)[:64]
-    return any(header in content for header in HEADERS)
+    content = bytes(packet)[:HEAD]
+    return content.startswith(TAGS) or any(header in content for header in HEADERS)
 
 
 def _is_encrypted(packet: Any) -> bool:
@@ -368,10 +410,11 @@ def _is_encrypted(packet: Any) -> bool:
     return hasattr(packet, "has_sidedata") and bool(packet.has_sidedata("encryption_info"))
 
 
-def _packets(av: Any, container: Any, stream: Any, notices: Notices) -> Iterator[Any]:
-    """All packets, and the empty one at the end that makes a codec give what it still has; up to a broken end."""
+def _packets(container: Any, streams: Sequence[Any], notices: Notices) -> Iterator[Any]:
+    """All packets, and the empty ones at the end that make a codec give what it still has; up to a broken end."""
+    av = _pyav()
     try:
-        yield from container.demux(stream)
+        yield from container.demux(*streams)
     except av.error.FFmpegError as error:
         notices.warn(" is cut off or damaged: %s", error.strerror)
     except IndexError:
