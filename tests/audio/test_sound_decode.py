@@ -284,4 +284,4 @@ def test_a_track_that_appears_on_the_way():
         raise IndexError("list index out of range")
 
     container = SimpleNamespace(demux=lambda stream: demuxed(container, stream))
-    assert list(decode._packets(av, container, None, "a")) == []
+    assert list(decode._packets(container, [None], decode.Notices("a"))) == []

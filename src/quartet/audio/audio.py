@@ -16,10 +16,21 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from quartet.audio.decode import MOST_CHANNELS, RATE, Samples, as_float, check_rate, decoded, duration, resampled
+from quartet.audio.decode import (
+    EVERYTHING,
+    MOST_CHANNELS,
+    Notices,
+    Wanted,
+    as_float,
+    check_rate,
+    decoded,
+    described,
+    resampled,
+)
+from quartet.audio.mixing import RATE, Samples, to_one
 from quartet.errors import AudioError, OptionError
 
-__all__ = ["BLOCK", "RATE", "Audio", "Samples", "Source", "in_blocks", "open_audio"]
+__all__ = ["BLOCK", "EVERYTHING", "RATE", "Audio", "Samples", "Source", "Wanted", "in_blocks", "open_audio"]
 
 BLOCK = 10 * RATE  # samples of a block, but for the last one
 
@@ -34,23 +45,25 @@ class Audio:
     play: Callable[[], Iterator[Samples]]  # blocks from the start on
     rewindable: bool  # whether it can be played more than once
     duration: float | None = None  # seconds, as far as its container says; for progress bars only
+    channels: int | None = None  # where it can be played more than once
 
 
-def open_audio(source: Source, rate: int = RATE) -> Audio:
+def open_audio(source: Source, rate: int = RATE, wanted: Wanted = EVERYTHING) -> Audio:
     """Sound in a file (a path, an open binary file, or its bytes), or in an array of samples.
 
     rate: samples per second of an array: float samples within ±1 or integers of full scale, [n], or with two axes of
-    which the short one is the channels. Files know their own. Raises `AudioError` for what holds no sound that can be
-    read, some of it only when it is played; `OptionError` for another kind of object.
+    which the short one is the channels. Files know their own. wanted: one of several tracks of a file, one channel of
+    two. Raises `AudioError` for what holds no sound that can be read, some of it only when it is played; `OptionError`
+    for another kind of object.
     """
     if isinstance(source, np.ndarray):
-        return _of_array(source, rate)
+        return _of_array(source, rate, wanted)
     if isinstance(source, bytes | bytearray | memoryview):
-        return _of_file(io.BytesIO(source), f"audio of {len(source)} bytes")
+        return _of_file(io.BytesIO(source), f"audio of {len(source)} bytes", wanted)
     if isinstance(source, str | os.PathLike):
-        return _of_path(Path(source))
+        return _of_path(Path(source), wanted)
     if hasattr(source, "read"):
-        return _of_file(source, str(getattr(source, "name", "audio")))
+        return _of_file(source, str(getattr(source, "name", "audio")), wanted)
     raise OptionError(f"audio is a {type(source).__name__}; a path, a binary file, bytes or a numpy array is expected")
 
 
@@ -86,34 +99,37 @@ def in_blocks(pieces: Iterable[Samples], size: int = BLOCK) -> Iterator[Samples]
 # ---- arrays -------------------------------------------------------------------------------------------------------
 
 
-def _of_array(array: NDArray[Any], rate: int) -> Audio:
+def _of_array(array: NDArray[Any], rate: int, wanted: Wanted) -> Audio:
     check_rate(rate)
-    mono = _mono(array)
+    if wanted.track is not None:
+        raise OptionError(f"audio_track is {wanted.track!r}, but an array has no tracks")
+    channels = _channels(array)
+    kept = channels if len(channels) <= 2 else channels.mean(0, dtype=np.float64).astype(array.dtype)[None]
+    length = kept.shape[1]
 
     def play() -> Iterator[Samples]:
-        pieces = (as_float(mono[start : start + BLOCK]) for start in range(0, len(mono), BLOCK))
-        return _checked(pieces if rate == RATE else in_blocks(resampled(pieces, rate)), "the array")
+        pieces = (as_float(kept[:, start : start + BLOCK]) for start in range(0, length, BLOCK))
+        alike = pieces if rate == RATE else resampled(pieces, rate)
+        return _checked(in_blocks(to_one(alike, wanted.channel)), "the array")
 
-    return Audio("the array", play, rewindable=True, duration=len(mono) / rate)
+    return Audio("the array", play, rewindable=True, duration=length / rate, channels=len(channels))
 
 
-def _mono(array: NDArray[Any]) -> NDArray[Any]:
-    """Samples [n] of an array [n], [channels, n] or [n, channels]."""
+def _channels(array: NDArray[Any]) -> NDArray[Any]:
+    """[channels, n] of an array [n], [channels, n] or [n, channels]."""
     if array.dtype.kind not in "fiu":
         raise AudioError(f"an array of {array.dtype} is no audio; floats within ±1 or integers are expected")
     if array.ndim == 2 and min(array.shape) <= MOST_CHANNELS:
-        kind = array.dtype
-        mean: NDArray[Any] = array.mean(axis=int(np.argmin(array.shape)), dtype=np.float64).astype(kind)
-        return mean
+        return array if np.argmin(array.shape) == 0 else array.T
     if array.ndim != 1:
         raise AudioError(f"an array of shape {array.shape} is no audio; [samples] or [channels, samples] is expected")
-    return array
+    return array[None]
 
 
 # ---- files --------------------------------------------------------------------------------------------------------
 
 
-def _of_path(path: Path) -> Audio:
+def _of_path(path: Path, wanted: Wanted) -> Audio:
     try:
         found = path.stat()
     except FileNotFoundError:
@@ -136,12 +152,12 @@ def _of_path(path: Path) -> Audio:
         with file:
             yield file
 
-    return _of_container(source, str(path), rewindable)
+    return _of_container(source, str(path), rewindable, wanted)
 
 
-def _of_file(file: BinaryIO, name: str) -> Audio:
+def _of_file(file: BinaryIO, name: str, wanted: Wanted) -> Audio:
     if not (hasattr(file, "seekable") and file.seekable()):
-        return _of_container(lambda: nullcontext(file), name, rewindable=False)
+        return _of_container(lambda: nullcontext(file), name, False, wanted)
     start = file.tell()
 
     def rewound() -> AbstractContextManager[BinaryIO]:
@@ -150,19 +166,23 @@ def _of_file(file: BinaryIO, name: str) -> Audio:
 
     if not file.read(1):
         raise AudioError(f"{name} is empty: its length is 0")
-    return _of_container(rewound, name, rewindable=True)
+    return _of_container(rewound, name, True, wanted)
 
 
-def _of_container(source: Callable[[], AbstractContextManager[BinaryIO]], name: str, rewindable: bool) -> Audio:
+def _of_container(
+    source: Callable[[], AbstractContextManager[BinaryIO]], name: str, rewindable: bool, wanted: Wanted
+) -> Audio:
+    notices = Notices(name)
+    seconds = channels = None
+    if rewindable:
+        with source() as file:
+            seconds, channels = described(file, notices, wanted)
+
     def sound() -> Iterator[Samples]:
         with source() as file:
-            yield from decoded(file, name)
+            yield from decoded(file, notices, wanted, seconds)
 
     def play() -> Iterator[Samples]:
         return _checked(in_blocks(sound()), name)
 
-    if not rewindable:
-        return Audio(name, play, rewindable=False)
-    with source() as file:
-        seconds = duration(file, name)
-    return Audio(name, play, rewindable=True, duration=seconds)
+    return Audio(name, play, rewindable, seconds, channels)

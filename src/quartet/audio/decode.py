@@ -8,16 +8,21 @@ import functools
 import io
 import logging
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from quartet.audio.clock import Clock
+from quartet.audio.mixing import RATE, Samples, joined, to_one
+from quartet.audio.ogg_links import PAGE, Links
+from quartet.audio.tracks import chosen, tracks_of
 from quartet.errors import AudioError, OptionError
 
-RATE = 16_000  # samples per second that Whisper, and the voice detector, want
 RATES = (1_000, 3_000_000)  # samples per second that are read: from slow telemetry to eightfold DSD
 MOST_CHANNELS = 64
 NAMED_CHANNELS = 8  # with more, FFmpeg may not know where each one stands
@@ -29,30 +34,98 @@ CONTAINERS = (
     *("amr", "amrnb", "amrwb", "gsm", "g722", "g729", "g723_1", "ilbc", "qcp", "act", "sln", "alaw", "mulaw", "sbc"),
     *("mov", "matroska", "asf", "avi", "flv", "mpeg", "mpegts", "mxf", "rm", "dv"),
 )
+# those with time stamps; in others FFmpeg counts samples, and goes wrong where their rate changes
+STAMPED = frozenset(("ogg", "mov", "matroska", "asf", "avi", "flv", "mpeg", "mpegts", "mxf", "rm", "dv"))
 HEAD = 4096  # bytes that tell text from sound
 MOST_QUIET = 1 << 28  # bytes that are read without sound: a second of film, a cover; FFmpeg keeps some of them
-
-Samples = NDArray[np.float32]
+MIXED = RATE // 2  # samples that are mixed at a time
+READ = 1 << 15  # bytes, of Ogg files
+MOST_SILENT_LINKS = 100  # Ogg files one after the other without sound
+ATTACHED_PICTURE = 1024  # of what FFmpeg says of a stream
+HEADERS = (b"Xing", b"Info", b"VBRI")  # what a packet of MP3 without sound has, at the beginning of a file
+TAGS = (b"ID3", b"TAG", b"APE")  # and of what stands around such a file
 
 log = logging.getLogger("quartet")
 
 
-def duration(file: BinaryIO, name: str) -> float | None:
-    """Seconds, as far as the container says; may be a lie. Raises `AudioError` where there is no sound."""
-    with _opened(_Reader(file, name), name) as container:
-        return container.duration / 1e6 if container.duration and container.duration > 0 else None
+@dataclass(frozen=True)
+class Wanted:
+    """What of a recording is heard."""
+
+    track: str | int | None = None  # number from 1 on, language or title; None: what players take
+    languages: Sequence[str] = ()  # that are spoken: one of them goes before the usual track in another language
+    channel: int | None = None  # 0 or 1: one of two alone; None: all, mixed
 
 
-def decoded(file: BinaryIO, name: str) -> Iterator[Samples]:
-    """Pieces of sound at `RATE`, mono, in the length that the codec has; the file is read from where it stands.
+EVERYTHING = Wanted()
 
-    Damaged packets are left out, with a notice at the end. Raises `AudioError`.
+
+@dataclass
+class Notices:
+    """What there is to say about a recording, each thing once, however often it is played."""
+
+    name: str
+    _said: set[str] = field(default_factory=set)
+
+    def warn(self, message: str, *args: object) -> None:
+        """Say something about the recording."""
+        self._say(logging.WARNING, message, *args)
+
+    def inform(self, message: str, *args: object) -> None:
+        """Say something that is no fault."""
+        self._say(logging.INFO, message, *args)
+
+    def _say(self, level: int, message: str, *args: object) -> None:
+        text = f"{self.name}{message % args if args else message}"
+        if text not in self._said:
+            self._said.add(text)
+            log.log(level, "%s", text)
+
+
+def described(file: BinaryIO, notices: Notices, wanted: Wanted = EVERYTHING) -> tuple[float | None, int]:
+    """Seconds, as far as the container says, which may be a lie, and channels of the track that is wanted.
+
+    Raises `AudioError` where there is no such sound.
     """
-    reader = _Reader(file, name)
-    with _opened(reader, name) as container:
-        yield from _resampled(_frames(container, reader, name), name)
+    reader = _Reader(file, notices.name)
+    with _opened(reader, notices.name) as container:
+        stream = _stream(container, wanted, notices)
+        seconds = container.duration / 1e6 if container.duration and container.duration > 0 else None
+        return seconds, stream.codec_context.channels
+
+
+def decoded(
+    file: BinaryIO, notices: Notices, wanted: Wanted = EVERYTHING, length: float | None = None
+) -> Iterator[Samples]:
+    """Pieces of sound at `RATE`, mono, at their times by the container; the file is read from where it stands.
+
+    Its beginning is that of whatever begins first, picture or sound. Gaps between time stamps are silent, which is also
+    how damaged packets sound; that is said at the end. length: seconds, as far as they are known. Raises `AudioError`.
+    """
+    clock = Clock(length=length)
+    reader = _Reader(file, notices.name, in_links=True)
+    pieces = _in_time(_frames(reader, clock, notices, wanted), notices.name)
+    yield from to_one(joined(pieces, MIXED), wanted.channel)
+    _tell(notices, reader, clock)
+
+
+def _tell(notices: Notices, reader: "_Reader", clock: Clock) -> None:
+    """What was wrong, in one line each."""
+    if clock.gaps:
+        where = f"{_places(len(clock.gaps))}{', the first' if len(clock.gaps) > 1 else ''} at {clock.gaps[0]:.1f} s"
+        notices.warn(": %.1f s are missing in %s; they are silent", clock.silent, where)
+    elif reader.damaged:
+        notices.warn(
+            ": damaged in %s, which %s left out", _places(reader.damaged), "was" if reader.damaged == 1 else "were"
+        )
+    if clock.odd:
+        notices.warn(": its time stamps make no sense from %.1f s on; times may be wrong from there", clock.odd[0])
     if reader.has_given_up:
-        log.warning("%s: %d MB without sound; what follows was not read", name, MOST_QUIET >> 20)
+        notices.warn(": %d MB without sound; what follows was not read", MOST_QUIET >> 20)
+
+
+def _places(count: int) -> str:
+    return f"{count} place{'s' if count > 1 else ''}"
 
 
 def check_rate(rate: int) -> None:
@@ -62,9 +135,9 @@ def check_rate(rate: int) -> None:
 
 
 def resampled(pieces: Iterable[Samples], rate: int) -> Iterator[Samples]:
-    """Mono pieces of another rate at `RATE`."""
+    """Pieces [channels, n], of one or two channels, of another rate at `RATE`."""
     av = _pyav()
-    return _resampled((_mono_frame(av, piece, rate) for piece in pieces), "the array")
+    return _resampled((_frame(av, piece, rate) for piece in pieces), "the array")
 
 
 class Resampler:
@@ -72,13 +145,13 @@ class Resampler:
 
     def __init__(self, rate: int) -> None:
         self._av, self._rate = _pyav(), rate
-        self._resampler = self._av.AudioResampler(format="flt", layout="mono", rate=RATE)
+        self._resampler = self._av.AudioResampler(format="fltp", layout="mono", rate=RATE)
 
     def resampled(self, piece: Samples) -> Samples:
         """What comes out of a piece."""
         if not len(piece):
             return piece
-        found = list(_samples(self._resampler, _mono_frame(self._av, piece, self._rate)))
+        found = [one[0] for one in _samples(self._resampler, _frame(self._av, piece[None], self._rate))]
         return np.concatenate([np.zeros(0, np.float32), *found])
 
 
@@ -101,19 +174,37 @@ class _Reader:
     PyAV copies what `read` returns without a look at its length, so this is where that is checked.
     """
 
-    def __init__(self, file: BinaryIO, name: str) -> None:
-        self._file, self._shown = file, name
+    def __init__(self, file: BinaryIO, name: str, in_links: bool = False) -> None:
+        """in_links: Ogg files that follow each other come one by one, and are not sought in."""
+        self._file, self.shown = file, name
         self.head = b""
         self.quiet = 0  # bytes since there was sound
+        self.damaged = 0  # packets
         self.has_given_up = False
         self.interrupt: BaseException | None = None  # what PyAV would lose
         self.name = re.sub("[^.a-z0-9]", "", Path(name).suffix.casefold()) or "sound"  # codecs without a header need it
-        if hasattr(file, "seekable") and file.seekable():
-            self._start = file.tell()
+        seekable = bool(hasattr(file, "seekable") and file.seekable())
+        self._start = file.tell() if seekable else 0
+        self._first = self._bytes(len(PAGE)) if in_links else b""
+        self._links = Links(self._bytes_from_first, READ) if self._first == PAGE else None
+        if seekable and self._links is None:
+            self._first = b""
+            file.seek(self._start)
             self.seek, self.tell = self._seek, self._tell
 
     def read(self, size: int) -> bytes:
         """Up to `size` bytes; none after an interrupt, or where no sound is found any more. Raises `AudioError`."""
+        return self._links.read(size) if self._links else self._bytes_from_first(size)
+
+    def next_link(self) -> bool:
+        """Go to the next Ogg file of several. False where there is none."""
+        return self._links is not None and self._links.next()
+
+    def _bytes_from_first(self, size: int) -> bytes:
+        found, self._first = self._first[:size], self._first[size:]
+        return found or self._bytes(size)
+
+    def _bytes(self, size: int) -> bytes:
         if self.interrupt is not None:
             return b""
         if self.quiet > MOST_QUIET:
@@ -122,13 +213,13 @@ class _Reader:
         try:
             found = self._file.read(size)
         except OSError as error:
-            raise AudioError(f"{self._shown} cannot be read: {error.strerror or error}") from None
+            raise AudioError(f"{self.shown} cannot be read: {error.strerror or error}") from None
         except (KeyboardInterrupt, SystemExit) as interrupt:
             self.interrupt = interrupt
             return b""
         if not isinstance(found, bytes) or len(found) > size:
             what = f"{len(found)} bytes" if isinstance(found, bytes) else f"a {type(found).__name__}"
-            raise AudioError(f"{self._shown}: read({size}) gave {what}; a binary file is expected that waits for bytes")
+            raise AudioError(f"{self.shown}: read({size}) gave {what}; a binary file is expected that waits for bytes")
         if len(self.head) < HEAD:
             self.head += found[:HEAD]
         self.quiet += len(found)
@@ -195,6 +286,20 @@ def _opened(reader: _Reader, name: str) -> Any:
     return container
 
 
+def _stream(container: Any, wanted: Wanted, notices: Notices) -> Any:
+    """The track that is wanted. Raises `AudioError` where there is none, or it cannot be read."""
+    streams = container.streams.audio
+    tracks = tracks_of(streams)
+    track = chosen(tracks, wanted.track, wanted.languages, notices.name)
+    if len(tracks) > 1 and wanted.track is None:
+        listed = "; ".join(map(str, tracks))
+        notices.inform(" has %d tracks of sound (%s); track %d is heard", len(tracks), listed, track.number)
+    stream = streams[track.number - 1]
+    if stream.codec_context is None:
+        raise AudioError(f"{notices.name} has sound in a codec that PyAV cannot read")
+    return stream
+
+
 def _container(av: Any, reader: _Reader) -> Any:
     """The file opened, whatever bytes its tags are made of: PyAV takes them as they are from version 19 on."""
     only = {"format_whitelist": ",".join(CONTAINERS), "codec_whitelist": _codecs(), "protocol_whitelist": "none"}
@@ -213,8 +318,6 @@ def _missing(container: Any) -> str | None:
     """Why no sound can come out of it."""
     if not container.streams.audio:
         return "has no audio track"
-    if container.streams.audio[0].codec_context is None:
-        return "has sound in a codec that PyAV cannot read"
     return None
 
 
@@ -229,26 +332,77 @@ def _is_text(head: bytes) -> bool:
 # ---- decoding -------------------------------------------------------------------------------------------------------
 
 
-def _frames(container: Any, reader: _Reader, name: str) -> Iterator[Any]:
+def _frames(reader: _Reader, clock: Clock, notices: Notices, wanted: Wanted) -> Iterator[tuple[float, Any]]:
+    """Frames, each with the second at which its section begins: within one, sound follows without a gap."""
+    without = 0  # Ogg files in a row that have no sound
+    is_first = True
+    while is_first or (without < MOST_SILENT_LINKS and reader.next_link()):
+        try:
+            container = _opened(reader, notices.name)
+        except AudioError as error:
+            if is_first:
+                raise
+            log.debug("%s", error)
+            without += 1
+            continue
+        with container:
+            stream = _stream(container, wanted if is_first else EVERYTHING, notices)
+            first, begin = _first_packet(container, stream, notices)
+            clock.begin_anew(begin)
+            before = clock.position
+            stamped = not STAMPED.isdisjoint(container.format.name.split(","))
+            for frame in _frames_of(chain(first, _packets(container, [stream], notices)), stream, reader, clock):
+                seconds = frame.samples / max(1, frame.sample_rate)
+                yield clock.advance(frame.time if stamped else None, seconds), frame
+        without = without + 1 if clock.position == before else 0
+        is_first = False
+
+
+def _first_packet(container: Any, stream: Any, notices: Notices) -> tuple[Iterator[Any], float]:
+    """The first packet of a track, if it has one, and where the container begins by its own clock, in seconds.
+
+    FFmpeg does not tell when pictures begin whose codec it may not open. But their packets come before those of sound
+    that begins later.
+    """
+    begin = (container.start_time or 0) / 1e6
+    films = filter(_is_film, container.streams.video)
+    for packet in _packets(container, [stream, *films], notices):
+        if packet.stream_index == stream.index:
+            return iter([packet] if packet.size else []), begin
+        stamp = packet.dts if packet.pts is None else packet.pts
+        if stamp is not None:
+            begin = min(begin, float(stamp * packet.time_base))
+    return iter([]), begin
+
+
+def _is_film(stream: Any) -> bool:
+    """Whether pictures move: a cover does not."""
+    return not getattr(stream, "disposition", 0) & ATTACHED_PICTURE
+
+
+def _frames_of(packets: Iterable[Any], stream: Any, reader: _Reader, clock: Clock) -> Iterator[Any]:
     av = _pyav()
-    stream = container.streams.audio[0]
     stream.thread_type = "NONE"  # codecs of sound are quick, and the cores are the model's
-    damaged = 0
-    for packet in _packets(av, container, stream, name):
+    for packet in packets:
         reader.pass_on()
         if _is_encrypted(packet):
-            raise AudioError(f"{name} is encrypted; its sound cannot be read without the key")
+            raise AudioError(f"{reader.shown} is encrypted; its sound cannot be read without the key")
         try:
             frames = packet.decode()
         except av.error.FFmpegError:
-            damaged += 1
+            if not _is_header(packet):
+                reader.damaged += 1
+                clock.lose(packet.duration * packet.time_base if packet.duration else 0)
             continue
         for frame in frames:
             reader.quiet = 0
-            frame.pts = None  # gaps between time stamps are not filled
             yield frame
-    if damaged:
-        log.warning("%s: damaged in %d places, which were left out", name, damaged)
+
+
+def _is_header(packet: Any) -> bool:
+    """Whether it holds facts about a file of MP3 that follows another one, and no sound."""
+    content = bytes(packet)[:HEAD]
+    return content.startswith(TAGS) or any(header in content for header in HEADERS)
 
 
 def _is_encrypted(packet: Any) -> bool:
@@ -256,18 +410,37 @@ def _is_encrypted(packet: Any) -> bool:
     return hasattr(packet, "has_sidedata") and bool(packet.has_sidedata("encryption_info"))
 
 
-def _packets(av: Any, container: Any, stream: Any, name: str) -> Iterator[Any]:
-    """All packets, and the empty one at the end that makes a codec give what it still has; up to a broken end."""
+def _packets(container: Any, streams: Sequence[Any], notices: Notices) -> Iterator[Any]:
+    """All packets, and the empty ones at the end that make a codec give what it still has; up to a broken end."""
+    av = _pyav()
     try:
-        yield from container.demux(stream)
+        yield from container.demux(*streams)
     except av.error.FFmpegError as error:
-        log.warning("%s is cut off or damaged: %s", name, error.strerror)
+        notices.warn(" is cut off or damaged: %s", error.strerror)
     except IndexError:
-        log.debug("%s got more tracks on its way", name)  # PyAV empties those too, which it does not have; ours is done
+        # PyAV empties those too, which it does not have; ours is done
+        log.debug("%s got more tracks on its way", notices.name)
+
+
+def _in_time(frames: Iterable[tuple[float, Any]], name: str) -> Iterator[Samples]:
+    """Sections of sound, each at its time: with silence before it, or without what is there already."""
+    written = 0
+    for start, section in groupby(frames, key=lambda found: found[0]):
+        silence = round(start * RATE) - written
+        for piece in _resampled((frame for _, frame in section), name):
+            while silence > 0:
+                yield np.zeros((len(piece), min(silence, RATE)), np.float32)
+                written += min(silence, RATE)
+                silence -= min(silence, RATE)
+            kept = piece[:, -silence:]
+            silence += piece.shape[1] - kept.shape[1]
+            if kept.shape[1]:
+                yield kept
+                written += kept.shape[1]
 
 
 def _resampled(frames: Iterable[Any], name: str) -> Iterator[Samples]:
-    """Samples of frames, whose rate or channels may change on the way."""
+    """Pieces [channels, n] of frames, whose rate or channels may change on the way: two as they are, others mixed."""
     av = _pyav()
     resampler = before = None
     for frame in frames:
@@ -281,11 +454,13 @@ def _resampled(frames: Iterable[Any], name: str) -> Iterator[Samples]:
         if has_no_layout and frame.format.is_planar:  # PyAV 18 would read behind the planes of more than 8 channels
             raise AudioError(f"{name} has sound that cannot be mixed: {channels} channels without a layout")
         heard = _mixed(av, frame) if has_no_layout else frame
+        heard.pts = None  # PyAV refuses stamps that do not follow each other; `Clock` looks at them
         kind = (rate, heard.layout.name, heard.format.name)
         try:
             if kind != before:
                 yield from _samples(resampler, None)
-                resampler, before = av.AudioResampler(format="flt", layout="mono", rate=RATE), kind
+                layout = "stereo" if channels == 2 else "mono"
+                resampler, before = av.AudioResampler(format="fltp", layout=layout, rate=RATE), kind
             yield from _samples(resampler, heard)
         except (av.error.FFmpegError, MemoryError) as error:
             raise AudioError(f"{name} has sound that cannot be mixed ({frame.layout.name}, {rate:,} Hz)") from error
@@ -295,16 +470,18 @@ def _resampled(frames: Iterable[Any], name: str) -> Iterator[Samples]:
 def _samples(resampler: Any, frame: Any) -> Iterator[Samples]:
     for piece in resampler.resample(frame) if resampler else ():
         if piece is not None:
-            yield piece.to_ndarray()[0]
+            yield piece.to_ndarray()
 
 
 def _mixed(av: Any, frame: Any) -> Any:
     """The mean of channels that come sample by sample, for layouts that FFmpeg cannot mix."""
     samples = as_float(frame.to_ndarray().reshape(-1, frame.layout.nb_channels))
-    return _mono_frame(av, samples.mean(1), frame.sample_rate)
+    return _frame(av, samples.mean(1)[None], frame.sample_rate)
 
 
-def _mono_frame(av: Any, samples: Samples, rate: int) -> Any:
-    frame = av.AudioFrame.from_ndarray(samples[None], format="flt", layout="mono")
+def _frame(av: Any, samples: Samples, rate: int) -> Any:
+    """A frame of PyAV of [channels, n], one channel or two."""
+    layout = "stereo" if len(samples) == 2 else "mono"
+    frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), format="fltp", layout=layout)
     frame.sample_rate = rate
     return frame
