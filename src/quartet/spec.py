@@ -325,7 +325,7 @@ class Speech:
     hop_length: int  # samples from frame to frame
     window_frames: int  # log-mel frames that the encoder was trained with, two for each of its positions
     timestamp_seconds: float  # from one timestamp token to the next
-    timestamp_begin: int  # the token of 0 s; from here on to the end of the vocabulary there are timestamps
+    timestamp_begin: int  # the token of 0 s; each further one is a step later, up to the length of a window
     no_timestamps: int
     no_speech: int  # what is likely after the decoder start where nobody speaks
     previous: int  # comes before text of the window before
@@ -334,6 +334,12 @@ class Speech:
     multilingual: bool
     max_initial_timestamp: float | None  # that the checkpoint asks for
     alignment_heads: tuple[tuple[int, int], ...]  # (decoder layer, head); their order is that of the alignment's output
+
+    @property
+    def timestamps(self) -> range:
+        """The tokens of times, from 0 s to the length of a window. What comes after them are words that were added."""
+        seconds = self.window_frames * self.hop_length / self.sampling_rate
+        return range(self.timestamp_begin, self.timestamp_begin + round(seconds / self.timestamp_seconds) + 1)
 
 
 @dataclass(frozen=True)

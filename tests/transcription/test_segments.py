@@ -1,12 +1,15 @@
 import json
+from itertools import pairwise
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from quartet.errors import OptionError
 from quartet.transcription import hallucinations
 from quartet.transcription.options import TranscriptionOptions, clips_of
-from quartet.transcription.segments import Phrase, Segment, TranscriptionInfo, Word, cut
+from quartet.transcription.segments import Phrase, Segment, TranscriptionInfo, Word, cut, hundredths
 from quartet.transcription.subtitles import FORMATS, clock
 from quartet.transcription.words import (
     Timing,
@@ -20,6 +23,7 @@ from quartet.transcription.words import (
 )
 
 BEGIN = 1000
+TIMES = range(BEGIN, BEGIN + 1501)
 
 
 def at(seconds: float) -> int:
@@ -35,35 +39,71 @@ def shown(found) -> list[tuple]:
 
 def test_the_next_window_begins_after_the_last_whole_phrase():
     tokens = [at(0), 1, 2, at(4), at(4.5), 3, at(8), at(8), 4]
-    found = cut(tokens, BEGIN, 0.02, 3000)
+    found = cut(tokens, TIMES, 0.02, 3000)
     assert shown(found) == [(0, 4, [at(0), 1, 2, at(4)]), (4.5, 8, [at(4.5), 3, at(8)])]
     assert found.frames == 800
     assert found.unfinished
 
 
 def test_nothing_follows_a_single_last_timestamp():
-    found = cut([at(0), 1, at(4), at(4), 2, at(9)], BEGIN, 0.02, 3000)
+    found = cut([at(0), 1, at(4), at(4), 2, at(9)], TIMES, 0.02, 3000)
     assert shown(found) == [(0, 4, [at(0), 1, at(4)]), (4, 9, [at(4), 2, at(9)])]
     assert found.frames == 3000
     assert not found.unfinished
 
 
 def test_a_window_without_pairs_is_one_phrase():
-    assert shown(cut([1, 2], BEGIN, 0.02, 1200)) == [(0, 12, [1, 2])]
-    found = cut([at(0), 1, at(3)], BEGIN, 0.02, 3000)
+    assert shown(cut([1, 2], TIMES, 0.02, 1200)) == [(0, 12, [1, 2])]
+    found = cut([at(0), 1, at(3)], TIMES, 0.02, 3000)
     assert shown(found) == [(0, 3, [at(0), 1, at(3)])]
     assert found.frames == 3000
 
 
-def test_a_window_by_itself_keeps_its_unfinished_end():
-    found = cut([at(0), 1, at(4), at(4), 2], BEGIN, 0.02, 1000, whole=True)
-    assert shown(found) == [(0, 4, [at(0), 1, at(4)]), (4, 10, [at(4), 2])]
-    assert found.frames == 1000
-    assert len(cut([at(0), 1, at(4), at(4)], BEGIN, 0.02, 1000, whole=True).phrases) == 1
+def test_what_is_heard_after_the_window_joins_the_last_phrase():
+    tokens = [at(0), 1, at(4), at(4), 2, at(6), at(6), 3, at(9)]
+    found = cut(tokens, TIMES, 0.02, 515)
+    assert shown(found) == [(0, 4, [at(0), 1, at(4)]), (4, 5.15, [at(4), 2, at(6), at(6), 3, at(9)])]
+    assert found.frames == 515
+    assert shown(cut([at(7), 1, at(9)], TIMES, 0.02, 515)) == [(0, 5.15, [at(7), 1, at(9)])]
+    assert shown(cut([at(7), 1, at(9), at(9)], TIMES, 0.02, 515)) == [(0, 5.15, [at(7), 1, at(9)])]
+
+
+def test_a_word_that_was_added_is_no_time():
+    assert shown(cut([at(0), TIMES.stop, at(3)], TIMES, 0.02, 3000)) == [(0, 3, [at(0), TIMES.stop, at(3)])]
+
+
+@given(
+    st.lists(st.lists(st.integers(1, 3), max_size=3), min_size=1, max_size=6),
+    st.lists(st.integers(0, 1500), min_size=14, max_size=14),
+    st.integers(2, 3000),
+    st.sampled_from(["single", "pair", "open"]),
+)
+def test_phrases_of_any_window(texts, times, frames, ending):
+    """Whatever times a window has: its phrases are in order, within it, and hold all tokens that are accounted for."""
+    edges = iter(sorted(times))
+    tokens: list[int] = []
+    for text in texts:
+        tokens += [BEGIN + next(edges), *text, BEGIN + next(edges)]
+    tokens = {"single": tokens, "pair": [*tokens, tokens[-1]], "open": [*tokens, tokens[-1], 7]}[ending]
+    found = cut(tokens, TIMES, 0.02, frames)
+    edges = [0.0, *(edge for phrase in found.phrases for edge in (phrase.start, phrase.end)), frames / 100]
+    assert edges == sorted(edges)
+    assert 0 < found.frames <= frames
+    said = [token for phrase in found.phrases for token in phrase.tokens]
+    assert said == tokens[: len(said)]
+    rest = tokens[len(said) :]
+    assert not rest or found.frames < frames or found.phrases[-1].end in (0.0, frames / 100)
+
+
+@given(st.floats(0, 1e5), st.floats(0.02, 30))
+def test_hundredths_lie_within(start, length):
+    first, last = hundredths(start, start + length)
+    assert start - 1e-6 <= first < last <= start + length + 1e-6
+    assert (round(first, 2), round(last, 2)) == (first, last)
 
 
 def test_a_window_never_stands_still():
-    assert cut([at(0), at(0), 1], BEGIN, 0.02, 500).frames == 500
+    assert cut([at(0), at(0), 1], TIMES, 0.02, 500).frames == 500
 
 
 # ---- words ----------------------------------------------------------------------------------------------------------
@@ -137,15 +177,35 @@ def test_long_words_at_the_end_of_a_sentence_are_shortened():
 def test_phrases_get_their_words_and_times():
     phrases = [Phrase(0, 5, (at(0), 1, 2, at(5))), Phrase(5, 9, (at(5), 3, at(9)))]
     words = [[timing(" a", 0.5, 1.0, 1), timing(" b", 1.0, 1.5, 2)], [timing(" c", 5.5, 6.0, 3)]]
-    found = phrases_with_words(phrases, words, 0.5, 0.0)
+    found = phrases_with_words(phrases, words, 0.5, 0.0, 30)
     assert [(p.start, p.end, [w.word for w in p.words]) for p in found] == [
         (0.5, 1.5, [" a", " b"]),
         (5.5, 6.0, [" c"]),
     ]
 
 
+@given(
+    st.lists(st.tuples(st.floats(0, 40), st.floats(-1, 3)), min_size=1, max_size=60),
+    st.floats(0.02, 30),
+    st.floats(0, 0.7),
+    st.floats(-30, 0),
+)
+def test_words_of_any_alignment(places, duration, usual, last_speech):
+    """Whatever the alignment says: words are in order, within the window, and each has a length."""
+    words = [timing(f" {i}", start, start + length) for i, (start, length) in enumerate(sorted(places))]
+    half = len(words) // 2
+    phrases = [Phrase(0, duration / 2, (1,)), Phrase(duration / 2, duration, (2,))]
+    found = phrases_with_words(phrases, [words[:half], words[half:]], usual, last_speech, duration)
+    said = [word for phrase in found for word in phrase.words]
+    assert [word.word for word in said] == [word.word for word in words]
+    edges = [0.0, *(edge for word in said for edge in (word.start, word.end)), duration]
+    assert all(earlier <= later + 1e-9 for earlier, later in pairwise(edges))
+    assert all(word.end - word.start > min(0.02, duration / len(said)) - 1e-9 for word in said)
+    assert all((p.start, p.end) == (p.words[0].start, p.words[-1].end) for p in found if p.words)
+
+
 def test_the_first_word_after_a_pause_is_shortened():
-    (found,) = phrases_with_words([Phrase(0, 9, (1, 2))], [[timing(" a", 0, 8, 1), timing(" b", 8, 8.4, 2)]], 0.4, -3)
+    (found,) = phrases_with_words([Phrase(0, 9, (1, 2))], [[timing(" a", 0, 8, 1), timing(" b", 8, 8.4, 2)]], 0.4, -3, 30)
     assert found.words[0].start == pytest.approx(7.2)
 
 

@@ -90,12 +90,63 @@ def test_of_several_languages_the_likelier_is_kept(model, sound):
     assert found[0].language == first.language
 
 
-def test_windows_together_say_what_they_say_alone(model, sound):
-    clips = "0,1,1,2,2,3,3,4"
-    alone = heard(model, sound, clip_timestamps=clips, batch_size=2)
-    together = heard(model, sound, clip_timestamps=clips, batch_size=4)
-    assert [(one.start, one.end, one.tokens) for one in alone] == [(one.start, one.end, one.tokens) for one in together]
-    assert {one.seek for one in alone} <= {0, 100, 200, 300}
+CLIPS = ["0,1,1,2,2,3,3,4", "0,0.5,0.5,0.51,0.51,0.51,0.6,1.59", "1,1.4,1.4,1.43,3,3.7,3.7,9", "3.99,4", "5,6"]
+
+
+def times_are_sound(segments, duration: float) -> None:
+    """In order, without overlap, none after the end, all with a length; the same for words."""
+    for times in ([one for one in segments], [word for one in segments for word in one.words or ()]):
+        edges = [0.0, *(edge for one in times for edge in (one.start, one.end)), duration]
+        assert edges == sorted(edges)
+        assert all(one.start < one.end for one in times)
+
+
+@pytest.mark.parametrize("words", [False, True])
+@pytest.mark.parametrize("clips", CLIPS)
+def test_windows_together_say_what_they_say_alone(model, sound, clips, words):
+    """What a window leaves, after two equal timestamps, is heard too, whatever is decoded beside it."""
+    options = {"clip_timestamps": clips, "word_timestamps": words, "initial_prompt": "a", "hotwords": "b"}
+    alone = heard(model, sound, condition_on_previous_text=False, **options)
+    times_are_sound(alone, 4.0)
+    for size in (2, 4, 8):
+        together = heard(model, sound, batch_size=size, **options)
+        assert [(s.seek, s.start, s.end, s.tokens, s.words) for s in together] == [
+            (s.seek, s.start, s.end, s.tokens, s.words) for s in alone
+        ]
+
+
+def test_what_a_window_leaves_is_heard(model, sound):
+    found = heard(model, sound, clip_timestamps="0,1,1,2,2,3,3,4", batch_size=4)
+    assert {one.seek for one in found} > {0, 100, 200}
+    assert [one.seek for one in found] == sorted(one.seek for one in found)
+
+
+def test_a_long_clip_is_cut_into_windows(model, sound):
+    for size in (2, 4, 8):
+        found = heard(model, sound, clip_timestamps="0.5", batch_size=size)
+        times_are_sound(found, 4.0)
+        assert found[0].seek == 50
+        assert found[-1].end > 3.0
+        assert [one.tokens for one in found] == [
+            one.tokens for one in heard(model, sound, clip_timestamps="0.5", batch_size=3)
+        ]
+
+
+def test_a_prefix_begins_the_first_window_alone(model, sound, monkeypatch):
+    """At batch 1 as in batches, wherever the first window that is heard begins."""
+    seen: list[bool] = []
+    prompt = Prompter.prompt
+
+    def noted(self, language, previous, first):
+        seen.append(first)
+        return prompt(self, language, previous, first)
+
+    monkeypatch.setattr(Prompter, "prompt", noted)
+    for size in (1, 4):
+        seen.clear()
+        heard(model, sound, clip_timestamps="1,2,2,3,3,4", prefix="ab", batch_size=size)
+        assert seen.count(True) == 1
+        assert seen[0]
 
 
 def test_words_have_times(model, sound):
@@ -103,7 +154,7 @@ def test_words_have_times(model, sound):
     assert any(one.words for one in found)
     for one in found:
         assert "".join(word.word for word in one.words) == one.text
-        assert all(word.start <= word.end and 0 <= word.probability <= 1 for word in one.words)
+        assert all(word.start < word.end and 0 <= word.probability <= 1 for word in one.words)
 
 
 def test_nothing_is_said_where_nobody_speaks(model):
@@ -151,6 +202,19 @@ def test_prompts(model):
     assert with_prefix.prompt(english, [], first=True) == [*start, tiny_speech.BEGIN, space, a]
     assert with_prefix.prompt(english, [], first=False) == [tiny_speech.PREVIOUS, space, b, *start]
     assert len(prompter().prompt(english, list(range(40)) * 3, first=False)) == 1 + 23 + len(start)
+    long = prompter(hotwords="b" * 50, initial_prompt="a" * 50)
+    previous = [*long.initial, *range(20, 30)]
+    assert long.prompt(english, previous, first=True) == [
+        *(tiny_speech.PREVIOUS, space, *[b] * 10),
+        *(previous[-12:]),
+        *start,
+    ]
+    assert prompter(hotwords="b" * 50).prompt(english, [1, 2], True) == [tiny_speech.PREVIOUS, space, *[b] * 22, *start]
+    with_both = prompter(prefix="a" * 20, initial_prompt="b" * 30)
+    assert with_both.prompt(english, with_both.initial, first=True) == [
+        *(tiny_speech.PREVIOUS, b, b, *start),
+        *(tiny_speech.BEGIN, space, *[a] * 20),
+    ]
     assert prompter().suppressed() is None
     own = set(model.manifest.generation.suppress_tokens)
     assert set(prompter(suppress_tokens=[-1, 9]).suppressed()) == own | {9}
@@ -258,6 +322,8 @@ def test_options_are_refused_before_anything_is_read(arguments, message, capsys)
     ("options", "said"),
     [
         ({"initial_prompt": [5, VOCABULARY]}, f"initial_prompt[1] is {VOCABULARY}; expected an integer from 0 to"),
+        ({"initial_prompt": [5, tiny_speech.START]}, f"initial_prompt[1] is {tiny_speech.START}; expected a token of text"),
+        ({"initial_prompt": [tiny_speech.END]}, f"initial_prompt[0] is {tiny_speech.END}; expected a token of text"),
         ({"suppress_tokens": [-2]}, "suppress_tokens[0] is -2; expected an integer from -1"),
         ({"suppress_tokens": [VOCABULARY]}, f"suppress_tokens[0] is {VOCABULARY}; expected an integer from -1 to"),
         ({"prefix": "a" * 30}, "prefix has 31 tokens; expected at most 23 (half the model's window)"),
@@ -287,7 +353,17 @@ def test_thresholds_are_switched_off_by_infinity_as_by_none(model, sound):
     assert heard(model, sound, prompt_reset_on_temperature=math.inf)
 
 
-def test_a_long_hint_is_cut_and_that_is_told(model, sound, caplog):
-    heard(model, sound, initial_prompt="a" * 100)
-    (line,) = [record.getMessage() for record in caplog.records if record.name == "quartet"]
-    assert line == "initial_prompt has 101 tokens; the model gets the last 23"
+@pytest.mark.parametrize("size", [1, 4])
+def test_long_hints_are_cut_and_that_is_told_once(model, sound, caplog, size):
+    def told(**options) -> str:
+        caplog.clear()
+        assert heard(model, sound, batch_size=size, clip_timestamps="0,1,1,2,2,3", **options)
+        return "|".join(record.getMessage() for record in caplog.records if record.name == "quartet")
+
+    initial, hotwords = "initial_prompt has 101 tokens, of which", "hotwords has 101 tokens, of which"
+    assert told(initial_prompt="a" * 100) == f"{initial} the model gets the last 23: it has room for 23"
+    assert told(hotwords="a" * 100) == f"{hotwords} the model gets the first 23: it has room for 23"
+    assert told(hotwords="a" * 100, initial_prompt="a" * 100) == (
+        f"{hotwords} the model gets the first 11; {initial} the model gets the last 12: it has room for 23"
+    )
+    assert told(hotwords="a" * 10, initial_prompt="a" * 10, prefix="a" * 20) == ""

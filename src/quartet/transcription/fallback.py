@@ -52,16 +52,17 @@ def decode(
     prompter: Prompter,
     audio: EncodedAudio,
     languages: Sequence[Sequence[Language | None]],
-    previous: Sequence[int],
+    previous: Sequence[Sequence[int]],
     first: bool,
 ) -> list[Outcome]:
     """The best outcome of each window.
 
+    previous: tokens that each follows on. first: whether the first window is the first one of all.
     languages: the candidates of each window, equally many; all are decoded as one batch, and the one whose tokens are
     likelier counts.
     """
     rows = [(window, language) for window, candidates in enumerate(languages) for language in candidates]
-    prompts = [prompter.prompt(language, previous, first) for _, language in rows]
+    prompts = [prompter.prompt(language, previous[window], first and window == 0) for window, language in rows]
     best: list[Outcome | None] = [None] * len(languages)
     for (window, language), found in zip(rows, _with_fallback(runner, prompter, audio, prompts), strict=True):
         other = best[window]

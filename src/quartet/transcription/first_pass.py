@@ -2,17 +2,18 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from dataclasses import dataclass
 
-from quartet.audio.audio import Audio
+import numpy as np
+
+from quartet.audio.audio import RATE, Audio
 from quartet.audio.mel import FRAMES_PER_SECOND, STEP
-from quartet.audio.voice_activity import Span, VadOptions, speech_spans
+from quartet.audio.voice_activity import CHUNK, Probabilities, VadOptions, speech_spans
 from quartet.errors import OptionError
 from quartet.progress import Progress
 from quartet.transcription.windows import Timeline, WindowStream, first_pass, kept, kept_as_it_plays
 
-BATCHED_SILENCE_MS = 160  # of windows that are decoded together, each ends in a silence at least so long
+QUIET = 32  # frames: windows that are decoded together are cut where it is quiet about so long
 
 Clips = tuple[tuple[int, int | None], ...]  # first frame and end; None: the end of the recording
 
@@ -33,7 +34,7 @@ def prepared(
 ) -> Recording:
     """Play the recording a first time where it can be played again, and decide what of it is transcribed.
 
-    frames: of the longest window. vad: None keeps silences; clips do too. batched: windows end in silences.
+    frames: of the longest window. vad: None keeps silences; clips do too. batched: windows are cut in silences.
     Raises `AudioError`; `OptionError` where windows of a recording that plays only once should be batched.
     """
     vad = None if clip_times else vad
@@ -42,14 +43,15 @@ def prepared(
         if batched:
             raise OptionError(f"{audio.name} can be read only once, windows decoded together need it twice")
         return _played_once(audio, mels, vad, clips)
-    found = first_pass(audio, mels, voices=vad is not None)
-    if vad is None:
-        return Recording(WindowStream(audio.play(), mels, found.maximum), Timeline(), clips, *[found.duration] * 2)
-    spans = speech_spans(found.probabilities, found.samples, _for_batches(vad, frames) if batched else vad)
-    timeline = Timeline()
-    timeline.keep(spans)
-    stream = WindowStream(kept(audio.play(), spans), mels, found.maximum)
-    return Recording(stream, timeline, _grouped(spans, frames) if batched else clips, found.duration, timeline.duration)
+    found = first_pass(audio, mels, voices=vad is not None or batched)
+    timeline, blocks, length = Timeline(), audio.play(), found.samples
+    if vad is not None:
+        spans = speech_spans(found.probabilities, found.samples, vad)
+        timeline.keep(spans)
+        blocks, length = kept(blocks, spans), sum(span.end - span.start for span in spans)
+    if batched:
+        clips = divided(clips, _voices(found.probabilities, timeline, length), frames)
+    return Recording(WindowStream(blocks, mels, found.maximum), timeline, clips, found.duration, length / RATE)
 
 
 def _played_once(audio: Audio, mels: int, vad: VadOptions | None, clips: Clips) -> Recording:
@@ -58,25 +60,34 @@ def _played_once(audio: Audio, mels: int, vad: VadOptions | None, clips: Clips) 
     return Recording(WindowStream(blocks, mels), timeline, clips, None, None)
 
 
-def _for_batches(vad: VadOptions, frames: int) -> VadOptions:
-    """Voice detection such that every stretch of speech fits into a window."""
-    return replace(
-        vad,
-        max_speech_duration_s=min(vad.max_speech_duration_s, frames / FRAMES_PER_SECOND),
-        min_silence_duration_ms=min(vad.min_silence_duration_ms, BATCHED_SILENCE_MS),
-    )
+def _voices(probabilities: Probabilities, timeline: Timeline, length: int) -> Probabilities:
+    """Probability of speech at each frame of what is kept, which has so many samples."""
+    places = np.arange(0, length // STEP * STEP, STEP)
+    if timeline.spans and len(places):
+        skipped = np.array([span.end for span in timeline.spans]) - np.array(timeline.ends)
+        places += skipped[np.searchsorted(timeline.ends, places, side="right")]
+    found: Probabilities = probabilities[places // CHUNK]
+    return found
 
 
-def _grouped(spans: Sequence[Span], frames: int) -> Clips:
-    """Windows in frames of what is kept, each of as many whole spans as fit."""
-    edges, length = [0], 0
-    for span in spans:
-        size = span.end - span.start
-        if length + size - edges[-1] > frames * STEP and length > edges[-1]:
-            edges.append(length)
-        length += size
-    starts = [round(edge / STEP) for edge in [*edges, length]]
-    return tuple((start, end) for start, end in pairwise(starts) if end > start) or ((0, None),)
+def divided(clips: Clips, voices: Probabilities, frames: int) -> Clips:
+    """Clips in parts of at most so many frames, cut in the last third of those where a voice is least likely.
+
+    voices: probability of one at each frame.
+    """
+    around = min(QUIET, max(1, frames // 3))
+    quiet = np.convolve(np.pad(voices, (around // 2, around)), np.full(around, 1 / around), "valid")[: len(voices)]
+    parts: list[tuple[int, int | None]] = []
+    for start, end in clips:
+        stop = len(voices) if end is None else min(end, len(voices))
+        while stop - start > frames:
+            earliest = start + frames - frames // 3
+            cut = earliest + int(np.argmin(quiet[earliest : start + frames + 1]))
+            parts.append((start, cut))
+            start = cut
+        if start < stop:
+            parts.append((start, stop))
+    return tuple(parts) or clips[:1]
 
 
 def _clips(times: Sequence[float]) -> Clips:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from quartet.errors import OptionError
 from quartet.options.declared import APPENDED, PREPENDED, TEMPERATURES, TRANSCRIPTION
-from quartet.options.kinds import Integer, Many, check_fields, checked, within
+from quartet.options.kinds import Integer, Many, bad_value, check_fields, checked, within
 from quartet.spec import Manifest
 
 ELSEWHERE = (  # what is no field below
@@ -69,8 +69,18 @@ class TranscriptionOptions:
         checked(within(TRANSCRIPTION["max_new_tokens"], window, "the model's window"), self.max_new_tokens)
         if isinstance(self.initial_prompt, tuple):
             checked(replace(TRANSCRIPTION["initial_prompt"], kind=Many(known, "token ids")), self.initial_prompt)
+            _check_no_steering(manifest, self.initial_prompt)
         suppressed = Many(replace(known, least=-1), "token ids")
         checked(replace(TRANSCRIPTION["suppress_tokens"], kind=suppressed), self.suppress_tokens)
+
+
+def _check_no_steering(manifest: Manifest, tokens: Sequence[int]) -> None:
+    """Raise `OptionError` where a prompt ends the text, or begins another one, in its middle."""
+    assert manifest.speech is not None, "a speech model"
+    steering = range(manifest.tokens.eos, manifest.speech.timestamp_begin)
+    for place, token in enumerate(tokens):
+        if token in steering:
+            raise bad_value(f"initial_prompt[{place}]", token, "a token of text or of a time, not one that steers")
 
 
 def temperatures_of(given: float | Sequence[float]) -> tuple[float, ...]:

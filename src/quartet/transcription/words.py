@@ -9,6 +9,7 @@ Shapes: h heads, n tokens, p positions.
 import string
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from quartet.arrays import Floats, Ids
 from quartet.transcription.segments import Phrase, Word
 
 SMOOTHING = 7  # positions
+SHORTEST = 0.02  # seconds of a word: a position
 LONGEST_MEDIAN = 0.7  # seconds: a word is taken to last no longer than twice this
 SENTENCE_ENDS = ".。!！?？"
 SCRAP = "\ufffd"  # what bytes that are no whole character are decoded to; Whisper has it as a token too
@@ -204,18 +206,42 @@ def shorten_at_sentence_ends(timings: Sequence[Timing], longest: float) -> list[
 
 
 def phrases_with_words(
-    phrases: Sequence[Phrase], timings: Sequence[Sequence[Timing]], usual: float, last_speech: float
+    phrases: Sequence[Phrase], timings: Sequence[Sequence[Timing]], usual: float, last_speech: float, duration: float
 ) -> list[Phrase]:
     """Give each phrase of a window its words, whose times it takes.
 
-    timings: of each phrase. usual: a usual word's length; last_speech: where speech ended before this window; both in
-    seconds, the latter from its beginning (so it is negative).
+    timings: of each phrase. usual: a usual word's length; last_speech: where speech ended before this window; duration:
+    of the window; all in seconds, the second one from its beginning (so it is negative).
     """
     result = []
     for phrase, words in zip(phrases, timings, strict=True):
         result.append(_with_words(phrase, list(words), usual, last_speech) if words else phrase)
         last_speech = result[-1].end if words else last_speech
-    return result
+    left = iter(one_by_one([word for phrase in result for word in phrase.words], duration))
+    return [_with_times(phrase, tuple(islice(left, len(phrase.words)))) for phrase in result]
+
+
+def _with_times(phrase: Phrase, words: tuple[Word, ...]) -> Phrase:
+    return replace(phrase, start=words[0].start, end=words[-1].end, words=words) if words else phrase
+
+
+def one_by_one(words: Sequence[Word], duration: float) -> list[Word]:
+    """Words in order, none beginning before the last one has ended or ending after so many seconds, each of some length.
+
+    The alignment may put several words of fast speech into one position, which gives all but one no time at all.
+    """
+    shortest = min(SHORTEST, duration / max(1, len(words)))
+    reached, forward = 0.0, []
+    for word in words:
+        start = max(word.start, reached)
+        reached = max(word.end, start + shortest)
+        forward.append(replace(word, start=start, end=reached))
+    limit, back = duration, []
+    for word in reversed(forward):
+        end = min(word.end, limit)
+        limit = max(0.0, min(word.start, end - shortest))
+        back.append(replace(word, start=limit, end=end))
+    return back[::-1]
 
 
 def _with_words(phrase: Phrase, words: list[Timing], usual: float, last_speech: float) -> Phrase:
