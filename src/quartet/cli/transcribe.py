@@ -12,8 +12,8 @@ from quartet.cli.output import STANDARD_INPUT, Input, Output, opened
 from quartet.errors import LanguageError, OptionError
 from quartet.progress import Progress, silent, terminal_bar
 from quartet.text.languages import display_name, iso639_1
-from quartet.transcription.segments import Segment, TranscriptionInfo
 from quartet.transcription.cues import CueOptions
+from quartet.transcription.segments import Segment, TranscriptionInfo
 from quartet.transcription.subtitles import Writer, needs_words
 from quartet.transcription.transcriber import Transcriber
 from quartet.transcription.translated import translated

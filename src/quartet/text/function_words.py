@@ -48,7 +48,8 @@ _BOUND = {
     "i'm i'll i've i'd you're you'll he's she's it's we're we'll they're they'll don't doesn't didn't can't won't "
     "there very too",
     "fr": "le la les l un une ce cet cette ces mon ma mes ton ta tes son sa ses notre nos votre vos leur leurs chaque "
-    "je j tu il elle on nous vous ils elles ne n se s me m te t y est sont était étaient a ont avait avaient sera seront aura auront fut fait très",
+    "je j tu il elle on nous vous ils elles ne n se s me m te t y est sont était étaient a ont avait avaient "
+    "sera seront aura auront fut fait très",
     "de": "der die das den dem des ein eine einen einem einer eines kein keine keinen mein meine dein deine sein seine "
     "ihr ihre unser unsere dieser diese dieses diesen jeder jede jedes ich du er sie es wir man nicht sehr",
     "es": "el la los las un una unos unas lo este esta estos estas ese esa mi mis tu tus su sus nuestro nuestra cada "

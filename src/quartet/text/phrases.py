@@ -22,7 +22,8 @@ from quartet.text.stops import CLOSERS, NO_SPACES, OPENERS, STOPS, is_written_wi
 SENTENCE, CLAUSE, CONJUNCTION, PREPOSITION, WORD, BOUND, LETTERS = 0.0, 1.0, 2.0, 3.0, 5.0, 9.0, 20.0
 
 _NAMES_ARE_NOT_CAPITALS = frozenset({"de", "lb"})  # all nouns are
-_NEVER_FIRST = "ーぁぃぅぇぉっゃゅょァィゥェォッャュョヮヵヶ々〻ゝゞヽヾ、。，．・：；！？)]}）］｝〕〉》」』】〙〗〟’”｠»%％‰℃…‥,.!?:;"
+_SMALL_KANA = "ーぁぃぅぇぉっゃゅょァィゥェォッャュョヮヵヶ々〻ゝゞヽヾ"
+_NEVER_FIRST = _SMALL_KANA + "、。，．・：；！？)]}）］｝〕〉》」』】〙〗〟’”｠»%％‰℃…‥,.!?:;"
 _NEVER_LAST = "([{（［｛〔〈《「『【〘〖〝‘“｟«$￥＄"
 _JOINED_AFTER, _JOINED_BEFORE = "ะาำๅๆฯະາຳ", "เแโใไເແໂໃໄ\u17d2\u1039\u0f0c"  # of Thai, Lao, Khmer, Burmese, Tibetan
 _GAP = re.compile(

@@ -7,7 +7,7 @@ whole after any number of segments. (pysubs2 writes them too, but only when all 
 import dataclasses
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from quartet.transcription.cues import Cue, CueMaker, CueOptions
@@ -72,6 +72,18 @@ class Writer:
         self._count, first = self._count + len(cues), self._count + 1
         form = self._form.cue
         return "".join(form(cue, number) for number, cue in enumerate(cues, first)) if form else ""
+
+
+def written(
+    name: str,
+    segments: Iterable[Segment],
+    info: TranscriptionInfo,
+    options: CueOptions | None = None,
+    target: str | None = None,
+) -> str:
+    """A whole file. See `Writer`."""
+    writer = Writer(name, info, options, target)
+    return "".join([writer.begin(), *map(writer.add, segments), writer.end()])
 
 
 def needs_words(name: str, options: CueOptions) -> bool:
