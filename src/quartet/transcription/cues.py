@@ -35,13 +35,14 @@ HELD = 400  # columns of text that wait for its end
 
 # What is weighed when a text is cut into cues, in units of the costs of `text.phrases`.
 _A_CUE = 3.0  # each one more
-_CUE_BREAK, _LINE_BREAK = 1.5, 0.6  # times the cost of a break
-_UNEVEN = 2.0  # lines as different as can be
+_CUE_BREAK = 1.5  # times the cost of a break
+_LINE_BREAK = 0.09  # times the square of the cost of a break: between words it matters little, behind an article much
+_UNEVEN = 3.0  # lines as different as can be
 _IN_A_PAUSE = 6.0  # for each second of silence inside of a cue
 _AT_A_PAUSE = 3.0  # less, for each second of silence (up to one) behind it
 _TOO_FAST = 12.0  # for twice the columns that can be read
 _TOO_SHORT = 8.0  # for a cue that is not seen at all
-_CUT_OFF = 3.0  # a sentence that begins in a cue and goes on in the next
+_CUT_OFF = 2.0  # the beginning of a sentence behind the end of another, or an end before a beginning
 
 
 @dataclass(frozen=True)
@@ -286,7 +287,7 @@ class _Layout:
             if rest := self._in_lines(place, end, count - 1):
                 ideal = self.width(begin, end) / count
                 uneven = abs(self.width(begin, place) - ideal) / self._options.max_line_width
-                cost = rest[0] + _LINE_BREAK * self._atoms[place - 1].cost + 2 * _UNEVEN * uneven
+                cost = rest[0] + _LINE_BREAK * self._atoms[place - 1].cost ** 2 + 2 * _UNEVEN * uneven
                 if best is None or cost < best[0]:
                     best = (cost, (place, *rest[1]))
         return best
@@ -320,8 +321,8 @@ def _cue_ends(atoms: Sequence[_Atom], options: CueOptions) -> list[int]:
                     break
                 continue
             cost = best[begin][0] + lines[0] + _cost(atoms, begin, end, options)
-            if begin < sentence[end] < end < len(atoms):
-                cost += _CUT_OFF
+            cost += _CUT_OFF * (begin < sentence[end] < end < len(atoms))
+            cost += _CUT_OFF * (sentence[begin] < begin < sentence[end - 1])
             if found is None or cost < found[0]:
                 found = cost, begin
         assert found is not None, "a single atom is always a cue"
