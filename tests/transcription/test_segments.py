@@ -1,4 +1,3 @@
-import json
 from itertools import pairwise
 
 import numpy as np
@@ -9,8 +8,7 @@ from hypothesis import strategies as st
 from quartet.errors import OptionError
 from quartet.transcription import hallucinations
 from quartet.transcription.options import TranscriptionOptions, clips_of
-from quartet.transcription.segments import Phrase, Segment, TranscriptionInfo, Word, cut, hundredths
-from quartet.transcription.subtitles import FORMATS, clock
+from quartet.transcription.segments import Phrase, Word, cut, hundredths
 from quartet.transcription.words import (
     Timing,
     merge_punctuation,
@@ -246,34 +244,3 @@ def test_clips():
 def test_options_that_make_no_sense(wrong):
     with pytest.raises(OptionError):
         TranscriptionOptions(**wrong)
-
-
-# ---- files ----------------------------------------------------------------------------------------------------------
-
-INFO = TranscriptionInfo("en", 0.98, 5.0, 5.0, None, TranscriptionOptions(), None)
-SEGMENTS = [
-    Segment(1, 0, 0.0, 2.5, " Hello\n--> you", [1], -0.1, 1.0, 0.0, [Word(0.0, 2.5, " Hello", 0.9)], 0.0),
-    Segment(2, 0, 3661.5, 3662.0, " Bye.", [2], -0.1, 1.0, 0.0, None, 0.0),
-]
-
-
-def file(name: str, count: int) -> str:
-    form = FORMATS[name]
-    return form.begin(INFO) + "".join(map(form.segment, SEGMENTS[:count])) + form.end
-
-
-def test_subtitles():
-    assert file("text", 2) == "Hello --> you\nBye.\n"
-    assert file("srt", 2) == (
-        "1\n00:00:00,000 --> 00:00:02,500\nHello -> you\n\n2\n01:01:01,500 --> 01:01:02,000\nBye.\n\n"
-    )
-    assert file("vtt", 1) == "WEBVTT\n\n00:00:00.000 --> 00:00:02.500\nHello -> you\n\n"
-    assert file("tsv", 2) == "start\tend\ttext\n0\t2500\tHello --> you\n3661500\t3662000\tBye.\n"
-    assert clock(59.9996, ".") == "00:01:00.000"
-
-
-@pytest.mark.parametrize("count", [0, 1, 2])
-def test_json_is_whole_after_any_segment(count):
-    found = json.loads(file("json", count))
-    assert found["language"] == "en"
-    assert [one["text"] for one in found["segments"]] == [one.text for one in SEGMENTS[:count]]

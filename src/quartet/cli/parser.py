@@ -22,6 +22,7 @@ from quartet.options.declared import (
     SERVE,
     SERVE_VARIABLES,
     SPEECH_MODEL,
+    SUBTITLES,
     TRANSCRIBE,
     TRANSCRIPTION,
     TRANSLATE,
@@ -176,6 +177,10 @@ def _transcribe(p: argparse.ArgumentParser) -> None:
     _value(p, TRANSCRIBE["to"], "LANG")
     _value(p, TRANSCRIBE["translation_model"], "NAME_OR_DIR")
     _value(p, TRANSCRIBE["format"])
+    _value(p, SUBTITLES["max_line_width"])
+    _value(p, SUBTITLES["max_lines"])
+    _value(p, SUBTITLES["max_cps"])
+    _value(p, SUBTITLES["min_gap"], "S")
     _value(p, TRANSCRIBE["output"], "FILE")
     _flag(p, TRANSCRIPTION["word_timestamps"])
     p.add_argument("--no-vad", action="store_true", help="do not skip what sounds like nobody speaking")

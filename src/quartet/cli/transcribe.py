@@ -1,21 +1,22 @@
 """`quartet transcribe`: a recording to text or subtitles, in its language or in another one."""
 
 import argparse
-import dataclasses
 import logging
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
 from quartet.audio.audio import Source, open_audio
 from quartet.cli.output import STANDARD_INPUT, Input, Output, opened
-from quartet.errors import OptionError
+from quartet.errors import LanguageError, OptionError
 from quartet.progress import Progress, silent, terminal_bar
 from quartet.text.languages import display_name, iso639_1
+from quartet.transcription.cues import CueOptions
 from quartet.transcription.segments import Segment, TranscriptionInfo
-from quartet.transcription.subtitles import FORMATS
+from quartet.transcription.subtitles import Writer, needs_words
 from quartet.transcription.transcriber import Transcriber
+from quartet.transcription.translated import translated
 from quartet.translation.translator import Translator
 
 FROM_STANDARD_INPUT = "-"
@@ -39,8 +40,9 @@ def transcribe(args: argparse.Namespace) -> None:
         segments, info = _started(transcriber, source, args, progress)
         if args.language in (None, "auto"):
             log.info("language: %s (%.0f %%)", display_name(info.language), 100 * info.language_probability)
-        change = _translation(info, args, stack) if args.to else _as_it_is
-        _write(map(change, segments), info, args, out)
+        if args.to:
+            segments = _translation(segments, info, args, stack)
+        _write(segments, Writer(args.format, info, _cue_options(args), args.to), out)
 
 
 def _inputs(args: argparse.Namespace) -> list[Input]:
@@ -76,7 +78,7 @@ def _started(
         condition_on_previous_text=not args.no_previous_text,
         initial_prompt=args.initial_prompt,
         hotwords=args.hotwords,
-        word_timestamps=args.word_timestamps,
+        word_timestamps=args.word_timestamps or needs_words(args.format, _cue_options(args)),
         vad_filter=not args.no_vad,
         clip_timestamps=args.clip_timestamps,
         batch_size=args.batch_size,
@@ -84,33 +86,38 @@ def _started(
     )
 
 
-def _as_it_is(segment: Segment) -> Segment:
-    return segment
+def _cue_options(args: argparse.Namespace) -> CueOptions:
+    return CueOptions(args.max_line_width, args.max_lines, args.max_cps, args.min_gap)
 
 
-def _translation(info: TranscriptionInfo, args: argparse.Namespace, stack: ExitStack) -> Callable[[Segment], Segment]:
-    """A function that translates a segment's text; the translation model stays open as long as `stack`."""
+def _translation(
+    segments: Iterable[Segment], info: TranscriptionInfo, args: argparse.Namespace, stack: ExitStack
+) -> Iterator[Segment]:
+    """The segments, translated; the translation model stays open as long as `stack`."""
     name = args.translation_model or f"opus-mt-{info.language}-{iso639_1(args.to) or args.to}"
     if args.translation_model is None:
         log.info("translating with %s (--translation-model names another one)", name)
     translator = stack.enter_context(Translator(name, threads=args.threads))
     translator.check_languages(args.to, info.language)
 
-    def translated(segment: Segment) -> Segment:
-        text = translator.translate(segment.text, args.to, segment.language or info.language).text
-        return dataclasses.replace(segment, text=text, words=None)
+    def translate(sentences: Sequence[str], spoken: str) -> Sequence[str]:
+        try:
+            translator.check_languages(args.to, spoken)
+        except LanguageError as error:
+            log.warning("left as it is: %s", error)
+            return sentences
+        return [one.text for one in translator.translate_batch(sentences, args.to, spoken)]
 
-    return translated
+    return (segment for segment, _ in translated(segments, info.language, args.to, translate))
 
 
-def _write(segments: Iterable[Segment], info: TranscriptionInfo, args: argparse.Namespace, out: Output) -> None:
-    """Every segment at once; the end of the file comes also where the segments break off."""
-    form = FORMATS[args.format]
-    out.write(form.begin(info))
+def _write(segments: Iterable[Segment], writer: Writer, out: Output) -> None:
+    """Every segment as soon as it can be; the end of the file comes also where the segments break off."""
+    out.write(writer.begin())
     try:
         for segment in segments:
-            out.write(form.segment(segment))
+            out.write(writer.add(segment))
             out.flush()
     finally:
-        out.write(form.end)
+        out.write(writer.end())
         out.flush()

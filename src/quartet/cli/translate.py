@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import io
 import json
@@ -20,9 +21,8 @@ from quartet.errors import LanguageError, OptionError
 from quartet.progress import Progress, silent, terminal_bar
 from quartet.spec import MANIFEST_NAME
 from quartet.text.glossary import Glossary, read_glossary
-from quartet.text.html_documents import HtmlText
 from quartet.text.html_encoding import html_of
-from quartet.text.line_formats import FORM_OF_SUFFIX, Form, Part, parts
+from quartet.text.line_formats import FORM_OF_SUFFIX, Form, Part, Text, parts
 from quartet.translation.translator import Translation, Translator
 
 BATCHES_AT_ONCE = 16  # of a file: enough to sort texts by length and to run two at a time, and memory stays small
@@ -34,8 +34,9 @@ SUBTITLES = ("srt", "vtt")
 SEARCH = ("source", "beam_size", "batch_size", "batch_type", "max_length")  # options that change the output
 READING = ("split", "wrapped", "raw", "json")
 
-Item = str | Part | HtmlText  # kept letter for letter, or to be translated
+Item = str | Text  # kept letter for letter, or to be translated
 Notify = Callable[[str], None]
+Reader = Callable[[Iterable[str]], Iterator[Item]]
 
 log = logging.getLogger("quartet")
 
@@ -73,7 +74,7 @@ def _given(texts: list[str]) -> list[Item]:
 
 
 def _come(args: argparse.Namespace, form: Form) -> Iterator[list[Item]]:
-    return _batches_as_they_come(_standard_input(), args.batch_size, form, args.wrapped, args.target)
+    return _batches_as_they_come(_standard_input(), args.batch_size, form, _reader(args, form))
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -96,6 +97,19 @@ def _form(args: argparse.Namespace) -> Form:
         form: Form = args.form
         return form
     return FORM_OF_SUFFIX.get(args.input.suffix.lower(), "text") if args.input else "text"
+
+
+def _reader(args: argparse.Namespace, form: Form) -> Reader:
+    """What takes the lines of such a file apart."""
+    source = None if args.source == "auto" else args.source
+    return functools.partial(
+        parts, form=form, wrapped=args.wrapped, target=args.target, source=source, joined=_joined(args)
+    )
+
+
+def _joined(args: argparse.Namespace) -> bool:
+    """Whether a sentence over several cues is one text: where texts are taken by sentences, and not shown as JSON."""
+    return args.split != "none" and not args.raw and not args.json
 
 
 def _translator(args: argparse.Namespace) -> Translator:
@@ -180,7 +194,7 @@ class _Job:
             progress=progress,
         )
 
-    def _tell(self, part: Part | HtmlText, result: Translation) -> None:
+    def _tell(self, part: Text, result: Translation) -> None:
         """Say what is wrong with a translation; raises `LanguageError` with `--strict`."""
         if result.complete:
             return
@@ -193,7 +207,7 @@ class _Job:
         else:
             self.notify(f"{self._place(part)}: left as it is: {missing}")
 
-    def _place(self, part: Part | HtmlText) -> str:
+    def _place(self, part: Text) -> str:
         if self.args.text:
             return f"text {part.line}"
         column = f", column {part.column}" if part.column else ""
@@ -225,7 +239,7 @@ def _translate_file(
 ) -> None:
     lines, digest = _read_through(file, None if form == "html" else str(args.input))
     file.seek(0)
-    items = parts(_lines_of(file, form, str(args.input)), form, args.wrapped, args.target)
+    items = _reader(args, form)(_lines_of(file, form, str(args.input)))
     with _translator(args) as translator, terminal_bar("translating", "lines") as progress:
         job = _Job(translator, args, form, glossary, out, notify)
         done = job.begin(_facts(args, form, glossary, digest, translator.folder))
@@ -261,11 +275,12 @@ def _facts(args: argparse.Namespace, form: Form, glossary: Glossary | None, dige
         "--to": args.target,
         "--vocabulary": vocabulary,
         "--glossary": glossary and hashlib.sha256(json.dumps(dict(glossary.terms)).encode()).hexdigest(),
+        **({"sentences over cues": "joined"} if form in SUBTITLES and _joined(args) else {}),
         **{f"--{name.replace('_', '-')}": getattr(args, name) for name in SEARCH + READING},
     }
 
 
-def _of_lines(progress: Progress, texts: Sequence[Part | HtmlText], total: int) -> Progress:
+def _of_lines(progress: Progress, texts: Sequence[Text], total: int) -> Progress:
     """Progress within a chunk, counted in pieces, as progress within the file, counted in lines."""
     if not texts:
         return silent
@@ -327,11 +342,11 @@ def _standard_input() -> BinaryIO:
 
 
 def _batches_as_they_come(
-    stream: BinaryIO, size: int, form: Form = "text", wrapped: bool = False, target: str | None = None
+    stream: BinaryIO, size: int, form: Form = "text", read: Reader = parts
 ) -> Iterator[list[Item]]:
     """Whatever is there, up to a batch: text by text from a slow pipe, in batches from a fast one."""
     waiting: queue.Queue[Item | Exception | None] = queue.Queue(READ_AHEAD)
-    threading.Thread(target=_read_into, args=(waiting, stream, form, wrapped, target), daemon=True).start()
+    threading.Thread(target=_read_into, args=(waiting, stream, form, read), daemon=True).start()
     ended = False
     while not ended:
         batch: list[Item] = []
@@ -348,12 +363,10 @@ def _batches_as_they_come(
         ended = item is None
 
 
-def _read_into(
-    waiting: "queue.Queue[Item | Exception | None]", stream: BinaryIO, form: Form, wrapped: bool, target: str | None
-) -> None:
+def _read_into(waiting: "queue.Queue[Item | Exception | None]", stream: BinaryIO, form: Form, read: Reader) -> None:
     try:
         lines = _lines_of(stream, form, STDIN)
-        for item in parts(map(_ended, lines) if form == "text" else lines, form, wrapped, target):
+        for item in read(map(_ended, lines) if form == "text" else lines):
             waiting.put(item)
         waiting.put(None)
     except Exception as error:  # it is raised again by the thread that reads the queue

@@ -420,6 +420,17 @@ TRANSLATE = table(
     ),
     replace(_OUTPUT, about="write there instead of to stdout, when all is done; until then FILE.part grows"),
 )
+SUBTITLES = table(
+    Option(
+        "max_line_width",
+        Integer(0, 100, "columns"),
+        42,
+        "longest line of subtitles, East Asian characters being two columns; 0: a cue for each segment, in one line",
+    ),
+    Option("max_lines", Integer(1, 4), 2, "lines of a cue"),
+    Option("max_cps", Real(1, 1000), 17.0, "columns to be read in a second: a cue stays longer where nobody speaks"),
+    Option("min_gap", Real(0, 10, "seconds"), 0.08, "time between two cues"),
+)
 TRANSCRIBE = table(
     Option("to", Text(), None, "translate what was said, with a second model", none="no translation"),
     Option(
@@ -431,10 +442,11 @@ TRANSCRIBE = table(
     ),
     Option(
         "format",
-        Choice(("text", "srt", "vtt", "json", "tsv")),
+        Choice(("text", "srt", "vtt", "ass", "json", "tsv")),
         "text",
-        "text, subtitles (srt, vtt), or all that is known (json, tsv)",
+        "text, subtitles (srt, vtt, ass), or all that is known (json, tsv)",
     ),
+    *SUBTITLES.values(),
     _OUTPUT,
 )
 LISTEN = table(

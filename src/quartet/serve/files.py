@@ -18,9 +18,8 @@ from quartet.serve.fair_queue import Lane
 from quartet.serve.service import Client, Service, TextOptions
 from quartet.serve.state import State
 from quartet.serve.web import ApiError
-from quartet.text.html_documents import HtmlText
 from quartet.text.html_encoding import html_of
-from quartet.text.line_formats import Form, Part, parts
+from quartet.text.line_formats import Form, Text, parts
 
 KEPT_FOR = 30 * 60.0  # seconds
 MOST_BYTES = 1_000_000_000  # of all kept files
@@ -111,7 +110,7 @@ async def translated_file(
     if form is None:
         raise ApiError(400, f"Invalid request: file format not supported; it is one of {', '.join(FORMS)}")
     content, caller = await upload.read(), service.caller(client, Lane.FILE)
-    items = await service.run(request, caller, lambda: _items(content, name, form, target))
+    items = await service.run(request, caller, lambda: _items(content, name, form, source, target))
     texts = [item.text for item in items if not isinstance(item, str)]
     options = replace(options, wrapped=form in ("srt", "vtt"))
     found = await service.translate(request, caller, texts, source, target, options)
@@ -121,11 +120,11 @@ async def translated_file(
     return files.put(f"{stem}_{target}{suffix}", done)
 
 
-def _items(content: bytes, name: str, form: Form, target: str) -> list[str | Part | HtmlText]:
+def _items(content: bytes, name: str, form: Form, source: str | None, target: str) -> list[str | Text]:
     """What is to be translated, and what is around it."""
     text = _decoded(content, name, form)
     lines = text.splitlines(keepends=True) if form != "text" else _lines(text)
-    return list(parts(lines, form, target=target))
+    return list(parts(lines, form, target=target, source=source, joined=True))
 
 
 def _lines(text: str) -> Iterable[str]:

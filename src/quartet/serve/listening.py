@@ -4,7 +4,8 @@ import asyncio
 import mmap
 from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import partial
 from importlib.util import find_spec
 from pathlib import PurePath
 from typing import BinaryIO, cast
@@ -24,10 +25,10 @@ from quartet.serve.models import Model
 from quartet.serve.service import Service, told
 from quartet.serve.turns import Turns
 from quartet.serve.web import ApiError
-from quartet.text.languages import display_name, find, script_of
-from quartet.text.sentences import UNSPACED
+from quartet.text.languages import display_name, find
 from quartet.transcription.segments import Segment, TranscriptionInfo
 from quartet.transcription.transcriber import Transcriber
+from quartet.transcription.translated import translated
 
 ENGLISH = "en"
 LONGEST = 24 * 3600.0  # seconds for an answer: a film takes long, and whoever hangs up frees what it took
@@ -120,11 +121,12 @@ class Listening:
             if target is not None:
                 self._check_pair(info.language, target)
             yield Heard(info)
-            for segment in segments:
-                if target is None:
-                    yield Heard(info, segment)
-                else:
-                    yield Heard(info, self._translated(caller, segment, info, target), segment)
+            if target is None:
+                yield from (Heard(info, segment) for segment in segments)
+            else:
+                translate = partial(self._translate, caller, target)
+                for segment, said in translated(segments, info.language, target, translate):
+                    yield Heard(info, segment, said)
 
     def language(self, caller: Caller, model: Model, sound: Source) -> tuple[str, float]:
         """The likeliest language of a recording, and its probability. Raises what `heard` raises."""
@@ -153,14 +155,9 @@ class Listening:
         if find(source, [target]) is None:
             self._service.models.for_pair(source, target)
 
-    def _translated(self, caller: Caller, segment: Segment, info: TranscriptionInfo, target: str) -> Segment:
-        source, said = segment.language or info.language, segment.text.strip()
-        if find(source, [target]) is not None:
-            return segment
-        with self._service.translating(caller, source, target) as (translator, *codes):
-            text = translator.translate(said, *codes).text
-        before = "" if script_of(target) in UNSPACED else " "
-        return replace(segment, text=before + text, words=None, tokens=[])
+    def _translate(self, caller: Caller, target: str, sentences: Sequence[str], spoken: str) -> list[str]:
+        with self._service.translating(caller, spoken, target) as (translator, *codes):
+            return [one.text for one in translator.translate_batch(sentences, *codes)]
 
 
 @dataclass(frozen=True)

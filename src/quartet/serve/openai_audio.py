@@ -12,6 +12,7 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 
 from quartet.audio.voice_activity import VadOptions
+from quartet.serve.cues import CUE_FIELDS, cue_params
 from quartet.serve.decoding import Caller
 from quartet.serve.listening import (
     LONGEST,
@@ -52,8 +53,9 @@ from quartet.serve.web import (
     upload_param,
 )
 from quartet.text.languages import iso639_1
+from quartet.transcription.cues import CueOptions
 from quartet.transcription.segments import Segment, Word
-from quartet.transcription.subtitles import FORMATS
+from quartet.transcription.subtitles import Writer, needs_words, written
 
 OF_OPENAI = ("whisper-1", "gpt-")  # beginnings of names that tools have built in: the first speech model is meant
 RESPONSE_FORMATS = ("json", "text", "srt", "verbose_json", "vtt")
@@ -79,6 +81,7 @@ class Wanted:
     granularities: Sequence[str]
     log_probs: bool
     streams: bool
+    cues: CueOptions
 
 
 def error_body(error: ApiError) -> dict[str, Any]:
@@ -157,17 +160,23 @@ async def _streamed(
 
 
 async def _events(first: Heard, heard: AsyncGenerator[Heard], wanted: Wanted) -> AsyncIterator[str]:
-    form = FORMATS[wanted.form] if wanted.form in SUBTITLES else None
-    begin = form.begin(first.info) if form else ""
+    target = wanted.options.target
+    form = Writer(wanted.form, first.info, wanted.cues, target) if wanted.form in SUBTITLES else None
+    begin = form.begin() if form else ""
     found, deltas = [first], [""]
     try:
         async with aclosing(heard):
             async for one in heard:
                 found.append(one)
-                said = "".join(map(form.segment if form else _text, _segments([one])))
+                said = "".join(map(form.add if form else _text, _segments([one])))
+                if form and not said:
+                    continue  # the cue waits for what follows
                 deltas.append(said if any(deltas) else begin + said.lstrip())
                 probs = {"logprobs": log_probs(_segments([one]))} if wanted.log_probs else {}
                 yield _event({"type": "transcript.text.delta", "delta": deltas[-1]} | probs)
+        if form and (said := form.end()):
+            deltas.append(said if any(deltas) else begin + said)
+            yield _event({"type": "transcript.text.delta", "delta": deltas[-1]})
     except ApiError as error:
         yield _event(error_body(error))
         return
@@ -181,8 +190,7 @@ async def _events(first: Heard, heard: AsyncGenerator[Heard], wanted: Wanted) ->
 def _whole(found: Sequence[Heard], wanted: Wanted) -> Response:
     segments, info = _segments(found), found[0].info
     if wanted.form in SUBTITLES:
-        form = FORMATS[wanted.form]
-        return PlainTextResponse("".join([form.begin(info), *map(form.segment, segments), form.end]))
+        return PlainTextResponse(written(wanted.form, segments, info, wanted.cues, wanted.options.target))
     text = text_of(segments)
     if wanted.form == "text":
         return PlainTextResponse(text + "\n")
@@ -242,6 +250,7 @@ def _wanted(params: Params, target: str | None) -> Wanted:
     granularities = list_param(params, "timestamp_granularities") or ["segment"]
     for one in granularities:
         _check("timestamp_granularities", one, GRANULARITIES)
+    cues = cue_params(params)
     log_probs = "logprobs" in list_param(params, "include") and target is None
     languages = list_param(params, "language") or list_param(params, "languages")
     named = ",".join(one for one in languages if one.lower() != "auto")
@@ -251,10 +260,12 @@ def _wanted(params: Params, target: str | None) -> Wanted:
         prompt=text_param(params, "prompt", "") or None,
         hotwords=", ".join([*list_param(params, "keywords"), *list_param(params, "hotwords")]) or None,
         temperature=_temperature(params),
-        words=log_probs or (form == "verbose_json" and "word" in granularities),
+        words=log_probs
+        or (form == "verbose_json" and "word" in granularities)
+        or (form in SUBTITLES and needs_words(form, cues)),
         voices=_voices(params),
     )
-    return Wanted(options, form, granularities, log_probs, streams)
+    return Wanted(options, form, granularities, log_probs, streams, cues)
 
 
 def _check(name: str, value: str, known: Sequence[str]) -> None:
@@ -374,6 +385,7 @@ _RECORDING: Schema = fields(
     temperature={"type": "number", "minimum": 0, "maximum": 1},
     stream=FLAG,
     chunking_strategy=example("auto"),
+    **CUE_FIELDS,
 )
 _RECORDING_TO: Schema = {**_RECORDING, "properties": _RECORDING["properties"] | {"to_language": example("en")}}
 _HEARD = {JSON: fields({"text": STRING}), PLAIN: STRING, EVENTS: STRING}

@@ -16,6 +16,7 @@ from quartet.audio.voice_activity import VadOptions
 from quartet.errors import OptionError
 from quartet.options.declared import TRANSCRIPTION
 from quartet.options.kinds import checked
+from quartet.serve.cues import CUE_FIELDS, cue_params
 from quartet.serve.decoding import Caller
 from quartet.serve.fair_queue import Lane
 from quartet.serve.listening import (
@@ -46,7 +47,8 @@ from quartet.serve.openapi import (
 from quartet.serve.service import Service, told
 from quartet.serve.web import ApiError, Params, flag_param, key_in_header, params_of, text_param, upload_param
 from quartet.text.languages import iso639_1
-from quartet.transcription.subtitles import FORMATS
+from quartet.transcription.cues import CueOptions
+from quartet.transcription.subtitles import needs_words, written
 
 OUTPUTS = {"txt": "text", "vtt": "vtt", "srt": "srt", "tsv": "tsv", "json": "json"}
 
@@ -68,12 +70,13 @@ def router(service: Service, listening: Listening) -> APIRouter:
         output = text_param(params, "output", "txt")
         if output not in OUTPUTS:
             raise ApiError(400, f"output is {output[:60]!r}; it is one of {', '.join(OUTPUTS)}", param="output")
-        options, upload = _options(params), upload_param(params, "audio_file")
+        cues = cue_params(params)
+        options, upload = _options(params, needs_words(OUTPUTS[output], cues)), upload_param(params, "audio_file")
         segments = listening.heard(caller, listening.model(), _sound(params, upload, caller), options)
         found = await service.run(request, caller, lambda: list(segments), LONGEST)
         name = quote(f"{(upload.filename or 'audio')[:100]}.{output}")
         headers = {"Asr-Engine": "quartet", "Content-Disposition": f'attachment; filename="{name}"'}
-        return PlainTextResponse(_written(found, output), headers=headers)
+        return PlainTextResponse(_written(found, output, cues, options.target), headers=headers)
 
     @routes.post(
         "/detect-language",
@@ -93,7 +96,7 @@ def router(service: Service, listening: Listening) -> APIRouter:
     return routes
 
 
-def _options(params: Params) -> SpeechOptions:
+def _options(params: Params, words: bool) -> SpeechOptions:
     task = text_param(params, "task", "transcribe")
     try:
         task = checked(TRANSCRIPTION["task"], task)
@@ -104,7 +107,7 @@ def _options(params: Params) -> SpeechOptions:
         language=text_param(params, "language", "") or None,
         target=target or ("en" if task == "translate" else None),
         prompt=text_param(params, "initial_prompt", "") or None,
-        words=flag_param(params, "word_timestamps", False),
+        words=flag_param(params, "word_timestamps", False) or words,
         voices=VadOptions() if flag_param(params, "vad_filter", True) else None,
     )
 
@@ -115,13 +118,12 @@ def _sound(params: Params, upload: UploadFile, caller: Caller) -> Source:
         return sound_of(upload, caller) if flag_param(params, "encode", True) else samples_of(upload)
 
 
-def _written(found: Sequence[Heard], output: str) -> str:
+def _written(found: Sequence[Heard], output: str, cues: CueOptions, target: str | None) -> str:
     segments, info = [one.segment for one in found if one.segment is not None], found[0].info
     if output == "json":
         facts = {"language": info.language, "segments": [asdict(one) for one in segments], "text": text_of(segments)}
         return json.dumps(facts, ensure_ascii=False)
-    form = FORMATS[OUTPUTS[output]]
-    return "".join([form.begin(info), *map(form.segment, segments), form.end])
+    return written(OUTPUTS[output], segments, info, cues, target)
 
 
 def _key(request: Request, params: Params) -> str | None:
@@ -139,5 +141,6 @@ _ASKED = asks(
     word_timestamps=FLAG,
     vad_filter=FLAG,
     output=one_of(tuple(OUTPUTS)),
+    **CUE_FIELDS,
 )
 _LANGUAGE = fields({"detected_language": STRING, "language_code": STRING, "confidence": NUMBER})

@@ -15,6 +15,7 @@ from typing import Literal
 
 from quartet.text.html_documents import HtmlText, Rules, html_parts, is_xml
 from quartet.text.languages import bcp47
+from quartet.text.spread import Spread, goes_on, has_room, may_go_on, spread
 
 Form = Literal["text", "srt", "vtt", "tsv", "html"]
 FORM_OF_SUFFIX: dict[str, Form] = {
@@ -33,6 +34,8 @@ MOST_TAGS = 8  # around a text; more are no markup
 
 LINE = re.compile(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+")
 TIMES = re.compile(r"[ \t]*-?[0-9][0-9:.,-]*[ \t]*-->[ \t]*-?[0-9]")
+CUE = re.compile(r"\s*(?P<start>[0-9:.,]+)\s*-->\s*(?P<end>[0-9:.,]+)(?P<place>.*)")
+LONGEST_PAUSE = 3.0  # seconds within a sentence
 PLACE = re.compile(r"(?:\{\\[^{}]*\})*")  # of a cue on the screen, and its style
 OPENING = re.compile(r"<(?P<name>[A-Za-z]+)[^<>]*>|\{\\[^{}]*\}")
 CLOSING = re.compile(r"</(?P<name>[A-Za-z]+)>")
@@ -79,14 +82,55 @@ class Part:
         return self.before + inner + last + self.after + self.ends[-1]
 
 
+@dataclass(frozen=True)
+class Run:
+    """Cues whose sentences go on from one to the next. Each keeps its place, its time and its number of lines."""
+
+    items: tuple[str | Part, ...]  # the texts, and what is between them
+    sentences: Spread
+    target: str | None
+    column: None = None
+
+    @property
+    def text(self) -> str:
+        """To be translated, as wrapped text: sentences with a blank line between them."""
+        return "\n\n".join(sentence.text for sentence in self.sentences.sentences)
+
+    @property
+    def line(self) -> int:
+        """In which it begins, from 1."""
+        return next(item.line for item in self.items if isinstance(item, Part))
+
+    def put(self, translation: str) -> str:
+        """The translation in the places of the texts. A cue for which no word is left shows what is there before."""
+        if translation == self.text:
+            return "".join(item if isinstance(item, str) else item.source for item in self.items)
+        divided = self.sentences.divided(translation.split("\n\n"), self.target)
+        texts = itertools.accumulate(divided, _or_before)
+        return "".join(item if isinstance(item, str) else item.put(next(texts)) for item in self.items)
+
+
+def _or_before(before: str, text: str) -> str:
+    return text or before
+
+
+Text = Part | Run | HtmlText  # to be translated: each has `text`, `line`, `column` and `put`
+
+
 def parts(
-    lines: Iterable[str], form: Form = "text", wrapped: bool = False, target: str | None = None
-) -> Iterator[str | Part | HtmlText]:
+    lines: Iterable[str],
+    form: Form = "text",
+    wrapped: bool = False,
+    target: str | None = None,
+    source: str | None = None,
+    joined: bool = False,
+) -> Iterator[str | Text]:
     """A file's texts in order, and between them, as strings, all that is kept letter for letter.
 
     lines: with their ends, which are line feeds, the last one's may be missing. A text is given out as soon as the line
     is there that ends it. wrapped: of `text`, what is between blank lines is one text. target: language of the
-    translation, which a page in HTML names.
+    translation, which a page in HTML names. source: language of the file, if it is known. joined: cues whose sentences
+    go on in the next one are one text, a `Run`.
     """
     lines = iter(lines)
     first = next(lines, "")
@@ -102,7 +146,8 @@ def parts(
     elif form == "text":
         yield from _paragraphs(lines) if wrapped else _lines(lines)
     else:
-        yield from _cues(lines, form)
+        cues = _cues(lines, form)
+        yield from _runs(cues, target, source) if joined else cues
 
 
 def evenly(text: str, count: int) -> list[str]:
@@ -186,6 +231,78 @@ def _cues(lines: Iterable[str], form: Form) -> Iterator[str | Part]:
         block = []
         in_cue = times or (in_cue and (form == "srt" or content != ""))
     yield from _texts_of_cue(block)
+
+
+def _runs(items: Iterable[str | Part], target: str | None, source: str | None) -> Iterator[str | Part | Run]:
+    """Cues of which one sentence goes over several, as one item."""
+    run: list[str | Part] = []  # begins with a text, and ends with one but for what is behind it so far
+    times: re.Match[str] | None = None  # of the cue that is read
+    of_run: re.Match[str] | None = None  # of the last cue in the run
+    for item in items:
+        if isinstance(item, str):
+            times = CUE.match(item) or times
+            if run:
+                run.append(item)
+            else:
+                yield item
+            continue
+        texts = [one for one in run if isinstance(one, Part)]
+        follows = of_run is not None and times is not None and of_run is not times and _follows(of_run, times)
+        if run and not (follows and has_room([one.text for one in texts]) and _continues(texts[-1], item, source)):
+            yield from _run(run, target, source)
+            run = []
+        run.append(item)
+        of_run = times
+        if not _may_go_on(item):
+            yield from _run(run, target, source)
+            run = []
+    yield from _run(run, target, source)
+
+
+def _run(items: list[str | Part], target: str | None, source: str | None) -> Iterator[str | Part | Run]:
+    """The texts as one, where there are several; what is behind the last one is by itself."""
+    texts = [k for k, item in enumerate(items) if isinstance(item, Part)]
+    if len(texts) < 2:
+        yield from items
+        return
+    found = spread([item.text for item in items if isinstance(item, Part)], source)
+    yield Run(tuple(items[: texts[-1] + 1]), found, target)
+    yield from items[texts[-1] + 1 :]
+
+
+def _may_go_on(part: Part) -> bool:
+    return not (set("<>{}") & set(part.text)) and may_go_on(part.text)  # markup in a text belongs to words of it
+
+
+def _continues(part: Part, following: Part, source: str | None) -> bool:
+    return (
+        _markup(part) == _markup(following)
+        and not DASH.match(following.before[len(_markup(following)) :])
+        and not (set("<>{}") & set(following.text))
+        and goes_on(part.text, following.text, source)
+    )
+
+
+def _markup(part: Part) -> str:
+    """What is before a text, but for a dash."""
+    return part.before.rstrip(" \t\u00a0-‐–—")
+
+
+def _follows(cue: re.Match[str], following: re.Match[str]) -> bool:
+    """Whether a cue comes soon after another one, in the same place on the screen."""
+    pause = _seconds(following["start"]) - _seconds(cue["end"])
+    return cue["place"].strip() == following["place"].strip() and -0.1 <= pause <= LONGEST_PAUSE
+
+
+def _seconds(time: str) -> float:
+    """Of `01:02:03,456`; 0 where it is no time."""
+    seconds = 0.0
+    try:
+        for part in time.replace(",", ".").split(":"):
+            seconds = 60 * seconds + float(part)
+    except ValueError:
+        return 0.0
+    return seconds
 
 
 def _texts_of_cue(block: list[tuple[int, str]]) -> Iterator[str | Part]:
