@@ -725,6 +725,11 @@ def _of_speech(manifest: Manifest) -> Iterator[str]:
         return
     names = ("no_timestamps", "no_speech", "previous", "transcribe", "translate")
     yield from _outside([(f"speech.{name}", getattr(speech, name)) for name in names], shapes.vocab_size)
+    named = manifest.tokenizer.special_tokens if manifest.tokenizer else {}
+    for name, text in (("no_timestamps", "<|notimestamps|>"), ("transcribe", "<|transcribe|>")):
+        token, expected = getattr(speech, name), named.get(text)
+        if None not in (token, expected) and token != expected:
+            yield _not(f"speech.{name}", token, f"{expected}, the id of {text} in the tokeniser")
     if speech.timestamp_begin > shapes.vocab_size:  # a vocabulary without timestamps ends where they would begin
         yield _not("speech.timestamp_begin", speech.timestamp_begin, f"{shapes.vocab_size} or less")
     for i, (layer, head) in enumerate(speech.alignment_heads):

@@ -10,7 +10,7 @@ from quartet.runtime.scores import Scores
 from quartet.runtime.timestamps import TimestampRules, are_likelier, forbidden
 
 END, NONE, BEGIN, SIZE = 10, 12, 13, 24
-RULES = TimestampRules(eos=END, no_timestamps=NONE, begin=BEGIN, end=SIZE, last_initial=BEGIN + 2)
+RULES = TimestampRules(eos=END, no_timestamps=NONE, begin=BEGIN, end=SIZE, vocab_size=SIZE, last_initial=BEGIN + 2)
 
 
 def left(*generated: int) -> set[int]:
@@ -27,7 +27,7 @@ def test_the_first_token_is_an_early_timestamp():
 
 
 def test_without_a_latest_start_any_timestamp_may_be_first():
-    rules = TimestampRules(END, NONE, BEGIN, SIZE)
+    rules = TimestampRules(END, NONE, BEGIN, SIZE, SIZE)
     assert forbidden(np.array([], np.int64), rules) == [(0, BEGIN)]
 
 
@@ -94,3 +94,22 @@ def test_scores_are_edited_and_what_is_left_adds_up(seed, generated):
         assert scores.remaining_log_probs(np.array([best]))[0] == pytest.approx(
             expected[best] - np.log(left_over), abs=1e-4
         )
+
+
+def test_words_that_were_added_after_the_timestamps_are_text():
+    more = TimestampRules(END, NONE, BEGIN, SIZE, SIZE + 2, BEGIN + 2)
+    added = {SIZE, SIZE + 1}
+
+    def left_of(*generated: int) -> set[int]:
+        gone = [range(first, stop) for first, stop in forbidden(np.array(generated, np.int64), more)]
+        return set(range(SIZE + 2)).difference(*gone)
+
+    assert left_of() == {BEGIN, BEGIN + 1, BEGIN + 2}
+    assert left_of(BEGIN) == TEXT_AND_MORE | added
+    assert left_of(BEGIN + 3, SIZE) == TEXT_AND_MORE | added | set(range(BEGIN + 4, SIZE))
+    assert left_of(BEGIN, SIZE, BEGIN + 5) == {END, 11, NONE} | set(range(BEGIN + 5, SIZE))
+    logits = np.full(SIZE + 2, -100, np.float32)
+    logits[BEGIN:SIZE], logits[SIZE + 1] = 0.0, 2.5
+    assert not are_likelier(logits, more)
+    logits[SIZE + 1] = 2.3
+    assert are_likelier(logits, more)

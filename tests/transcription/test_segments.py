@@ -203,7 +203,9 @@ def test_words_of_any_alignment(places, duration, usual, last_speech):
 
 
 def test_the_first_word_after_a_pause_is_shortened():
-    (found,) = phrases_with_words([Phrase(0, 9, (1, 2))], [[timing(" a", 0, 8, 1), timing(" b", 8, 8.4, 2)]], 0.4, -3, 30)
+    (found,) = phrases_with_words(
+        [Phrase(0, 9, (1, 2))], [[timing(" a", 0, 8, 1), timing(" b", 8, 8.4, 2)]], 0.4, -3, 30
+    )
     assert found.words[0].start == pytest.approx(7.2)
 
 

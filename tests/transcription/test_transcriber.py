@@ -17,7 +17,7 @@ from quartet.conversion.convert import convert_folder
 from quartet.errors import LanguageError, OptionError
 from quartet.transcription.prompts import Prompter
 from sounds import Unseekable, encoded, tone, wav
-from tiny_speech import VOCABULARY
+from tiny_speech import END, START, VOCABULARY
 
 pytest.importorskip("av")
 
@@ -95,7 +95,7 @@ CLIPS = ["0,1,1,2,2,3,3,4", "0,0.5,0.5,0.51,0.51,0.51,0.6,1.59", "1,1.4,1.4,1.43
 
 def times_are_sound(segments, duration: float) -> None:
     """In order, without overlap, none after the end, all with a length; the same for words."""
-    for times in ([one for one in segments], [word for one in segments for word in one.words or ()]):
+    for times in (list(segments), [word for one in segments for word in one.words or ()]):
         edges = [0.0, *(edge for one in times for edge in (one.start, one.end)), duration]
         assert edges == sorted(edges)
         assert all(one.start < one.end for one in times)
@@ -322,8 +322,8 @@ def test_options_are_refused_before_anything_is_read(arguments, message, capsys)
     ("options", "said"),
     [
         ({"initial_prompt": [5, VOCABULARY]}, f"initial_prompt[1] is {VOCABULARY}; expected an integer from 0 to"),
-        ({"initial_prompt": [5, tiny_speech.START]}, f"initial_prompt[1] is {tiny_speech.START}; expected a token of text"),
-        ({"initial_prompt": [tiny_speech.END]}, f"initial_prompt[0] is {tiny_speech.END}; expected a token of text"),
+        ({"initial_prompt": [5, START]}, f"initial_prompt[1] is {START}; expected a token of text"),
+        ({"initial_prompt": [END]}, f"initial_prompt[0] is {END}; expected a token of text"),
         ({"suppress_tokens": [-2]}, "suppress_tokens[0] is -2; expected an integer from -1"),
         ({"suppress_tokens": [VOCABULARY]}, f"suppress_tokens[0] is {VOCABULARY}; expected an integer from -1 to"),
         ({"prefix": "a" * 30}, "prefix has 31 tokens; expected at most 23 (half the model's window)"),

@@ -3,6 +3,7 @@
 They look only at the small files where they can: a `tokenizer.json` of 256,000 entries costs a second and 185 MB.
 """
 
+import json
 import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -33,6 +34,7 @@ from quartet.text.json_tokenizer import json_tokenizer
 from quartet.text.sentencepiece_file import USER_DEFINED
 
 TOKENIZER_JSON = "tokenizer.json"
+TIMESTAMP_SECONDS = 0.02  # of Whisper, from one time to the next
 FAIRSEQ_SPECIALS = {"<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3}  # M2M100 and NLLB
 
 # The languages in the order of their tokens, for checkpoints that do not list them.
@@ -72,6 +74,7 @@ UNSPOKEN = (
 )
 
 _TIMESTAMP = re.compile(r"<\|\d+\.\d\d\|>")
+_CONTROL = re.compile(r"<\|[^|]*\|>")  # of Whisper
 _FLORES_CODE = re.compile(r"([a-z]{3}_[A-Z][a-z]{3})")
 _M2M100_CODE = re.compile(r"__([a-z]{2,3})__")
 _MARIAN_CODE = re.compile(r">>(.+)<<")
@@ -88,6 +91,7 @@ class TokenizerInfo(NamedTuple):
     language_last: bool = False  # the source language comes after the end token, as NLLB had it before 2023
     space: int | None = None  # id of the space that the tokeniser puts before a language's token
     made: Mapping[str, bytes] = MappingProxyType({})  # files that a quartet needs and the checkpoint has otherwise
+    named: Mapping[str, int] = MappingProxyType({})  # ids of all added tokens, where the family wants to know them
 
 
 def nllb_or_m2m100(folder: Path, config: dict[str, Any]) -> TokenizerInfo | None:
@@ -360,18 +364,20 @@ def opennmt(folder: Path, config: dict[str, Any], tokenizer: Path | None = None)
     return TokenizerInfo(spec, tuple(languages), (*models, *(() if made else tables)), made=made)
 
 
-def whisper(folder: Path) -> TokenizerInfo | None:
-    """Whisper: byte pairs of GPT-2; the control tokens, among them the languages, come after them.
+def whisper(folder: Path, rows: int | None = None) -> TokenizerInfo | None:
+    """Whisper: byte pairs of GPT-2; the control tokens, among them the languages, come after them, then times, then
+    words that a fine-tune added.
 
-    Where there is no `tokenizer.json`, one is made of `vocab.json` and `merges.txt`.
+    Where there is no `tokenizer.json`, one is made of `vocab.json` and `merges.txt`. rows: of the embedding; added
+    words that have none are left out, and are text like any other.
     """
-    name, end, made = "tokenizer.json", "<|endoftext|>", {}
+    name, end, made = TOKENIZER_JSON, "<|endoftext|>", {}
     if _has(folder, name):
-        tokens = {text: token.id for text, token in tokenizer_json_tokens(folder / name).items()}
+        tokens = tokenizer_json_tokens(folder / name)
     elif _has(folder, "vocab.json", "merges.txt"):
         vocab = read_vocabulary(folder / "vocab.json")
-        tokens = {text: vocab[text] for text in (end,) if text in vocab}
-        tokens |= {text: token.id for text, token in added_tokens(folder).items()}
+        tokens = {end: AddedToken(end, vocab[end], special=True, normalized=False)} if end in vocab else {}
+        tokens |= added_tokens(folder)
         made[name] = _byte_pairs(folder, tokens)
     else:
         return None
@@ -379,14 +385,24 @@ def whisper(folder: Path) -> TokenizerInfo | None:
         raise CheckpointError(f"the tokeniser in {folder} has no {end} token, which Whisper's has")
     if not made:
         _json_tokenizer(folder / name)
-    specials = {text: i for text, i in tokens.items() if not _TIMESTAMP.fullmatch(text)}
-    spec = TokenizerSpec("tokenizers", name, unk_id=tokens[end], special_tokens=specials)
-    return TokenizerInfo(spec, (), () if made else (name,), made=made)
+    control = {text for text, token in tokens.items() if token.special or _CONTROL.fullmatch(text)}
+    words_among(folder, tokens, {"vocab_size": rows}, control)  # warns
+    lost = {token.text for token in tokens.values() if rows is not None and token.id >= rows and not token.special}
+    if lost:
+        made[name] = _without(json.loads(made.get(name) or read_text(folder / name)), lost)
+    named = {text: token.id for text, token in tokens.items() if text not in lost}
+    specials = {text: i for text, i in named.items() if text in control and not _TIMESTAMP.fullmatch(text)}
+    spec = TokenizerSpec("tokenizers", name, unk_id=named[end], special_tokens=specials)
+    return TokenizerInfo(spec, (), () if made else (name,), made=made, named=named)
 
 
-def _byte_pairs(folder: Path, added: dict[str, int]) -> bytes:
-    """A `tokenizer.json` for GPT-2's way of cutting text, and the control tokens where their ids follow on."""
-    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers  # noqa: PLC0415 - slow to import
+def _byte_pairs(folder: Path, added: dict[str, AddedToken]) -> bytes:
+    """A `tokenizer.json` for GPT-2's way of cutting text, and what was added where the ids follow on.
+
+    Old files leave out the times, after which words may have been added: these get their names.
+    """
+    from tokenizers import AddedToken as Added  # noqa: PLC0415 - slow to import
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers  # noqa: PLC0415
 
     try:
         model = Tokenizer(models.BPE.from_file(str(folder / "vocab.json"), str(folder / "merges.txt")))
@@ -394,10 +410,21 @@ def _byte_pairs(folder: Path, added: dict[str, int]) -> bytes:
         raise CheckpointError(f"{folder} has a damaged vocab.json or merges.txt: {error}") from None
     model.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     model.decoder = decoders.ByteLevel()
-    for text, i in sorted(added.items(), key=lambda item: item[1]):
-        if model.get_vocab_size() == i or model.token_to_id(text) == i:
-            model.add_special_tokens([AddedToken(text, normalized=False)])
+    first = added["<|notimestamps|>"].id + 1 if "<|notimestamps|>" in added else None
+    for token in sorted(added.values(), key=lambda token: token.id):
+        while first is not None and first <= model.get_vocab_size() < token.id:
+            time = (model.get_vocab_size() - first) * TIMESTAMP_SECONDS
+            model.add_tokens([Added(f"<|{time:.2f}|>", normalized=False)])
+        if model.get_vocab_size() == token.id or model.token_to_id(token.text) == token.id:
+            add = model.add_special_tokens if token.special or _CONTROL.fullmatch(token.text) else model.add_tokens
+            add([Added(token.text, normalized=False, single_word=token.single_word, lstrip=token.lstrip)])
     return str(model.to_str()).encode()
+
+
+def _without(content: dict[str, Any], words: Collection[str]) -> bytes:
+    """A `tokenizer.json` without some of its added words."""
+    added = [token for token in content["added_tokens"] if token["content"] not in words]
+    return json.dumps(content | {"added_tokens": added}, ensure_ascii=False).encode()
 
 
 def non_speech(folder: Path) -> tuple[int, ...]:
@@ -415,7 +442,7 @@ def non_speech(folder: Path) -> tuple[int, ...]:
         return list(model.encode(text, add_special_tokens=False).ids)
 
     cut = [(sign, ids(before + sign)) for sign in (*UNSPOKEN, *NOTES) for before in ("", " ")]
-    kept = {tokens[0] for sign, tokens in cut if len(tokens) == 1 or sign in NOTES}
+    kept = {tokens[0] for sign, tokens in cut if len(tokens) == 1 or (tokens and sign in NOTES)}
     return tuple(sorted(kept | {ids(" -")[0], ids(" '")[0]}))
 
 

@@ -4,6 +4,7 @@ Every size has this shape: tiny to large-v3 (128 mel bins), turbo and distil-whi
 English ones, whose vocabulary has one token less and which are given neither language nor task.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +15,7 @@ from quartet.errors import CheckpointError, UnsupportedModelError
 from quartet.families import bart, tokenizers
 from quartet.families.config import activation, check_heads, count, flag, generation, integer, stack, token_ids, tokens
 from quartet.families.description import Description
+from quartet.families.tokenizers import TIMESTAMP_SECONDS
 from quartet.spec import FrontEnd, Generation, Language, Learned, ModelSpec, Speech, Tokens
 
 MODEL_TYPES = ("whisper",)
@@ -22,7 +24,7 @@ LEFTOVERS: tuple[str, ...] = ()
 
 # Of the feature extractor and the tokeniser; no checkpoint has others.
 SAMPLING_RATE, FFT_SIZE, HOP_LENGTH = 16_000, 400, 160
-TIMESTAMPS, TIMESTAMP_SECONDS = 1501, 0.02  # 0 to 30 s
+TIMESTAMPS = 1501  # 0 to 30 s
 
 # The languages in the order of their tokens; the last one is new in large-v3.
 LANGUAGES = """
@@ -31,6 +33,9 @@ te fa lv bn sr az sl kn et mk br eu is hy ne mn bs kk sq sw gl mr pa si km sn yo
 ht ps tk nn mt sa lb my bo tl mg as tt haw ln ha ba jw su yue
 """
 TASKS = {"transcribe", "translate"}
+END, START, NO_TIMESTAMPS, PREVIOUS = "<|endoftext|>", "<|startoftranscript|>", "<|notimestamps|>", "<|startofprev|>"
+NO_SPEECH = ("<|nospeech|>", "<|nocaptions|>")  # as OpenAI and transformers name it
+ENGLISH_END = 50_256  # the end token of models that know only English
 INITIAL = "max_initial_timestamp_index"
 SPACE = 220  # in GPT-2's vocabulary and in the multilingual one alike
 
@@ -119,26 +124,35 @@ def openai_name(name: str) -> str:
 
 
 def describe(checkpoint: Checkpoint) -> Description:
-    """Tokens and languages by `generation_config.json`, or by the size of the vocabulary where that does not say."""
+    """Tokens and languages by their names in the tokeniser, else by `generation_config.json`, else by the size of the
+    vocabulary: that of a fine-tune may have words more, or rows that no token has."""
     config, asked = checkpoint.config, checkpoint.generation_config
     positions, length = integer(config, "max_source_positions"), integer(config, "max_target_positions")
-    multilingual = flag(asked, "is_multilingual", config["vocab_size"] > ENGLISH_VOCABULARY)
-    no_timestamps = count(asked, "no_timestamps_token_id", config["vocab_size"] - TIMESTAMPS - 1)
+    rows = integer(config, "vocab_size")
+    found = tokenizers.whisper(checkpoint.tokenizer_folder, rows)
+    named = found.named if found else {}
+    start = tokens(config, unk=None)
+    start = replace(start, eos=named.get(END, start.eos), decoder_start=named.get(START, start.decoder_start))
+    multilingual = flag(asked, "is_multilingual", _is_multilingual(named, rows))
+    no_timestamps = named.get(NO_TIMESTAMPS, count(asked, "no_timestamps_token_id", rows - TIMESTAMPS - 1))
     tasks = _ids(asked, "task_to_id") or {"transcribe": no_timestamps - 4, "translate": no_timestamps - 5}
     if multilingual and not tasks.keys() >= TASKS:
         raise CheckpointError(f"generation_config.json has task_to_id = {brief(tasks)}; it has to name {sorted(TASKS)}")
-    start = tokens(config, unk=None)
-    found = tokenizers.whisper(checkpoint.tokenizer_folder)
+    tasks |= {task: named[f"<|{task}|>"] for task in TASKS if f"<|{task}|>" in named}
     initial = None if asked.get(INITIAL) is None else count(asked, INITIAL)
+    no_speech = [named[name] for name in NO_SPEECH if name in named]
+    previous = named.get(PREVIOUS, count(asked, "prev_sot_token_id", no_timestamps - 2))
+    read = suppressed(checkpoint, generation(config, asked, default_length=length), start, no_timestamps)
+    nobody = _nobodys(named, no_timestamps + 1 + positions + 1, rows)
     return Description(
         tokens=start,
-        generation=suppressed(checkpoint, generation(config, asked, default_length=length), start, no_timestamps),
+        generation=replace(read, suppress_tokens=tuple(dict.fromkeys((*read.suppress_tokens, *nobody)))),
         source_prompt=(),
         target_prompt=("decoder_start", "source", "task") if multilingual else ("decoder_start",),
         max_source_length=positions,
         max_target_length=length,
         safe_length=positions,
-        languages=languages(asked, start.decoder_start, tasks) if multilingual else (),
+        languages=languages(asked, named, start.decoder_start, tasks) if multilingual else (),
         tokenizer=found.spec if found else None,
         tokenizer_files=found.files if found else (),
         made_files=found.made if found else {},
@@ -151,8 +165,8 @@ def describe(checkpoint: Checkpoint) -> Description:
             timestamp_seconds=TIMESTAMP_SECONDS,
             timestamp_begin=no_timestamps + 1,
             no_timestamps=no_timestamps,
-            no_speech=no_timestamps - 1,
-            previous=count(asked, "prev_sot_token_id", no_timestamps - 2),
+            no_speech=no_speech[0] if no_speech else no_timestamps - 1,
+            previous=previous,
             transcribe=tasks["transcribe"] if multilingual else None,
             translate=tasks["translate"] if multilingual else None,
             multilingual=multilingual,
@@ -160,6 +174,16 @@ def describe(checkpoint: Checkpoint) -> Description:
             alignment_heads=alignment_heads(config, asked),
         ),
     )
+
+
+def _is_multilingual(named: Mapping[str, int], rows: int) -> bool:
+    """By the end token, which comes right after the text: GPT-2's own has one piece less."""
+    return named[END] != ENGLISH_END if END in named else rows > ENGLISH_VOCABULARY
+
+
+def _nobodys(named: Mapping[str, int], after_times: int, rows: int) -> range:
+    """Rows of the embedding that no token has: some round its size up. Empty where the tokeniser is not known."""
+    return range(max(after_times, *(i + 1 for i in named.values())), rows) if named else range(0)
 
 
 def suppressed(checkpoint: Checkpoint, read: Generation, start: Tokens, no_timestamps: int) -> Generation:
@@ -171,13 +195,18 @@ def suppressed(checkpoint: Checkpoint, read: Generation, start: Tokens, no_times
     return replace(
         read,
         suppress_tokens=(*tokenizers.non_speech(checkpoint.tokenizer_folder), *steering),
-        begin_suppress_tokens=(SPACE, start.eos),
+        begin_suppress_tokens=tuple(token for token in (SPACE, start.eos) if token <= start.eos),
     )
 
 
-def languages(asked: dict[str, Any], decoder_start: int, tasks: dict[str, int]) -> tuple[Language, ...]:
-    """The languages by the ids of their tokens, which lie between the decoder start and the tasks."""
-    ids = {code.strip("<|>"): token for code, token in _ids(asked, "lang_to_id").items()}
+def languages(
+    asked: dict[str, Any], named: Mapping[str, int], decoder_start: int, tasks: dict[str, int]
+) -> tuple[Language, ...]:
+    """The languages by the ids of their tokens, which lie between the decoder start and the tasks where nobody says."""
+    given = _ids(asked, "lang_to_id")
+    ids = {code.strip("<|>"): named.get(code, token) for code, token in given.items()}
+    if not ids:
+        ids = {code: named[f"<|{code}|>"] for code in LANGUAGES.split() if f"<|{code}|>" in named}
     if not ids:
         rows = range(decoder_start + 1, min(tasks.values()))
         ids = dict(zip(LANGUAGES.split(), rows, strict=False))

@@ -307,13 +307,14 @@ def _rules(model: Model, options: DecodingOptions) -> Rules:
 
 def _timestamp_rules(model: Model, max_initial: float | None) -> TimestampRules:
     speech, manifest = speech_of(model), model.manifest
-    begin = speech.timestamp_begin
+    times, vocabulary = speech.timestamps, manifest.shapes.vocab_size
     return TimestampRules(
         eos=manifest.tokens.eos,
         no_timestamps=speech.no_timestamps,
-        begin=begin,
-        end=manifest.shapes.vocab_size,
-        last_initial=None if max_initial is None else begin + round(max_initial / speech.timestamp_seconds),
+        begin=times.start,
+        end=min(times.stop, vocabulary),
+        vocab_size=vocabulary,
+        last_initial=None if max_initial is None else times.start + round(max_initial / speech.timestamp_seconds),
     )
 
 

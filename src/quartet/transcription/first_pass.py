@@ -78,8 +78,8 @@ def divided(clips: Clips, voices: Probabilities, frames: int) -> Clips:
     around = min(QUIET, max(1, frames // 3))
     quiet = np.convolve(np.pad(voices, (around // 2, around)), np.full(around, 1 / around), "valid")[: len(voices)]
     parts: list[tuple[int, int | None]] = []
-    for start, end in clips:
-        stop = len(voices) if end is None else min(end, len(voices))
+    for first, end in clips:
+        start, stop = first, len(voices) if end is None else min(end, len(voices))
         while stop - start > frames:
             earliest = start + frames - frames // 3
             cut = earliest + int(np.argmin(quiet[earliest : start + frames + 1]))

@@ -20,7 +20,6 @@ from quartet.transcription.prompts import Prompter
 from quartet.transcription.segments import Cut, Phrase, Segment, Word, cut, hundredths
 from quartet.transcription.windows import Timeline, WindowStream
 
-
 SHORTEST = 2  # frames, one position of the encoder: no sound of speech is shorter
 
 
@@ -87,8 +86,8 @@ class _History:
 def in_sequence(job: TranscriptionJob) -> Iterator[Segment]:
     """Each window begins where the last phrase of the one before ended, and may go on from its text."""
     tokens, first = job.prompter.initial, True
-    for seek, end in job.clips:
-        history = _History(tokens, seek / FRAMES_PER_SECOND)
+    for start, end in job.clips:
+        seek, history = start, _History(tokens, start / FRAMES_PER_SECOND)
         while (window := _window(job, seek, end)).frames:
             if not _is_worth_it(job, window):
                 seek += window.frames

@@ -117,4 +117,4 @@ class Prompter:
         return self._encoded(self.options.prefix) if self.options.prefix else []
 
     def _encoded(self, text: str) -> list[int]:
-        return self.tokenizer.encode(" " + text.strip())
+        return self.text_tokens(self.tokenizer.encode(" " + text.strip()))

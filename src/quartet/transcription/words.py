@@ -226,7 +226,7 @@ def _with_times(phrase: Phrase, words: tuple[Word, ...]) -> Phrase:
 
 
 def one_by_one(words: Sequence[Word], duration: float) -> list[Word]:
-    """Words in order, none beginning before the last one has ended or ending after so many seconds, each of some length.
+    """Words in order, none beginning before the last one ends or ending after so many seconds, each of some length.
 
     The alignment may put several words of fast speech into one position, which gives all but one no time at all.
     """
