@@ -13,6 +13,7 @@ from quartet.cli import main
 from quartet.errors import OptionError
 from quartet.serve import listening
 from quartet.serve.options import ServeOptions
+from quartet.transcription.translated import translated
 
 pytest.importorskip("av")
 pytest.importorskip("uvicorn", reason="needs the extra `serve`")
@@ -59,8 +60,12 @@ def test_text_and_subtitles_are_what_the_library_hears(ask, heard):
     }
     plain = sent(ask, {"response_format": "text"})
     assert (plain.text, plain.headers["content-type"]) == (text(segments) + "\n", "text/plain; charset=utf-8")
+    for form in ("srt", "vtt"):
+        whole = sent(ask, {"response_format": form, "max_line_width": "0"}).text
+        assert whole.count(" --> ") == len(segments)
     srt, vtt = (sent(ask, {"response_format": form}).text for form in ("srt", "vtt"))
-    assert srt.count(" --> ") == vtt.count(" --> ") == len(segments)
+    assert srt.count(" --> ") == vtt.count(" --> ") > 0
+    assert max(len(line) for line in srt.split("\n")) <= 42
     assert srt.startswith("1\n00:00:0")
     assert vtt.startswith("WEBVTT\n\n00:00:0")
 
@@ -134,8 +139,11 @@ def test_subtitles_are_streamed_cue_by_cue(ask, heard, form):
     whole = sent(ask, {"response_format": form}).text
     *deltas, done = events(sent(ask, {"response_format": form, "stream": "true"}))
     assert "".join(one["delta"] for one in deltas) == done["text"] == whole
+    assert all(one["delta"].count(" --> ") >= 1 and one["delta"].endswith("\n\n") for one in deltas)
+    plain = {"response_format": form, "stream": "true", "max_line_width": "0"}
+    *deltas, done = events(sent(ask, plain))
     assert len(deltas) == len(heard())
-    assert all(one["delta"].count(" --> ") == 1 and one["delta"].endswith("\n\n") for one in deltas)
+    assert all(one["delta"].count(" --> ") == 1 for one in deltas)
 
 
 def test_events_have_names_for_clients_that_know_them_by_these(ask, heard):
@@ -156,7 +164,8 @@ def test_log_probabilities_are_those_of_words(ask, heard):
 
 def test_speech_becomes_text_in_any_language(ask, heard):
     with Translator("demo", threads=1, precision="fp32") as demo:
-        wanted = " ".join(demo.translate(one.text.strip(), "fr", "en").text for one in heard())
+        french = translated(heard(), "en", "fr", lambda said, _: [demo.translate(one, "fr", "en").text for one in said])
+        wanted = text([one for one, _ in french])
     path = "/v1/audio/translations"
     for spelling in ("to_language", "to"):
         assert sent(ask, {spelling: "fr"}, path).json()["text"] == wanted

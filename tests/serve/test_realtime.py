@@ -23,6 +23,7 @@ from quartet.serve import realtime
 from quartet.serve.fair_queue import Lane
 from quartet.serve.realtime_settings import LOG_PROBS
 from quartet.serve.service import Service
+from quartet.transcription.translated import translated as in_french
 
 pytest.importorskip("av")
 openai = pytest.importorskip("openai")
@@ -228,7 +229,8 @@ def test_the_client_translates(client, heard):
     segments = heard(SPEECH)
     assert said == text(segments)
     with Translator("demo", threads=1, precision="fp32") as demo:
-        assert translated == " ".join(demo.translate(one.text.strip(), "fr", "en").text for one in segments)
+        french = in_french(segments, "en", "fr", lambda said, _: [demo.translate(one, "fr", "en").text for one in said])
+        assert translated == text([one for one, _ in french])
     assert {one.elapsed_ms % 200 for one in events[:-1]} == {0}
 
 

@@ -19,7 +19,7 @@ from quartet import Transcriber, Translator
 from quartet.serve.listening import Listening
 from quartet.serve.options import ServeOptions
 from quartet.serve.service import Service
-from quartet.transcription.subtitles import FORMATS
+from quartet.transcription.subtitles import written
 
 GOOD, THANKS = "Good morning.", "Thank you."
 JSON = {"Content-Type": "application/json"}
@@ -425,12 +425,13 @@ def heard(tiny_speech_model, speech_server):
             if form == "language":
                 code = model.detect_language(samples)[0]
                 return code, {"en": "english", "fr": "french", "de": "german"}[code]
-            by_word = form == "text of words"
-            found = list(model.transcribe(samples, "en", vad_filter=True, word_timestamps=by_word)[0])
+            by_word = form in ("text of words", "srt")
+            segments, info = model.transcribe(samples, "en", vad_filter=True, word_timestamps=by_word)
+            found = list(segments)
             if form == "times":
                 return [(one.start, one.end, one.text) for one in found]
             if form == "srt":
-                return "".join(map(FORMATS["srt"].segment, found))
+                return written("srt", found, info)
             return "".join(one.text for one in found).strip()
 
         yield listen

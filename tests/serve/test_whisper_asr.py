@@ -8,7 +8,8 @@ import pytest
 
 from noise import file, noise
 from quartet import Transcriber
-from quartet.transcription.subtitles import FORMATS
+from quartet.transcription.cues import CueOptions
+from quartet.transcription.subtitles import FORMATS, written
 
 pytest.importorskip("av")
 
@@ -36,13 +37,31 @@ def heard(tiny_speech_model, speech_server):
         yield listen
 
 
-def test_subtitles_as_bazarr_wants_them(ask, heard):
-    wanted = "".join(map(FORMATS["srt"].segment, heard()))
+@pytest.fixture(scope="module")
+def info(tiny_speech_model, speech_server):
+    with Transcriber(tiny_speech_model, threads=1) as model:
+        return model.transcribe(np.frombuffer(SAMPLES, "<i2"), "en", vad_filter=True)[1]
+
+
+def test_subtitles_as_bazarr_wants_them(ask, heard, info):
+    wanted = written("srt", heard(word_timestamps=True), info)
     params = {"task": "transcribe", "language": "en", "output": "srt", "encode": "false", "video_file": "/films/a.mkv"}
     answer = asr(ask, SAMPLES, **params)
     assert (answer.status_code, answer.text) == (200, wanted)
     assert answer.headers["asr-engine"] == "quartet"
     assert answer.headers["content-type"].startswith("text/plain")
+
+
+def test_cues_are_made_as_the_request_says(ask, heard, info):
+    sent = {"language": "en", "output": "srt", "encode": "false"}
+    plain = asr(ask, SAMPLES, **sent, max_line_width="0").text
+    assert plain == written("srt", heard(), info, CueOptions(max_line_width=0))
+    options = CueOptions(max_line_width=12, max_lines=3, max_cps=9.5, min_gap=0.2)
+    asked = {"max_line_width": "12", "max_lines": "3", "max_cps": "9.5", "min_gap": "0.2"}
+    assert asr(ask, SAMPLES, **sent, **asked).text == written("srt", heard(word_timestamps=True), info, options)
+    for name, value in (("max_lines", "0"), ("max_cps", "fast"), ("max_line_width", "-1"), ("min_gap", "inf")):
+        answer = asr(ask, SAMPLES, **sent, **{name: value})
+        assert (answer.status_code, f"{name} is" in answer.json()["detail"]) == (400, True)
 
 
 def test_every_output(ask, heard):

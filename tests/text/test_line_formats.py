@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cpu_time import cpu_seconds
-from quartet.text.line_formats import Part, evenly, parts
+from quartet.text.line_formats import Part, Run, evenly, parts
 
 TIMES = ["00:00:01,000 --> 00:00:03,500", "00:01.000-->00:02.000 align:start", "-00:00:01,5 --> 0:0:2", " 1:2 --> 3:4"]
 WHITE = ["\n", "\r\n", "\r", "\n\n", " ", "\t", "\ufeff"]
@@ -263,3 +263,163 @@ def test_tags_dashes_and_lines(cue, text, translation, written):
 @pytest.mark.parametrize("form", ["srt", "vtt"])
 def test_files_without_texts(content, form):
     assert texts(content, form) == []
+
+
+# ---- sentences over several cues ----
+
+HARBOUR = """1
+00:00:01,000 --> 00:00:03,500
+The harbour lies between two hills,
+and every morning the boats
+
+2
+00:00:03,600 --> 00:00:06,000
+come back at dawn. A young
+
+3
+00:00:06,100 --> 00:00:08,000
+woman opens the bakery.
+"""
+
+
+def joined(content: str, form: str = "srt", source: str | None = "en") -> list[str | Part | Run]:
+    lines = content.splitlines(keepends=True)
+    return list(parts(lines, form, target="fr", source=source, joined=True))
+
+
+def sentences(content: str, form: str = "srt") -> list[str]:
+    """What is translated, by itself or as a sentence."""
+    found = [item.text.split("\n\n") for item in joined(content, form) if not isinstance(item, str)]
+    return [" ".join(text.split("\n")) for texts in found for text in texts]
+
+
+def translate_joined(content: str, change, form: str = "srt") -> str:
+    items = joined(content, form)
+    return "".join(item if isinstance(item, str) else item.put(change(item.text)) for item in items)
+
+
+def test_a_sentence_over_cues_is_translated_whole():
+    assert sentences(HARBOUR) == [
+        "The harbour lies between two hills, and every morning the boats come back at dawn.",
+        "A young woman opens the bakery.",
+    ]
+    (run,) = (item for item in joined(HARBOUR) if isinstance(item, Run))
+    assert (run.line, run.column) == (3, None)
+    french = (
+        "Le port se trouve entre deux collines, et chaque matin les bateaux reviennent à l'aube.\n\n"
+        "Une jeune femme ouvre la boulangerie."
+    )
+    assert translate_joined(HARBOUR, lambda _: french) == (
+        HARBOUR.replace("The harbour lies between two hills,", "Le port se trouve entre deux")
+        .replace("and every morning the boats", "collines, et chaque matin les bateaux")
+        .replace("come back at dawn. A young", "reviennent à l'aube. Une jeune")
+        .replace("woman opens the bakery.", "femme ouvre la boulangerie.")
+    )
+
+
+@pytest.mark.parametrize("translation", ["", "Oui.", "Oui.\n\nNon.\n\nSi.", "a b c d", "今日は。"])
+def test_whatever_comes_back_cues_stay_and_have_text(translation):
+    written = translate_joined(HARBOUR, lambda _: translation)
+    assert re.findall("(?m)^.*-->.*$", written) == re.findall("(?m)^.*-->.*$", HARBOUR)
+    blocks = written.rstrip().split("\n\n") if translation else []
+    assert all(block.split("\n")[2].strip() for block in blocks)
+    if translation:
+        assert len(blocks) == 3
+
+
+def pair(first: str, second: str, times: tuple[str, str] = (" 00:00:02,000", "00:00:02,100"), rest: str = "") -> str:
+    return f"1\n00:00:01,000 -->{times[0]}\n{first}\n\n2\n{times[1]} --> 00:00:04,000{rest}\n{second}\n"
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("<i>I think that you</i>", "<i>should go.</i>"),
+        ("{\\an8}I think that you", "{\\an8}should go."),
+        ("I think that you", "should go."),
+        ("- Yes.\n- I think that you", "should go."),
+        ("I think\nthat you", "should\ngo."),
+    ],
+)
+def test_markup_around_and_dashes_stay_with_their_cue(first, second):
+    content = pair(first, second)
+    assert "I think that you should go." in sentences(content)
+    assert translate_joined(content, str) == content
+    written = translate_joined(content, lambda text: shouted(text).replace("\n", " ").replace("  ", "\n\n"))
+    assert written == re.sub(r"(?m)^(?!.*-->|\d).*$", lambda found: shouted(found[0]), content)
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (pair("I think that you", "- should go."), "another speaker"),
+        (pair("<i>I think that you</i>", "should go."), "another voice"),
+        (pair("{\\an8}I think that you", "should go."), "another place"),
+        (pair("I think that you", "should go.", rest=" X1:40 X2:600"), "another place"),
+        (pair("I think that you", "<b>should</b> go."), "markup inside"),
+        (pair("I think that <b>you</b> all", "should go."), "markup inside"),
+        (pair("I think that you", "should go.", ("00:00:01,500", "00:00:05,000")), "a pause"),
+        (pair("I think that you", "should go.", ("00:00:03,000", "00:00:01,000")), "both at the same time"),
+        (pair("[he thinks that]", "should go."), "a sound"),
+        (pair("♪ I think that you", "should go ♪"), "a song"),
+        (pair("I think so.", "should go."), "a full stop"),
+        (pair("- I think that you\n- should go.", "Yes."), "two speakers in a cue"),
+    ],
+)
+def test_what_is_no_sentence_is_not_joined(content, why):
+    assert not [item for item in joined(content) if isinstance(item, Run)], why
+
+
+def test_webvtt_is_joined_by_voices_and_places():
+    first, second = "00:01.000 --> 00:02.000 line:0\n<v Ann>I think\n\n", "00:02.000 --> 00:03.000 line:0\n<v Ann>so.\n"
+    assert sentences(f"WEBVTT\n\n{first}NOTE hidden\n\n{second}", "vtt") == ["I think so."]
+    assert sentences(f"WEBVTT\n\n{first}{second.replace('Ann', 'Bob')}", "vtt") == ["I think", "so."]
+
+
+def test_a_cue_that_ends_is_given_out_at_once():
+    read = []
+
+    def lines():
+        for line in pair("Yes.", "No").splitlines(keepends=True):
+            read.append(line)
+            yield line
+
+    found = parts(lines(), "srt", joined=True)
+    assert next(item for item in found if isinstance(item, Part)).text == "Yes."
+    assert len(read) <= 5
+
+
+def test_few_lines_wait_for_a_cue():
+    content = ["00:00:01,000 --> 00:00:02,000\n", "And so\n", *["\n"] * 10_000]
+    read = 0
+
+    def lines():
+        nonlocal read
+        for read, line in enumerate(content):  # noqa: B007 - the count is what is looked at
+            yield line
+
+    found = parts(lines(), "srt", joined=True)
+    assert next(item for item in found if isinstance(item, Part)).text == "And so"
+    assert read < 100
+
+
+@given(FILES, st.sampled_from(["srt", "vtt"]))
+@example(HARBOUR, "srt")
+def test_joined_files_stay_letter_for_letter(content, form):
+    lines = re.findall(r"[^\n]*\n|[^\n]+", content)
+    items = list(parts(lines, form, joined=True))
+    assert "".join(item if isinstance(item, str) else item.put(item.text) for item in items) == content
+
+
+@given(st.lists(st.lists(WORDS.map(" ".join), min_size=1, max_size=2), max_size=5))
+def test_joined_cues_keep_every_word_in_order(cues):
+    blocks = [[str(n), f"00:00:{n:02},000 --> 00:00:{n:02},900", *lines] for n, lines in enumerate(cues, 1)]
+    content = "\n\n".join("\n".join(block) for block in blocks)
+    written = translate_joined(
+        content, lambda text: "\n\n".join(" ".join(one.upper().split()) for one in text.split("\n\n"))
+    )
+    found = [block.split("\n") for block in written.split("\n\n")] if written else []
+    assert [block[:2] for block in found] == [block[:2] for block in blocks]
+    words = [" ".join(block[2:]) for block in found]
+    assert " ".join(words).split() == " ".join(" ".join(lines) for lines in cues).upper().split()
+    assert all(words)

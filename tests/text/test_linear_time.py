@@ -13,7 +13,9 @@ from quartet.text import (
     kept,
     languages,
     line_formats,
+    phrases,
     sentences,
+    spread,
     stand_ins,
     tidy,
     tokenizer,
@@ -231,7 +233,8 @@ def as_markup(text: str) -> None:
 def taken_apart(text: str) -> None:
     for form in ("text", "srt", "vtt", "tsv"):
         for head in ("", "1\n00:01,000 --> 00:02,000\n"):
-            for part in line_formats.parts((head + text).splitlines(keepends=True), form, wrapped=form == "text"):
+            lines = (head + text).splitlines(keepends=True)
+            for part in line_formats.parts(lines, form, wrapped=form == "text", joined=True):
                 assert isinstance(part, str) or part.put(part.text + "x")
 
 
@@ -241,6 +244,14 @@ GLOSSARY = glossary.Glossary({"a": "b", "a a a a": "c", "a.a": "d", "中": "e"} 
 def with_terms(text: str) -> None:
     glossary.lacking(GLOSSARY.found(text, kept.kept_spans(text)), text)
     glossary.lacking([kept.KeptSpan(0, 1, "term", "a a")], text)
+
+
+def as_subtitles(text: str) -> None:
+    phrases.divide(text, (1, 2, 1), "ja")
+    for texts in ([text, "it is."], ["and", text], [text] * 4):
+        spread.spread(texts, "en").divided(texts, "fr")
+        spread.goes_on(*texts[:2])
+        spread.goes_on(*texts[:2], "en", punctuated=True)
 
 
 def rest(text: str) -> None:

@@ -99,12 +99,15 @@ def _translation(
         log.info("translating with %s (--translation-model names another one)", name)
     translator = stack.enter_context(Translator(name, threads=args.threads))
     translator.check_languages(args.to, info.language)
+    left: set[str] = set()  # languages that the model does not know
 
     def translate(sentences: Sequence[str], spoken: str) -> Sequence[str]:
         try:
             translator.check_languages(args.to, spoken)
         except LanguageError as error:
-            log.warning("left as it is: %s", error)
+            if spoken not in left:
+                log.warning("left as it is: %s", error)
+            left.add(spoken)
             return sentences
         return [one.text for one in translator.translate_batch(sentences, args.to, spoken)]
 

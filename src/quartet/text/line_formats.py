@@ -36,6 +36,7 @@ LINE = re.compile(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+")
 TIMES = re.compile(r"[ \t]*-?[0-9][0-9:.,-]*[ \t]*-->[ \t]*-?[0-9]")
 CUE = re.compile(r"\s*(?P<start>[0-9:.,]+)\s*-->\s*(?P<end>[0-9:.,]+)(?P<place>.*)")
 LONGEST_PAUSE = 3.0  # seconds within a sentence
+MOST_LINES = 50  # between two cues of a sentence
 PLACE = re.compile(r"(?:\{\\[^{}]*\})*")  # of a cue on the screen, and its style
 OPENING = re.compile(r"<(?P<name>[A-Za-z]+)[^<>]*>|\{\\[^{}]*\}")
 CLOSING = re.compile(r"</(?P<name>[A-Za-z]+)>")
@@ -214,7 +215,7 @@ def _cues(lines: Iterable[str], form: Form) -> Iterator[str | Part]:
     In SubRip a blank line inside a cue does not end it, as for players; in WebVTT it does. Cues without a blank line
     between them are told apart by their times and the number before these.
     """
-    split = itertools.chain(*(LINE.findall(line) for line in lines))
+    split = itertools.chain.from_iterable(LINE.findall(line) for line in lines)
     following = itertools.pairwise(itertools.chain(split, [""]))
     in_cue, after_blank = False, True
     block: list[tuple[int, str]] = []
@@ -241,10 +242,10 @@ def _runs(items: Iterable[str | Part], target: str | None, source: str | None) -
     for item in items:
         if isinstance(item, str):
             times = CUE.match(item) or times
-            if run:
-                run.append(item)
-            else:
-                yield item
+            run.append(item)
+            if not isinstance(run[0], Part) or not any(isinstance(one, Part) for one in run[-MOST_LINES:]):
+                yield from _run(run, target, source)
+                run = []
             continue
         texts = [one for one in run if isinstance(one, Part)]
         follows = of_run is not None and times is not None and of_run is not times and _follows(of_run, times)

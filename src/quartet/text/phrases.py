@@ -27,7 +27,7 @@ _NEVER_FIRST = _SMALL_KANA + "、。，．・：；！？)]}）］｝〕〉》�
 _NEVER_LAST = "([{（［｛〔〈《「『【〘〖〝‘“｟«$￥＄"
 _JOINED_AFTER, _JOINED_BEFORE = "ะาำๅๆฯະາຳ", "เแโใไເແໂໃໄ\u17d2\u1039\u0f0c"  # of Thai, Lao, Khmer, Burmese, Tibetan
 _GAP = re.compile(
-    r"(?<=[^\s«‹])[ \t\r\n\u3000\u200b]+(?=[^\s\u200b])(?! ?[?!:;»›%]+(?:\s|$))"
+    r"(?<=[^\s\u200b«‹])[ \t\r\n\u3000\u200b]+(?=[^\s\u200b])(?! ?[?!:;»›%]+(?:\s|$))"
     rf"|(?<=[{NO_SPACES}、。！？…」』）：；，])(?=[^\s])|(?<=[^\s])(?=[{NO_SPACES}「『（《])"
 )
 _WORD_BEFORE = re.compile(r"([^\s\-–—/(\"“«¿¡]*?)[.,;:!?…\"”»)\]]*$")

@@ -21,6 +21,7 @@ LONGEST = 300  # characters of a sentence, likewise
 MOST_TEXTS = 40  # that are joined, and their characters
 MOST_CHARACTERS = 2000
 
+_LONGEST_END = 40  # characters
 _USUAL = ("en", "fr", "es")  # languages whose small words are looked for where a text's language is not known
 _NOTES = "♪♫♬♩"
 _ASIDE = re.compile(rf"\s*(?:[{_NOTES}#]|[\[(（【*].*[\])）】*]\s*$)|.*[{_NOTES}]\s*$", re.DOTALL)
@@ -101,7 +102,8 @@ def may_go_on(text: str) -> bool:
     """Whether a sentence may go on behind a text, as far as the text says."""
     if is_aside(text) or not _FIRST_LETTER.search(text):
         return False
-    return not _STOPPED.search(text) or bool(_BROKEN_OFF.search(text))
+    end = _end(text)
+    return not _STOPPED.search(end) or bool(_BROKEN_OFF.search(end))
 
 
 def goes_on(text: str, following: str, language: str | None = None, punctuated: bool = False) -> bool:
@@ -118,9 +120,10 @@ def goes_on(text: str, following: str, language: str | None = None, punctuated: 
     if _in_capitals(text) != _in_capitals(following):
         return False
     is_small = not begin[0].isupper()  # letters of most scripts are neither small nor large
-    if _BROKEN_OFF.search(text):
-        return is_small and begin[0].islower()
-    return is_small or punctuated or bool(_PAUSED.search(text)) or _ends_within_phrase(text, language)
+    end = _end(text)
+    if _BROKEN_OFF.search(end):
+        return begin[0].islower()
+    return is_small or punctuated or bool(_PAUSED.search(end)) or _ends_within_phrase(end, language)
 
 
 def is_aside(text: str) -> bool:
@@ -131,6 +134,11 @@ def is_aside(text: str) -> bool:
 def is_turn(text: str) -> bool:
     """Whether somebody else begins to speak, as a dash or `>>` says."""
     return bool(_TURN.match(text))
+
+
+def _end(text: str) -> str:
+    """As much of the end as is looked at."""
+    return text.rstrip()[-_LONGEST_END:]
 
 
 def _in_capitals(text: str) -> bool:

@@ -120,9 +120,8 @@ class CueMaker:
         else:
             gap = gap_between(self._held.text, more.text)
             self._held = replace(more, text=self._held.text + gap + text, times=self._held.times + more.times)
-        if columns(self._held.text) > HELD:
-            found = self._cut(self._held, rest=True)
-            cues += found
+        if max(len(self._held.text), columns(self._held.text)) > HELD:
+            cues += self._cut(self._held, rest=True)
         return self._timed(cues)
 
     def rest(self) -> list[Cue]:

@@ -1,0 +1,101 @@
+"""What `quartet transcribe` writes of segments: subtitles made for reading, translations by sentences."""
+
+import contextlib
+
+import pytest
+
+from quartet.cli import transcribe
+from quartet.errors import AudioError
+from quartet.transcription.cues import CueOptions
+from quartet.transcription.options import TranscriptionOptions
+from quartet.transcription.segments import Segment, TranscriptionInfo
+from quartet.transcription.subtitles import written
+from sounds import tone, wav
+
+INFO = TranscriptionInfo("en", 1.0, 60.0, 60.0, None, TranscriptionOptions(), None)
+SAID = [
+    ("The train station is behind the museum, and every morning the", "en"),
+    ("bus to the hotel stops there. Where is", "en"),
+    ("the bus?", "en"),
+    ("Où est la gare ?", "fr"),
+]
+
+
+def segments() -> list[Segment]:
+    return [
+        Segment(n, 0, n * 4.0, n * 4.0 + 4, f" {text}", [1], -0.1, 1.0, 0.0, None, 0.0, language)
+        for n, (text, language) in enumerate(SAID, 1)
+    ]
+
+
+@pytest.fixture
+def hear(tmp_path, run, monkeypatch):
+    """Run the command on a recording in which this is said; `hear.asked` is how it was listened to."""
+    recording = tmp_path / "a.wav"
+    recording.write_bytes(wav(tone()))
+    monkeypatch.setattr(transcribe, "_transcriber", lambda args: contextlib.nullcontext(Listener()))
+
+    class Listener:
+        def transcribe(self, *given, **options):
+            call.asked = options
+            return iter(call.heard), INFO
+
+    def call(*options):
+        return run("transcribe", recording, *options)
+
+    call.heard = segments()
+    return call
+
+
+@pytest.mark.parametrize("form", ["srt", "vtt", "ass"])
+def test_subtitles_are_made_for_reading_and_as_asked(hear, form):
+    assert hear("--format", form).out == written(form, segments(), INFO)
+    assert hear.asked["word_timestamps"] is True
+    narrow = ("--max-line-width", 20, "--max-lines", 3, "--max-cps", "12.5", "--min-gap", "0.2")
+    assert hear("--format", form, *narrow).out == written(form, segments(), INFO, CueOptions(20, 3, 12.5, 0.2))
+
+
+def test_without_a_width_each_segment_is_a_cue_as_it_was(hear):
+    result = hear("--format", "srt", "--max-line-width", 0)
+    assert result.out.count(" --> ") == len(SAID)
+    assert f"\n{SAID[0][0]}\n" in result.out
+    assert hear.asked["word_timestamps"] is False
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--max-line-width", "-1"), ("--max-lines", "0"), ("--max-cps", "0"), ("--min-gap", "x")]
+)
+def test_a_bad_option_is_one_line(hear, option, value):
+    result = hear("--format", "srt", f"{option}={value}")
+    assert (result.code, result.out) == (2, "")
+    assert f"{option} is {value}" in result.err.replace("'", "")
+
+
+def test_sentences_are_translated_whole_and_the_targets_own_pass_through(hear):
+    result = hear("--to", "fr", "--translation-model", "demo", "--format", "tsv")
+    assert result.code == 0
+    lines = [line.split("\t") for line in result.out.splitlines()[1:]]
+    assert [(int(start), int(end)) for start, end, _ in lines] == [(n * 4000, n * 4000 + 4000) for n in range(1, 5)]
+    assert lines[3][2] == SAID[3][0]
+    french = " ".join(text for _, _, text in lines[:3])
+    assert "derrière le musée" in french
+    assert french.endswith("Où est le bus ?") or "le bus" in french
+
+
+def test_a_language_that_the_model_does_not_know_is_left_as_it_is(hear):
+    hear.heard = [Segment(1, 0, 0.0, 2.0, " Dov'è la stazione?", [], 0, 1, 0, None, 0.0, "it"), *segments()]
+    result = hear("--to", "fr", "--translation-model", "demo")
+    assert result.code == 0
+    assert result.out.startswith("Dov'è la stazione?\n")
+    assert result.err.count("left as it is") == 1
+
+
+def test_what_was_heard_before_an_error_is_written(hear):
+    def broken():
+        yield from segments()[:1]
+        raise AudioError("the file is damaged")
+
+    hear.heard = broken()
+    result = hear("--to", "fr", "--translation-model", "demo", "--format", "srt")
+    assert result.code != 0
+    assert "musée" in result.out.replace("\n", " ")
