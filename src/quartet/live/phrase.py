@@ -64,12 +64,15 @@ class PhraseText:
 
     def look(self, sound: Samples, first: int) -> Iterator[LiveText]:
         """What is told after a look at the window, sound whose first sample is `first`, while somebody speaks."""
-        asked = self._look(sound, is_last=False)
+        is_too_long = len(sound) > TOO_LONG * self._recognizer.longest * RATE
+        asked = self._look(sound, takes_care=is_too_long)
         heard = self._recognizer.hear(asked)
+        if heard is None and is_too_long:
+            heard = self._last_guess()
         self._needed, until = first, first + len(sound)
         if heard is not None:
             count = self._agreed(heard.pieces, until)
-            if len(sound) > TOO_LONG * self._recognizer.longest * RATE:
+            if is_too_long:
                 count = max(count, self._old(asked, heard))
             self._settle(heard, is_sure=count > 0)
             yield from self._told(asked, heard, count, first)
@@ -80,10 +83,10 @@ class PhraseText:
 
     def finish(self, sound: Samples, first: int) -> Iterator[LiveText]:
         """What is told after the last look at a phrase: all of it is final."""
-        asked = self._look(sound, is_last=True)
+        asked = self._look(sound, takes_care=True)
         heard = self._recognizer.hear(asked)
         if heard is None:
-            heard = Heard(self._guesses[-1].pieces if self._guesses else (), self._language or self._usual)
+            heard = self._last_guess()
         self._settle(heard, is_sure=True)
         yield from self._told(asked, heard, len(heard.pieces), first, is_over=True)
         self._keep(len(self._sure))
@@ -94,9 +97,12 @@ class PhraseText:
         language = self._language or self._usual
         return language.code if language else "en"
 
-    def _look(self, sound: Samples, is_last: bool) -> Look:
+    def _last_guess(self) -> Heard:
+        return Heard(self._guesses[-1].pieces if self._guesses else (), self._language or self._usual)
+
+    def _look(self, sound: Samples, takes_care: bool) -> Look:
         sure = tuple(one.piece for one in self._sure)
-        return Look(sound, sure, self._context, self._language, self._usual, is_last)
+        return Look(sound, sure, self._context, self._language, self._usual, takes_care)
 
     def _settle(self, heard: Heard, is_sure: bool) -> None:
         if self._language is None and heard.language is not None and (is_sure or heard.probability >= SURE):
@@ -172,19 +178,21 @@ class PhraseText:
 
     def _shorten(self, samples: int, first: int) -> None:
         """Let the next window begin later, where this one is long."""
-        share = samples / RATE / self._recognizer.longest
+        longest = self._recognizer.longest * RATE
         begins = [place for place, one in enumerate(self._sure) if one.begins_sentence and place]
         place = 0
-        if share > ENOUGH and begins:
+        if samples > ENOUGH * longest and begins:
             place = begins[-1]
-        elif share > LONG:
+        elif samples > LONG * longest:
             place = max(0, len(self._sure) - KEPT_WORDS)
         if place:
             at = (self._sure[place - 1].end + self._sure[place].start) / 2
             self._needed = max(first, min(round(at * RATE), first + samples))
             self._keep(place)
-        elif share > TOO_LONG and not self._sure:  # nobody says anything
-            self._needed, self._guesses = first + samples // 2, []
+        end = first + samples
+        if end - self._needed > TOO_LONG * longest:  # nobody says anything any more
+            self._needed = end - round(LONG * longest)
+            self._keep(len(self._sure))
 
     def _keep(self, place: int) -> None:
         """What is before a sure piece is text before the window."""

@@ -50,7 +50,7 @@ class Look:
     context: tuple[int, ...]  # tokens of the text before it
     language: Language | None  # None: not known yet
     usual: Language | None  # what was spoken before; another one has to be sure
-    is_last: bool  # nothing more comes: take care
+    takes_care: bool  # what has no answer now will have none: nothing more comes, or it is forgotten
 
 
 @dataclass(frozen=True)
@@ -92,11 +92,11 @@ class WhisperRecognizer:
         return min(LONGEST, 0.95 * whole)
 
     def hear(self, look: Look) -> Heard | None:
-        """See `Recognizer`. A last look that loops is taken again without the text before, and in a whole window."""
+        """See `Recognizer`. With care, what loops is looked at again without the text before, and in a whole window."""
         audio = self._encoded(look.sound, MARGIN)
         language, probability = (look.language, 1.0) if look.language else self._detected(audio, look.usual)
         whole = self.prompter.speech.window_frames // FRAMES_PER_SECOND
-        for context, margin in [(look.context, 0), ((), 0), ((), whole)] if look.is_last else [(look.context, 0)]:
+        for context, margin in [(look.context, 0), ((), 0), ((), whole)] if look.takes_care else [(look.context, 0)]:
             audio = self._encoded(look.sound, margin) if margin else audio
             outcome = self._decoded(audio, look, language, context)
             if outcome.is_silence(self.prompter.options):
