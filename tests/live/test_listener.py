@@ -29,7 +29,7 @@ def _loud():
 
 def heard(recognizer, samples, size=1600, **options):
     """All events of samples that come in pieces."""
-    listener = Listener(recognizer, context_room=10, **({"clock": lambda: 0.0} | options))
+    listener = Listener(recognizer, **({"clock": lambda: 0.0} | options))
     data = samples.tobytes()
     events = [one for start in range(0, len(data), size) for one in listener.add(data[start : start + size])]
     return [*events, *listener.end()]
@@ -65,11 +65,11 @@ def test_the_decoder_begins_with_what_is_final_so_that_nothing_is_taken_back(wor
 
     class Checked(Scripted):
         def hear(self, look):
-            known = [*look.context, *(token for piece in look.sure for token in piece.tokens)]
+            known = [token for piece in look.sure for token in piece.tokens]
             assert known == told[len(told) - len(known) :]
             return recognizer.hear(look)
 
-    listener = Listener(Checked(), context_room=10, clock=lambda: 0.0)
+    listener = Listener(Checked(), clock=lambda: 0.0)
     data = spoken(words, pauses).tobytes()
     for start in range(0, len(data), 1600):
         for event in listener.add(data[start : start + 1600]):
@@ -89,7 +89,7 @@ def test_partial_text_comes_before_it_is_final_and_ends_where_the_sound_does():
 
 def test_speech_without_an_end_takes_the_same_work_and_memory_all_the_time():
     recognizer = Scripted()
-    listener = Listener(recognizer, context_room=10, clock=lambda: 0.0)
+    listener = Listener(recognizer, clock=lambda: 0.0)
     held = []
     for number in range(600):
         list(listener.add(spoken([0] * number + [0.4]).tobytes()))
@@ -98,7 +98,6 @@ def test_speech_without_an_end_takes_the_same_work_and_memory_all_the_time():
     windows = [len(look.sound) for look in recognizer.looks]
     assert max(windows[300:]) <= max(windows[:300])
     assert max(held) <= recognizer.longest * RATE
-    assert all(len(look.context) <= 10 for look in recognizer.looks)
     assert max(len(look.sure) for look in recognizer.looks) < 20
 
 

@@ -33,12 +33,11 @@ class Listener:
         rate: int = RATE,
         detection: TurnDetection | None = None,
         language: Language | None = None,
-        context_room: int = 0,
         clock: Clock = time.monotonic,
     ) -> None:
         """clock: seconds, by which a look takes long."""
         self._sound = LiveSound(Format("audio/pcm", rate), detection or TurnDetection(), longest=None)
-        self._text = PhraseText(recognizer, language, context_room)
+        self._text = PhraseText(recognizer, language)
         self._block = max(1, round(BLOCK * recognizer.longest * rate)) * BYTES
         self._most = MOST * recognizer.longest * RATE
         self._clock = clock

@@ -44,15 +44,14 @@ class _Guess:
 
 
 class PhraseText:
-    """The text as it grows. language: None where it is to be detected. context_room: tokens of the text before."""
+    """The text as it grows. language: None where it is to be detected."""
 
-    def __init__(self, recognizer: Recognizer, language: Language | None, context_room: int) -> None:
-        self._recognizer, self._given, self._room = recognizer, language, context_room
+    def __init__(self, recognizer: Recognizer, language: Language | None) -> None:
+        self._recognizer, self._given = recognizer, language
         self._language = language  # of the phrase, once it is sure
         self._usual: Language | None = language
         self._sure: list[_Said] = []  # in the window
         self._guesses: list[_Guess] = []  # that have to agree, the newest last
-        self._context: tuple[int, ...] = ()  # tokens of the text before the window
         self._line = ""  # of the phrase, as far as it is sure
         self._until = 0.0  # seconds, where the last final word ends
         self._needed = 0  # sample from which on sound is still to be looked at
@@ -89,7 +88,7 @@ class PhraseText:
             heard = self._last_guess()
         self._settle(heard, is_sure=True)
         yield from self._told(asked, heard, len(heard.pieces), first, is_over=True)
-        self._keep(len(self._sure))
+        self._sure = []
         self._language, self._guesses, self._needed = self._given, [], first + len(sound)
 
     @property
@@ -102,7 +101,7 @@ class PhraseText:
 
     def _look(self, sound: Samples, takes_care: bool) -> Look:
         sure = tuple(one.piece for one in self._sure)
-        return Look(sound, sure, self._context, self._language, self._usual, takes_care)
+        return Look(sound, sure, self._language, self._usual, takes_care)
 
     def _settle(self, heard: Heard, is_sure: bool) -> None:
         if self._language is None and heard.language is not None and (is_sure or heard.probability >= SURE):
@@ -188,14 +187,8 @@ class PhraseText:
         if place:
             at = (self._sure[place - 1].end + self._sure[place].start) / 2
             self._needed = max(first, min(round(at * RATE), first + samples))
-            self._keep(place)
+            self._sure = self._sure[place:]
         end = first + samples
         if end - self._needed > TOO_LONG * longest:  # nobody says anything any more
             self._needed = end - round(LONG * longest)
-            self._keep(len(self._sure))
-
-    def _keep(self, place: int) -> None:
-        """What is before a sure piece is text before the window."""
-        tokens = [token for one in self._sure[:place] for token in one.piece.tokens]
-        self._context = (*self._context, *tokens)[-self._room :] if self._room else ()
-        self._sure = self._sure[place:]
+            self._sure = []
