@@ -33,14 +33,14 @@ class Listener:
         rate: int = RATE,
         detection: TurnDetection | None = None,
         language: Language | None = None,
-        clock: Clock = time.monotonic,
+        clock: Clock | None = None,
     ) -> None:
-        """clock: seconds, by which a look takes long."""
+        """clock: seconds, by which a look takes long; None: the system's."""
         self._sound = LiveSound(Format("audio/pcm", rate), detection or TurnDetection(), longest=None)
         self._text = PhraseText(recognizer, language)
         self._block = max(1, round(BLOCK * recognizer.longest * rate)) * BYTES
         self._most = MOST * recognizer.longest * RATE
-        self._clock = clock
+        self._clock = clock or time.monotonic
         self._looked = 0  # sample up to which the turn was looked at
         self._pause = STEP * RATE  # samples until the next look
 

@@ -90,6 +90,8 @@ class WhisperRecognizer:
 
     def hear(self, look: Look) -> Heard | None:
         """See `Recognizer`. With care, what loops is looked at again in a whole window: that costs much."""
+        if len(self._head(look.language)) + sum(len(piece.tokens) for piece in look.sure) + 2 > self._room:
+            return None  # more was said in a window than fits
         audio = self._encoded(look.sound, MARGIN)
         language, probability = (look.language, 1.0) if look.language else self._detected(audio, look.usual)
         whole = self.prompter.speech.window_frames // FRAMES_PER_SECOND
@@ -149,20 +151,25 @@ class WhisperRecognizer:
             return usual, odds[usual.code]
         return next(one for one in languages if one.code == code), odds[code]
 
+    @property
+    def _room(self) -> int:
+        """Tokens that fit, with the end after them."""
+        return self.prompter.manifest.shapes.max_target_length - 1
+
     def _head(self, language: Language | None) -> list[int]:
         return [*self.prompter.start(language), self.prompter.speech.no_timestamps]
 
     def _decoded(self, audio: EncodedAudio, look: Look, language: Language | None) -> Outcome:
         sure = [*chain(*(piece.tokens for piece in look.sure))]
         prompt = [*self._head(language), *sure]
-        room = self.prompter.manifest.shapes.max_target_length - len(prompt)
+        room = self._room - len(prompt)
         likely = LEAST_TOKENS + math.ceil(TOKENS_PER_SECOND * len(look.sound) / RATE)
         options = DecodingOptions(
             beam_size=1,  # with beams, a window that is not whole loops often
             suppress_tokens=self.prompter.suppressed(),
             suppress_blank=not sure,  # after a beginning, the end may come at once
             timestamps=False,
-            max_new_tokens=max(1, min(room - 1, likely)),
+            max_new_tokens=min(room, likely),
         )
         requests = window_requests(self.prompter.manifest, audio, [prompt], options)
         found: list[list[Decoded]] = self.runner.results(requests)
