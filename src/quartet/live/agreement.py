@@ -55,5 +55,5 @@ def agreed(before: Sequence[Piece], now: Sequence[Piece]) -> int:
 
 def after(pieces: Sequence[Piece], words: int) -> tuple[Piece, ...]:
     """What is left of a guess without its first words, so many of them."""
-    places = [place for place, piece in enumerate(pieces, 1) if piece.key]
-    return tuple(pieces[places[words - 1] :]) if words else tuple(pieces)
+    places = [0, *(place for place, piece in enumerate(pieces, 1) if piece.key)]
+    return tuple(pieces[places[words] :]) if words < len(places) else ()

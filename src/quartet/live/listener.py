@@ -18,7 +18,8 @@ from quartet.spec import Language
 
 STEP = 0.4  # seconds of new sound before the next look
 PATIENCE = 1.5  # times as long as the last look took, of new sound, before the next
-BLOCK = 0.25  # of the longest window, that is taken at a time
+BLOCK = 0.1  # of the longest window, that is taken at a time
+MOST = 0.8  # of the longest window, that need a look, however slow the machine is; after it, it is less
 
 Clock = Callable[[], float]
 
@@ -32,14 +33,14 @@ class Listener:
         rate: int = RATE,
         detection: TurnDetection | None = None,
         language: Language | None = None,
-        context_room: int = 0,
-        clock: Clock = time.monotonic,
+        clock: Clock | None = None,
     ) -> None:
-        """clock: seconds, by which a look takes long."""
+        """clock: seconds, by which a look takes long; None: the system's."""
         self._sound = LiveSound(Format("audio/pcm", rate), detection or TurnDetection(), longest=None)
-        self._text = PhraseText(recognizer, language, context_room)
+        self._text = PhraseText(recognizer, language)
         self._block = max(1, round(BLOCK * recognizer.longest * rate)) * BYTES
-        self._clock = clock
+        self._most = MOST * recognizer.longest * RATE
+        self._clock = clock or time.monotonic
         self._looked = 0  # sample up to which the turn was looked at
         self._pause = STEP * RATE  # samples until the next look
 
@@ -51,7 +52,9 @@ class Listener:
                     self._looked = one.at
                 else:
                     yield from self._text.finish(as_float(one.sound), one.start)
-            if self._sound.is_in_turn and self._sound.position - self._looked >= self._pause:
+            if self._sound.is_in_turn and (
+                self._sound.position - self._looked >= self._pause or len(self._sound) >= self._most
+            ):
                 yield from self._look()
 
     def end(self) -> Iterator[LiveText]:

@@ -44,15 +44,14 @@ class _Guess:
 
 
 class PhraseText:
-    """The text as it grows. language: None where it is to be detected. context_room: tokens of the text before."""
+    """The text as it grows. language: None where it is to be detected."""
 
-    def __init__(self, recognizer: Recognizer, language: Language | None, context_room: int) -> None:
-        self._recognizer, self._given, self._room = recognizer, language, context_room
+    def __init__(self, recognizer: Recognizer, language: Language | None) -> None:
+        self._recognizer, self._given = recognizer, language
         self._language = language  # of the phrase, once it is sure
         self._usual: Language | None = language
         self._sure: list[_Said] = []  # in the window
         self._guesses: list[_Guess] = []  # that have to agree, the newest last
-        self._context: tuple[int, ...] = ()  # tokens of the text before the window
         self._line = ""  # of the phrase, as far as it is sure
         self._until = 0.0  # seconds, where the last final word ends
         self._needed = 0  # sample from which on sound is still to be looked at
@@ -64,12 +63,15 @@ class PhraseText:
 
     def look(self, sound: Samples, first: int) -> Iterator[LiveText]:
         """What is told after a look at the window, sound whose first sample is `first`, while somebody speaks."""
-        asked = self._look(sound, is_last=False)
+        is_too_long = len(sound) > TOO_LONG * self._recognizer.longest * RATE
+        asked = self._look(sound, takes_care=is_too_long)
         heard = self._recognizer.hear(asked)
+        if heard is None and is_too_long:
+            heard = self._last_guess()
         self._needed, until = first, first + len(sound)
         if heard is not None:
             count = self._agreed(heard.pieces, until)
-            if len(sound) > TOO_LONG * self._recognizer.longest * RATE:
+            if is_too_long:
                 count = max(count, self._old(asked, heard))
             self._settle(heard, is_sure=count > 0)
             yield from self._told(asked, heard, count, first)
@@ -80,13 +82,13 @@ class PhraseText:
 
     def finish(self, sound: Samples, first: int) -> Iterator[LiveText]:
         """What is told after the last look at a phrase: all of it is final."""
-        asked = self._look(sound, is_last=True)
+        asked = self._look(sound, takes_care=True)
         heard = self._recognizer.hear(asked)
         if heard is None:
-            heard = Heard(self._guesses[-1].pieces if self._guesses else (), self._language or self._usual)
+            heard = self._last_guess()
         self._settle(heard, is_sure=True)
         yield from self._told(asked, heard, len(heard.pieces), first, is_over=True)
-        self._keep(len(self._sure))
+        self._sure = []
         self._language, self._guesses, self._needed = self._given, [], first + len(sound)
 
     @property
@@ -94,9 +96,12 @@ class PhraseText:
         language = self._language or self._usual
         return language.code if language else "en"
 
-    def _look(self, sound: Samples, is_last: bool) -> Look:
+    def _last_guess(self) -> Heard:
+        return Heard(self._guesses[-1].pieces if self._guesses else (), self._language or self._usual)
+
+    def _look(self, sound: Samples, takes_care: bool) -> Look:
         sure = tuple(one.piece for one in self._sure)
-        return Look(sound, sure, self._context, self._language, self._usual, is_last)
+        return Look(sound, sure, self._language, self._usual, takes_care)
 
     def _settle(self, heard: Heard, is_sure: bool) -> None:
         if self._language is None and heard.language is not None and (is_sure or heard.probability >= SURE):
@@ -172,22 +177,18 @@ class PhraseText:
 
     def _shorten(self, samples: int, first: int) -> None:
         """Let the next window begin later, where this one is long."""
-        share = samples / RATE / self._recognizer.longest
+        longest = self._recognizer.longest * RATE
         begins = [place for place, one in enumerate(self._sure) if one.begins_sentence and place]
         place = 0
-        if share > ENOUGH and begins:
+        if samples > ENOUGH * longest and begins:
             place = begins[-1]
-        elif share > LONG:
+        elif samples > LONG * longest:
             place = max(0, len(self._sure) - KEPT_WORDS)
         if place:
             at = (self._sure[place - 1].end + self._sure[place].start) / 2
             self._needed = max(first, min(round(at * RATE), first + samples))
-            self._keep(place)
-        elif share > TOO_LONG and not self._sure:  # nobody says anything
-            self._needed, self._guesses = first + samples // 2, []
-
-    def _keep(self, place: int) -> None:
-        """What is before a sure piece is text before the window."""
-        tokens = [token for one in self._sure[:place] for token in one.piece.tokens]
-        self._context = (*self._context, *tokens)[-self._room :] if self._room else ()
-        self._sure = self._sure[place:]
+            self._sure = self._sure[place:]
+        end = first + samples
+        if end - self._needed > TOO_LONG * longest:  # nobody says anything any more
+            self._needed = end - round(LONG * longest)
+            self._sure = []

@@ -4,7 +4,6 @@ The decoder is fed the sure words as the beginning of its text. No fixed 30 s: a
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Protocol
@@ -35,7 +34,6 @@ from quartet.transcription.words import split_words, word_timings
 MARGIN = 2  # seconds of silence after the sound: a text that breaks off makes Whisper guess on
 TOKENS_PER_SECOND = 12  # that may be said; more is a loop
 LEAST_TOKENS = 16
-CONTEXT = 60  # tokens of the text before that the decoder is told
 LONGEST = 28.0  # seconds of a window of 30 s that are sound
 LIVE = TranscriptionOptions(without_timestamps=True)
 SURE = 0.9  # probability of a language from which on it is taken to be spoken
@@ -47,10 +45,9 @@ class Look:
 
     sound: Samples  # [n] at 16 kHz
     sure: tuple[Piece, ...]  # words at its beginning that are known
-    context: tuple[int, ...]  # tokens of the text before it
     language: Language | None  # None: not known yet
     usual: Language | None  # what was spoken before; another one has to be sure
-    is_last: bool  # nothing more comes: take care
+    takes_care: bool  # what has no answer now will have none: nothing more comes, or it is forgotten
 
 
 @dataclass(frozen=True)
@@ -92,13 +89,15 @@ class WhisperRecognizer:
         return min(LONGEST, 0.95 * whole)
 
     def hear(self, look: Look) -> Heard | None:
-        """See `Recognizer`. A last look that loops is taken again without the text before, and in a whole window."""
+        """See `Recognizer`. With care, what loops is looked at again in a whole window: that costs much."""
+        if len(self._head(look.language)) + sum(len(piece.tokens) for piece in look.sure) + 2 > self._room:
+            return None  # more was said in a window than fits
         audio = self._encoded(look.sound, MARGIN)
         language, probability = (look.language, 1.0) if look.language else self._detected(audio, look.usual)
         whole = self.prompter.speech.window_frames // FRAMES_PER_SECOND
-        for context, margin in [(look.context, 0), ((), 0), ((), whole)] if look.is_last else [(look.context, 0)]:
+        for margin in (0, whole) if look.takes_care else (0,):
             audio = self._encoded(look.sound, margin) if margin else audio
-            outcome = self._decoded(audio, look, language, context)
+            outcome = self._decoded(audio, look, language)
             if outcome.is_silence(self.prompter.options):
                 return Heard((), language, probability, audio)
             if not self._is_loop(outcome):
@@ -152,21 +151,25 @@ class WhisperRecognizer:
             return usual, odds[usual.code]
         return next(one for one in languages if one.code == code), odds[code]
 
+    @property
+    def _room(self) -> int:
+        """Tokens that fit, with the end after them."""
+        return self.prompter.manifest.shapes.max_target_length - 1
+
     def _head(self, language: Language | None) -> list[int]:
         return [*self.prompter.start(language), self.prompter.speech.no_timestamps]
 
-    def _decoded(self, audio: EncodedAudio, look: Look, language: Language | None, context: Sequence[int]) -> Outcome:
+    def _decoded(self, audio: EncodedAudio, look: Look, language: Language | None) -> Outcome:
         sure = [*chain(*(piece.tokens for piece in look.sure))]
-        before = [self.prompter.speech.previous, *context] if context else []
-        prompt = [*before, *self._head(language), *sure]
-        room = self.prompter.manifest.shapes.max_target_length - len(prompt)
+        prompt = [*self._head(language), *sure]
+        room = self._room - len(prompt)
         likely = LEAST_TOKENS + math.ceil(TOKENS_PER_SECOND * len(look.sound) / RATE)
         options = DecodingOptions(
             beam_size=1,  # with beams, a window that is not whole loops often
             suppress_tokens=self.prompter.suppressed(),
             suppress_blank=not sure,  # after a beginning, the end may come at once
             timestamps=False,
-            max_new_tokens=max(1, min(room - 1, likely)),
+            max_new_tokens=min(room, likely),
         )
         requests = window_requests(self.prompter.manifest, audio, [prompt], options)
         found: list[list[Decoded]] = self.runner.results(requests)
@@ -175,8 +178,3 @@ class WhisperRecognizer:
     def _is_loop(self, outcome: Outcome) -> bool:
         limit = self.prompter.options.compression_ratio_threshold
         return limit is not None and outcome.compression_ratio > limit
-
-
-def context_room(prompter: Prompter) -> int:
-    """Tokens of the text before that fit beside a window's own."""
-    return min(CONTEXT, prompter.room // 2)

@@ -17,7 +17,7 @@ from quartet.audio.voice_activity import VadOptions
 from quartet.errors import LanguageError, OptionError
 from quartet.live.events import LiveEvent
 from quartet.live.listener import Listener, listened
-from quartet.live.recognizer import LIVE, WhisperRecognizer, context_room
+from quartet.live.recognizer import LIVE, WhisperRecognizer
 from quartet.live.stream import Stream, pcm_of
 from quartet.live.translating import Translators, translated
 from quartet.live.utterances import TurnDetection
@@ -255,7 +255,7 @@ class Transcriber:
         recognizer = WhisperRecognizer(self._runner, prompter, candidates)
         sound = pcm_of(stream, rate)
         known = candidates[0] if len(candidates) == 1 else None
-        listener = Listener(recognizer, sound.rate, detection, known, context_room(prompter))
+        listener = Listener(recognizer, sound.rate, detection, known)
         texts = listened(listener, sound, ahead=hasattr(stream, "read"))
         if target is None:
             return texts
