@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from quartet.audio.audio import RATE, Wanted, open_audio
+from quartet.audio.audio import Wanted, open_audio
 from quartet.errors import AudioError
 from sounds import Unseekable
 
@@ -61,10 +61,10 @@ def test_a_gap_is_told_once_however_often_it_is_played(caplog):
     assert "2.0 s are missing in 1 place at 4.0 s; they are silent" in message
 
 
-@pytest.mark.parametrize(("container", "codec"), [("matroska", "aac"), ("mp4", "libmp3lame")])
-def test_damaged_packets_are_silent(container, codec, caplog):
+@pytest.mark.parametrize(("container", "codec", "size"), [("matroska", "aac", 60), ("mp4", "libmp3lame", 1000)])
+def test_damaged_packets_are_silent(container, codec, size, caplog):
     data = bytearray(written(Recording("", container, codec)))
-    for place in range(len(data) // 2, len(data) // 2 + 1000):
+    for place in range(len(data) // 2, len(data) // 2 + size):
         data[place] = 0x55
     assert off(onsets(played(bytes(data)))[-1:], [CLICKS[-1]]) <= MOST
     assert len([one for one in caplog.records if one.levelno >= logging.WARNING]) == 1

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
-from quartet.audio.audio import Source, open_audio
+from quartet.audio.audio import Source, Wanted, open_audio
 from quartet.cli.output import STANDARD_INPUT, Input, Output, opened
 from quartet.errors import OptionError
 from quartet.progress import Progress, silent, terminal_bar
@@ -30,7 +30,7 @@ def transcribe(args: argparse.Namespace) -> None:
     if args.translation_model and not args.to:
         raise OptionError(f"--translation-model {args.translation_model} is for --to LANG, which is not given")
     source = _source(args)
-    open_audio(source)  # before a model is fetched for something that is no audio
+    open_audio(source, wanted=_wanted(args))  # before a model is fetched for something that is no audio
     with ExitStack() as stack:
         out = stack.enter_context(opened(args.output, *_inputs(args)))
         transcriber = stack.enter_context(_transcriber(args))
@@ -40,7 +40,22 @@ def transcribe(args: argparse.Namespace) -> None:
         if args.language in (None, "auto"):
             log.info("language: %s (%.0f %%)", display_name(info.language), 100 * info.language_probability)
         change = _translation(info, args, stack) if args.to else _as_it_is
-        _write(map(change, segments), info, args, out)
+        _write(map(_labelled, map(change, segments)), info, args, out)
+        if info.skipped and info.skipped >= 1:
+            hint = f"--vad-threshold below {args.vad_threshold:g} hears more, --no-vad all"
+            log.info("skipped %.1f s in which nobody seems to speak; %s", info.skipped, hint)
+
+
+def _wanted(args: argparse.Namespace) -> Wanted:
+    languages = () if args.language in (None, "auto") else tuple(args.language.split(","))
+    return Wanted(args.audio_track, languages)
+
+
+def _labelled(segment: Segment) -> Segment:
+    """With the speaker before the text, where channels are split."""
+    if segment.channel is None:
+        return segment
+    return dataclasses.replace(segment, text=f"Speaker {segment.channel}: {segment.text.strip()}")
 
 
 def _inputs(args: argparse.Namespace) -> list[Input]:
@@ -78,6 +93,9 @@ def _started(
         hotwords=args.hotwords,
         word_timestamps=args.word_timestamps,
         vad_filter=not args.no_vad,
+        vad_parameters={"threshold": min(max(args.vad_threshold, 0.001), 0.999)},
+        audio_track=args.audio_track,
+        channels=args.channels,
         clip_timestamps=args.clip_timestamps,
         batch_size=args.batch_size,
         progress=progress,

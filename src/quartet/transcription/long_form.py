@@ -8,7 +8,7 @@ import numpy as np
 
 from quartet.arrays import Floats
 from quartet.audio.mel import FRAMES_PER_SECOND
-from quartet.audio.voice_activity import has_speech
+from quartet.audio.voice_activity import VOICE, has_speech
 from quartet.runtime.requests import Runner
 from quartet.runtime.speech import POSITIONS_PER_TOKEN, EncodedAudio, align, detect_languages, encode_audio
 from quartet.spec import Language
@@ -31,6 +31,7 @@ class TranscriptionJob:
     clips: tuple[tuple[int, int | None], ...]  # first frame and end of what is transcribed; None: the end
     frames: int  # of a window
     reached: Callable[[float], None]  # told how many seconds are done
+    voice: float = VOICE  # probability from which on a window holds a voice
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def _is_worth_it(job: TranscriptionJob, window: Window) -> bool:
     """Whether there is a voice; always, where nobody asked for such checks."""
     if job.prompter.options.no_speech_threshold is None:
         return True
-    return has_speech(job.stream.samples(window.seek, window.frames))
+    return has_speech(job.stream.samples(window.seek, window.frames), job.voice)
 
 
 def _listen(job: TranscriptionJob, window: Window, history: _History, first: bool) -> tuple[list[Segment], int]:
