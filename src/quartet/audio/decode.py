@@ -374,7 +374,7 @@ def _first_packet(container: Any, stream: Any, notices: Notices) -> tuple[Iterat
         if packet.stream_index == stream.index:
             return iter([packet] if packet.size else []), begin
         stamp = packet.dts if packet.pts is None else packet.pts
-        if stamp is not None:
+        if stamp is not None and not packet.is_discard:  # those before a cut, which are decoded and not shown
             begin = min(begin, float(stamp * packet.time_base))
     return iter([]), begin
 
