@@ -25,12 +25,14 @@ class Recording:
     start: float = 0.0  # time stamp of the first sample; below 0 an edit list says that so much is not played
     gap: bool = False
     film: bool = False
+    film_start: float = 0.0  # time stamp of its first picture, likewise
     options: dict[str, str] = field(default_factory=dict)  # of the container
 
     @property
     def clicks(self) -> list[float]:
         """When they are heard, in seconds from where the first picture or sound is."""
-        return [self.start + click for click in CLICKS if self.start + click >= 0]
+        begin = max(0.0, min(self.start, self.film_start) if self.film else self.start)
+        return [self.start + click - begin for click in CLICKS if self.start + click >= 0]
 
 
 def sound(rate: int, clicks: Iterable[float] = CLICKS, seconds: float = SECONDS) -> np.ndarray:
@@ -51,7 +53,7 @@ def written(recording: Recording) -> bytes:
         stream = out.add_stream(recording.codec, rate=recording.rate)
         stream.layout = "mono"
         packets = [packet for packet in _sound(stream, recording) if not (recording.gap and _is_lost(packet))]
-        packets += _pictures(film) if film else []
+        packets += _pictures(film, recording.film_start) if film else []
         for packet in sorted(packets, key=lambda packet: packet.dts * packet.time_base):
             out.mux(packet)
     return file.getvalue()
@@ -92,11 +94,11 @@ def _film(out):
     return film
 
 
-def _pictures(film) -> list:
+def _pictures(film, start: float) -> list:
     packets = []
     for number in range(SECONDS * PICTURES):
         picture = av.VideoFrame.from_ndarray(np.full((32, 32, 3), number, np.uint8), format="rgb24")
-        picture.pts, picture.time_base = number, Fraction(1, PICTURES)
+        picture.pts, picture.time_base = number + round(start * PICTURES), Fraction(1, PICTURES)
         packets += film.encode(picture)
     return packets + film.encode(None)
 

@@ -25,6 +25,7 @@ FOLDERS = {
     "--text": "DATA",
     "--pairs": "DATA",
     "--optimum-python": "PYTHON",
+    "--peer-python": "PYTHON",
 }
 WHOLE = ("WORK", "PYTHON")  # these say nothing by the end of their path
 

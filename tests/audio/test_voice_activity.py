@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quartet.audio.audio import RATE, open_audio
-from quartet.audio.voice_activity import CHUNK, Ear, Span, VadOptions, has_speech, listened, speech_spans
+from quartet.audio.voice_activity import CHUNK, Ear, Span, VadOptions, has_speech, listened, louder, speech_spans
 from quartet.errors import OptionError
 from quartet.transcription.first_pass import prepared
 from quartet.transcription.windows import Timeline, WindowStream, first_pass, kept, kept_as_it_plays
@@ -26,9 +26,72 @@ def samples_of(path) -> np.ndarray:
     return np.concatenate(list(open_audio(path).play()))
 
 
+def noise(seconds: float, decibels: float, slope: float = 0.0) -> np.ndarray:
+    """Noise whose power falls with the frequency to a power: 0 is white, 1 pink, 2 brown; decibels below full scale."""
+    count = int(seconds * RATE)
+    spectrum = np.fft.rfft(np.random.default_rng(0).normal(size=count))
+    spectrum /= np.maximum(np.arange(len(spectrum)), 30) ** (slope / 2)
+    samples = np.fft.irfft(spectrum, count)
+    return (samples / samples.std() * 10 ** (decibels / 20)).astype(np.float32)
+
+
+def hum(seconds: float, decibels: float, hertz: float) -> np.ndarray:
+    wave = np.sin(2 * np.pi * hertz * np.arange(int(seconds * RATE)) / RATE)
+    return (wave * 10 ** (decibels / 20)).astype(np.float32)
+
+
+def probabilities(samples: np.ndarray) -> np.ndarray:
+    return np.concatenate([found for _, found in listened([samples])])
+
+
 @pytest.mark.parametrize("name", nobody(1))
 def test_nobody_speaks(name):
     assert not has_speech(nobody(30)[name])
+
+
+@pytest.mark.parametrize("decibels", [-90, -60, -45, -15])
+@pytest.mark.parametrize("slope", [0, 1, 2])
+def test_noise_at_any_level_is_nobody(decibels, slope):
+    assert probabilities(noise(20, decibels, slope)).max() < 0.4
+
+
+@pytest.mark.parametrize("decibels", [-80, -60, -30])
+@pytest.mark.parametrize("hertz", [50, 100, 440, 1000])
+def test_hum_at_any_level_is_nobody(decibels, hertz):
+    assert probabilities(hum(20, decibels, hertz)).max() < 0.5
+
+
+def test_the_last_bit_is_nobody():
+    dither = np.random.default_rng(0).integers(-1, 2, 20 * RATE).astype(np.float32) / 32768
+    assert probabilities(dither).max() < 0.5
+    assert probabilities(np.zeros(20 * RATE, np.float32)).max() < 0.1
+
+
+@pytest.mark.parametrize("decibels", [-20, -45, -60])
+def test_a_faint_voice_is_heard_among_silence(shared, decibels):
+    """As faint after somebody loud as alone."""
+    speech = samples_of(shared / "data" / "audio" / "jfk.wav")
+    faint = speech * np.float32(10 ** (decibels / 20))
+    for before in (noise(5, -90), np.concatenate([speech, noise(6, -90)])):
+        sound = np.concatenate([before, faint, noise(5, -90)])
+        span = speech_spans(probabilities(sound), len(sound), VadOptions())[-1]
+        assert abs(span.start - len(before)) < RATE
+        assert abs(span.end - len(before) - len(faint)) < RATE
+
+
+def test_loud_sound_is_listened_to_as_it_is():
+    loud = np.where(np.arange(5 * RATE) % 400 == 0, 0.9, 0.01).astype(np.float32)
+    assert np.array_equal(louder(loud), loud)
+    assert len(louder(loud[:0])) == 0
+
+
+def test_gain_goes_up_slowly_and_not_for_ever():
+    sound = np.concatenate([hum(10, -6, 440), hum(10, -46, 440), hum(10, -86, 440)])
+    found = louder(sound)
+    assert np.array_equal(found[: 9 * RATE], sound[: 9 * RATE])
+    assert np.abs(found[14 * RATE : 16 * RATE]).max() == pytest.approx(0.5, rel=0.01)
+    assert np.abs(found[25 * RATE :]).max() == pytest.approx(1000 * 10 ** (-86 / 20), rel=0.01)
+    assert np.abs(found).max() < 0.6
 
 
 def test_somebody_speaks(shared):

@@ -127,6 +127,8 @@ ONLY_IN_PYTHON = {
             "hotwords",
             "word_timestamps",
             "clip_timestamps",
+            "audio_track",
+            "channels",
         }
     },
     "convert": {"source", "out_dir", "options", "progress"},

@@ -3,6 +3,8 @@
 import io
 import json
 import math
+import struct
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,9 +14,11 @@ import tiny_speech_text
 import tiny_text
 from quartet import Transcriber
 from quartet.audio.audio import RATE
+from quartet.audio.voice_activity import VadOptions
 from quartet.cli import main
 from quartet.conversion.convert import convert_folder
 from quartet.errors import LanguageError, OptionError
+from quartet.transcription import transcriber
 from quartet.transcription.prompts import Prompter
 from sounds import Unseekable, encoded, tone, wav
 from tiny_speech import END, START, VOCABULARY
@@ -65,6 +69,53 @@ def test_segments_come_one_by_one(model, sound):
     assert all(0 <= one.start <= one.end <= 5 for one in found)
     assert all(one.language == "en" and one.temperature == 0 and one.words is None for one in found)
     assert [one.seek for one in found] == sorted(one.seek for one in found)
+
+
+def test_two_channels_are_two_speakers(model, sound, monkeypatch):
+    monkeypatch.setattr(transcriber, "_vad_options", lambda given: VadOptions(threshold=0.001))
+    stereo = np.stack([sound, np.roll(sound, 5000)])
+    alone = [[replace(one, id=0) for one in heard(model, channel, vad_filter=True)] for channel in stereo]
+    assert all(alone)
+    stored = (stereo.T * 32767).astype("<i2")
+    for source in (stereo, stereo.T):
+        found = heard(model, source, channels="split")
+        assert [one.id for one in found] == list(range(1, len(found) + 1))
+        assert [one.start for one in found] == sorted(one.start for one in found)
+        for channel in (1, 2):
+            mine = [replace(one, id=0, channel=None) for one in found if one.channel == channel]
+            assert mine == alone[channel - 1]
+    data = wav(np.zeros(0), channels=2)[:40] + struct.pack("<I", stored.nbytes) + stored.tobytes()
+    for source in (data, io.BytesIO(data), io.BufferedReader(Unseekable(data))):
+        assert {one.channel for one in heard(model, source, channels="split")} == {1, 2}
+    assert {one.channel for one in heard(model, data)} == {None}
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        (np.zeros(RATE, np.float32), "channels is split, but the array has one channel; two are expected"),
+        (np.zeros((6, RATE), np.float32), "channels is split, but the array has 6 channels; two are expected"),
+    ],
+)
+def test_what_has_no_two_channels_is_not_split(model, source, said):
+    with pytest.raises(OptionError, match=said):
+        model.transcribe(source, channels="split")
+
+
+def test_what_was_skipped_is_told(model, sound):
+    silence = np.zeros(3 * RATE, np.float32)
+    for vad, skipped in ((True, 3.0), (False, 0.0)):
+        _, info = model.transcribe(silence, "en", vad_filter=vad)
+        assert info.skipped == skipped
+    _, info = model.transcribe(io.BufferedReader(Unseekable(wav(sound))), "en", vad_filter=True)
+    assert info.skipped is None
+    _, info = model.transcribe(np.stack([silence, silence]), "en", channels="split")
+    assert info.skipped == 3.0
+
+
+def test_an_array_has_no_tracks(model, sound):
+    with pytest.raises(OptionError, match="audio_track is '2', but an array has no tracks"):
+        model.transcribe(sound, audio_track=2)
 
 
 def test_a_file_says_what_its_samples_say(model, sound):
@@ -253,6 +304,7 @@ def test_the_command_writes_what_it_hears(folder, sound, tmp_path, capsys):
         "duration_after_vad": 0.0,
         "segments": [],
     }
+    assert capsys.readouterr().err.startswith("skipped 2.0 s in which nobody seems to speak; --vad-threshold below 0.5")
     assert main([*command, "--no-vad"]) == 0
     captured = capsys.readouterr()
     assert json.loads(captured.out)["duration_after_vad"] == 2.0

@@ -172,7 +172,7 @@ def _of_file(file: BinaryIO, name: str, wanted: Wanted) -> Audio:
 def _of_container(
     source: Callable[[], AbstractContextManager[BinaryIO]], name: str, rewindable: bool, wanted: Wanted
 ) -> Audio:
-    notices = Notices(name)
+    notices = Notices(name, is_quiet=wanted.channel == 1)  # the other channel has said it
     seconds = channels = None
     if rewindable:
         with source() as file:

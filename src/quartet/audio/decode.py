@@ -65,6 +65,7 @@ class Notices:
     """What there is to say about a recording, each thing once, however often it is played."""
 
     name: str
+    is_quiet: bool = False
     _said: set[str] = field(default_factory=set)
 
     def warn(self, message: str, *args: object) -> None:
@@ -77,7 +78,7 @@ class Notices:
 
     def _say(self, level: int, message: str, *args: object) -> None:
         text = f"{self.name}{message % args if args else message}"
-        if text not in self._said:
+        if text not in self._said and not self.is_quiet:
             self._said.add(text)
             log.log(level, "%s", text)
 
@@ -286,12 +287,15 @@ def _opened(reader: _Reader, name: str) -> Any:
     return container
 
 
-def _stream(container: Any, wanted: Wanted, notices: Notices) -> Any:
-    """The track that is wanted. Raises `AudioError` where there is none, or it cannot be read."""
+def _stream(container: Any, wanted: Wanted, notices: Notices, is_told: bool = False) -> Any:
+    """The track that is wanted; with `is_told` a notice says which of several.
+
+    Raises `AudioError` where there is none, or it cannot be read.
+    """
     streams = container.streams.audio
     tracks = tracks_of(streams)
     track = chosen(tracks, wanted.track, wanted.languages, notices.name)
-    if len(tracks) > 1 and wanted.track is None:
+    if is_told and len(tracks) > 1 and wanted.track is None:
         listed = "; ".join(map(str, tracks))
         notices.inform(" has %d tracks of sound (%s); track %d is heard", len(tracks), listed, track.number)
     stream = streams[track.number - 1]
@@ -346,7 +350,7 @@ def _frames(reader: _Reader, clock: Clock, notices: Notices, wanted: Wanted) -> 
             without += 1
             continue
         with container:
-            stream = _stream(container, wanted if is_first else EVERYTHING, notices)
+            stream = _stream(container, wanted if is_first else EVERYTHING, notices, is_told=is_first)
             first, begin = _first_packet(container, stream, notices)
             clock.begin_anew(begin)
             before = clock.position
@@ -370,7 +374,7 @@ def _first_packet(container: Any, stream: Any, notices: Notices) -> tuple[Iterat
         if packet.stream_index == stream.index:
             return iter([packet] if packet.size else []), begin
         stamp = packet.dts if packet.pts is None else packet.pts
-        if stamp is not None:
+        if stamp is not None and not packet.is_discard:  # those before a cut, which are decoded and not shown
             begin = min(begin, float(stamp * packet.time_base))
     return iter([]), begin
 

@@ -7,6 +7,8 @@ from typing import Any
 from quartet.errors import AudioError
 from quartet.text.languages import display_name, find
 
+PART = 4  # letters of a title by which it is found; fewer may be a language, and in any title
+
 
 @dataclass(frozen=True)
 class Track:
@@ -60,9 +62,9 @@ def _named(tracks: Sequence[Track], wanted: str) -> Track | None:
     title = wanted.casefold()
     kinds = (
         [track for track in tracks if str(track.number) == wanted],
-        [track for track in tracks if track.title.casefold() == title],
+        [track for track in tracks if title and track.title.casefold() == title],
         [track for track in tracks if _speaks(track, wanted)],
-        [track for track in tracks if title and title in track.title.casefold()],
+        [track for track in tracks if len(title) >= PART and title in track.title.casefold()],
     )
     return next((found[0] for found in kinds if found), None)
 

@@ -1,13 +1,14 @@
 """`quartet transcribe`: a recording to text or subtitles, in its language or in another one."""
 
 import argparse
+import dataclasses
 import logging
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
-from quartet.audio.audio import Source, open_audio
+from quartet.audio.audio import Source, Wanted, open_audio
 from quartet.cli.output import STANDARD_INPUT, Input, Output, opened
 from quartet.errors import LanguageError, OptionError
 from quartet.progress import Progress, silent, terminal_bar
@@ -31,7 +32,7 @@ def transcribe(args: argparse.Namespace) -> None:
     if args.translation_model and not args.to:
         raise OptionError(f"--translation-model {args.translation_model} is for --to LANG, which is not given")
     source = _source(args)
-    open_audio(source)  # before a model is fetched for something that is no audio
+    open_audio(source, wanted=_wanted(args))  # before a model is fetched for something that is no audio
     with ExitStack() as stack:
         out = stack.enter_context(opened(args.output, *_inputs(args)))
         transcriber = stack.enter_context(_transcriber(args))
@@ -42,7 +43,22 @@ def transcribe(args: argparse.Namespace) -> None:
             log.info("language: %s (%.0f %%)", display_name(info.language), 100 * info.language_probability)
         if args.to:
             segments = _translation(segments, info, args, stack)
-        _write(segments, Writer(args.format, info, _cue_options(args), args.to), out)
+        _write(map(_labelled, segments), Writer(args.format, info, _cue_options(args), args.to), out)
+        if info.skipped and info.skipped >= 1:
+            hint = f"--vad-threshold below {args.vad_threshold:g} hears more, --no-vad all"
+            log.info("skipped %.1f s in which nobody seems to speak; %s", info.skipped, hint)
+
+
+def _wanted(args: argparse.Namespace) -> Wanted:
+    languages = () if args.language in (None, "auto") else tuple(args.language.split(","))
+    return Wanted(args.audio_track, languages)
+
+
+def _labelled(segment: Segment) -> Segment:
+    """With the speaker before the text, where channels are split."""
+    if segment.channel is None:
+        return segment
+    return dataclasses.replace(segment, text=f"Speaker {segment.channel}: {segment.text.strip()}")
 
 
 def _inputs(args: argparse.Namespace) -> list[Input]:
@@ -80,6 +96,9 @@ def _started(
         hotwords=args.hotwords,
         word_timestamps=args.word_timestamps or needs_words(args.format, _cue_options(args)),
         vad_filter=not args.no_vad,
+        vad_parameters={"threshold": min(max(args.vad_threshold, 0.001), 0.999)},
+        audio_track=args.audio_track,
+        channels=args.channels,
         clip_timestamps=args.clip_timestamps,
         batch_size=args.batch_size,
         progress=progress,

@@ -284,6 +284,19 @@ TRANSCRIPTION = table(
         1,
         "windows of 30 s decoded together, cut where nobody speaks; 1: one after the other",
     ),
+    Option(
+        "audio_track",
+        Text("the number, language or title of a track"),
+        None,
+        "which of several tracks of sound: its number from 1 on, language or title",
+        none="the default one; one in the language that is named goes before one in another language",
+    ),
+    Option(
+        "channels",
+        Choice(("mixed", "split")),
+        "mixed",
+        "split: the two channels are two speakers, as in a recorded call",
+    ),
     Option("sampling_rate", Other("an integer"), 16_000, "samples per second of audio that is an array"),
     _PROGRESS,
 )
@@ -432,6 +445,12 @@ SUBTITLES = table(
     Option("min_gap", Real(0, 10, "seconds"), 0.08, "time between two cues"),
 )
 TRANSCRIBE = table(
+    replace(
+        VAD["threshold"],
+        name="vad_threshold",
+        kind=Real(0, 1),
+        about="how sure voice detection has to be that somebody speaks; lower hears more",
+    ),
     Option("to", Text(), None, "translate what was said, with a second model", none="no translation"),
     Option(
         "translation_model",

@@ -88,6 +88,7 @@ class _Held:
     text: str
     times: tuple[tuple[float, float], ...]
     language: str | None
+    channel: int | None
 
 
 class CueMaker:
@@ -110,7 +111,7 @@ class CueMaker:
             return []
         if not self._options.max_line_width:
             return [Cue(segment.start, segment.end, (text,))]
-        more = _Held(text, _times(segment, text), self._language or segment.language)
+        more = _Held(text, _times(segment, text), self._language or segment.language, segment.channel)
         if self._held is None:
             self._held = more
             return []
@@ -206,7 +207,7 @@ def _times(segment: Segment, text: str) -> tuple[tuple[float, float], ...]:
 def _parted(held: _Held, more: _Held) -> bool:
     """Whether no cue may have text of both."""
     return (
-        held.language != more.language
+        (held.language, held.channel) != (more.language, more.channel)
         or more.times[0][0] - held.times[-1][1] >= PAUSE
         or is_aside(held.text)
         or is_aside(more.text)

@@ -10,7 +10,7 @@ import numpy as np
 from quartet.arrays import Floats
 from quartet.audio.audio import Samples
 from quartet.audio.mel import FRAMES_PER_SECOND, STEP
-from quartet.audio.voice_activity import has_speech
+from quartet.audio.voice_activity import VOICE, has_speech
 from quartet.runtime.requests import Runner
 from quartet.runtime.speech import POSITIONS_PER_TOKEN, Alignment, EncodedAudio, align, detect_languages, encode_audio
 from quartet.spec import Language
@@ -35,6 +35,7 @@ class TranscriptionJob:
     clips: tuple[tuple[int, int | None], ...]  # first frame and end of what is transcribed; None: the end
     frames: int  # of a window
     reached: Callable[[float], None]  # told how many seconds are done
+    voice: float = VOICE  # probability from which on a window holds a voice
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def _is_worth_it(job: TranscriptionJob, window: Window) -> bool:
     """Whether there is a voice; in any sound long enough for one, where nobody asked for such checks."""
     if window.frames < SHORTEST:
         return False
-    return job.prompter.options.no_speech_threshold is None or has_speech(window.samples)
+    return job.prompter.options.no_speech_threshold is None or has_speech(window.samples, job.voice)
 
 
 # ---- several windows at once ----------------------------------------------------------------------------------------

@@ -15,6 +15,8 @@ ELSEWHERE = (  # what is no field below
     "vad_parameters",
     "language_detection_threshold",
     "language_detection_segments",
+    "audio_track",
+    "channels",
     "sampling_rate",
     "progress",
 )

@@ -37,6 +37,7 @@ class Segment:
     words: list[Word] | None
     temperature: float | None
     language: str | None = None  # that the window was decoded in; one of the candidates where there are several
+    channel: int | None = None  # 1 or 2, where the channels are split
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,13 @@ class TranscriptionInfo:
     all_language_probs: list[tuple[str, float]] | None
     transcription_options: TranscriptionOptions
     vad_options: VadOptions | None
+
+    @property
+    def skipped(self) -> float | None:
+        """Seconds in which nobody seems to speak, and which were left out."""
+        if self.duration is None or self.duration_after_vad is None:
+            return None
+        return self.duration - self.duration_after_vad
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ import numpy as np
 
 from quartet import provision
 from quartet.arrays import Floats
-from quartet.audio.audio import RATE, Source, open_audio
+from quartet.audio.audio import RATE, Audio, Source, Wanted, open_audio
 from quartet.audio.mel import FRAMES_PER_SECOND
-from quartet.audio.voice_activity import VadOptions
+from quartet.audio.voice_activity import VOICE, VadOptions
 from quartet.errors import LanguageError, OptionError
 from quartet.live.events import LiveEvent
 from quartet.live.listener import Listener, listened
@@ -32,6 +32,7 @@ from quartet.runtime.speech import POSITIONS_PER_TOKEN, detect_languages, encode
 from quartet.spec import Language, Manifest, Speech
 from quartet.text.languages import resolve
 from quartet.text.tokenizer import Tokenizer, load_tokenizer
+from quartet.transcription.channels import by_time, seconds_kept
 from quartet.transcription.first_pass import Recording, in_seconds, prepared
 from quartet.transcription.long_form import TranscriptionJob, transcribed
 from quartet.transcription.options import TranscriptionOptions, clips_of, temperatures_of
@@ -39,6 +40,7 @@ from quartet.transcription.prompts import Prompter
 from quartet.transcription.segments import Segment, TranscriptionInfo
 
 ENGLISH = "en"
+SPLIT_SILENCE_MS = 500  # of one channel of two, while the other one has its say
 
 
 class Transcriber:
@@ -128,6 +130,8 @@ class Transcriber:
         language_detection_threshold: float | None = 0.5,
         language_detection_segments: int = 1,
         batch_size: int = 1,
+        audio_track: str | int | None = None,
+        channels: str = "mixed",
         sampling_rate: int = RATE,
         progress: Progress = silent,
     ) -> tuple[Iterator[Segment], TranscriptionInfo]:
@@ -143,6 +147,10 @@ class Transcriber:
         task: `translate` makes English of any language.
         batch_size: above 1, so many windows are decoded together. They are cut in silences that voice detection finds,
         none goes on from the text before, and `vad_filter` is always on.
+        audio_track: which of several tracks of sound of a file: its number from 1 on, its language or its title.
+        channels: `split` takes the two channels for two speakers. Each is transcribed by itself; the segments of both
+        come in the order in which they begin, each with its `channel`. An open file is read into memory then, and
+        `vad_filter` is always on.
         progress: is told how many seconds of how many are done.
 
         Raises `AudioError`, `LanguageError`, `OptionError`; some of them only while segments are taken.
@@ -188,19 +196,28 @@ class Transcriber:
         prompter.check_room()
         candidates = self._candidates(language, task)
         voices = _vad_options(vad_parameters)
-        vad = voices if checked(TRANSCRIPTION["vad_filter"], vad_filter) or options.batch_size > 1 else None
-        recording = prepared(
-            open_audio(audio, sampling_rate),
-            self._speech.mel_bins,
-            self._window_frames(options.chunk_length),
-            vad,
-            options.clip_timestamps,
-            batched=options.batch_size > 1,
-        )
-        odds = self._odds(recording, candidates, segments, threshold)
-        info = _info(odds, recording, options, vad)
-        job = self._job(recording, prompter, candidates or self._candidates(info.language, task), progress)
-        return transcribed(job), info
+        sounds = _sounds(audio, sampling_rate, _wanted(audio_track, candidates), channels)
+        if len(sounds) > 1:  # where one speaks the other one is silent
+            pause = min(voices.min_silence_duration_ms, SPLIT_SILENCE_MS)
+            voices = dataclasses.replace(voices, min_silence_duration_ms=pause)
+        needed = options.batch_size > 1 or len(sounds) > 1
+        vad = voices if checked(TRANSCRIPTION["vad_filter"], vad_filter) or needed else None
+        frames, mels, clips = self._window_frames(options.chunk_length), self._speech.mel_bins, options.clip_timestamps
+        recordings = [prepared(one, mels, frames, vad, clips, batched=options.batch_size > 1) for one in sounds]
+        odds = [self._odds(recording, candidates, segments, threshold) for recording in recordings]
+        surest = max(odds, key=lambda found: found[0][1])
+        info = _info(surest, recordings, options, vad)
+        jobs = [
+            self._job(
+                recording,
+                prompter,
+                candidates or self._candidates(found[0][0], task),
+                progress if recording is recordings[-1] else silent,
+                min(VOICE, voices.threshold),
+            )
+            for recording, found in zip(recordings, odds, strict=True)
+        ]
+        return (transcribed(jobs[0]) if len(jobs) == 1 else by_time([transcribed(job) for job in jobs])), info
 
     def detect_language(
         self,
@@ -328,7 +345,12 @@ class Transcriber:
         return self._runner.computed(detect, max(1, window.shape[2] // (2 * POSITIONS_PER_TOKEN)))
 
     def _job(
-        self, recording: Recording, prompter: Prompter, languages: Sequence[Language], progress: Progress
+        self,
+        recording: Recording,
+        prompter: Prompter,
+        languages: Sequence[Language],
+        progress: Progress,
+        voice: float,
     ) -> TranscriptionJob:
         return TranscriptionJob(
             runner=self._runner,
@@ -339,6 +361,7 @@ class Transcriber:
             clips=recording.clips,
             frames=self._window_frames(prompter.options.chunk_length),
             reached=in_seconds(recording, progress),
+            voice=voice,
         )
 
     @property
@@ -366,15 +389,40 @@ def _vad_options(given: VadOptions | Mapping[str, Any] | None) -> VadOptions:
     return dataclasses.replace(VadOptions(), **(given or {}))
 
 
+def _wanted(track: str | int | None, candidates: Sequence[Language]) -> Wanted:
+    number = isinstance(track, int) and not isinstance(track, bool)
+    named: str | None = checked(TRANSCRIPTION["audio_track"], str(track) if number else track)
+    return Wanted(named, tuple(language.code for language in candidates))
+
+
+def _sounds(source: Source, rate: int, wanted: Wanted, channels: str) -> list[Audio]:
+    """What is transcribed: a recording, or each of its two channels, which are played at the same time."""
+    if checked(TRANSCRIPTION["channels"], channels) == "mixed":
+        return [open_audio(source, rate, wanted)]
+    again = source.read() if hasattr(source, "read") else source
+    found = [open_audio(again, rate, dataclasses.replace(wanted, channel=channel)) for channel in (0, 1)]
+    count = found[0].channels
+    if count is None:
+        raise OptionError(f"{found[0].name} can be read only once; two channels are split where it can be read again")
+    if count != 2:
+        held = "one channel" if count == 1 else f"{count} channels"
+        raise OptionError(f"channels is split, but {found[0].name} has {held}; two are expected")
+    return found
+
+
 def _info(
-    odds: list[tuple[str, float]], recording: Recording, options: TranscriptionOptions, vad: VadOptions | None
+    odds: list[tuple[str, float]],
+    recordings: Sequence[Recording],
+    options: TranscriptionOptions,
+    vad: VadOptions | None,
 ) -> TranscriptionInfo:
+    recording = recordings[0]
     language, probability = odds[0]
     return TranscriptionInfo(
         language=language,
         language_probability=probability,
         duration=recording.duration,
-        duration_after_vad=recording.kept,
+        duration_after_vad=recording.kept if len(recordings) == 1 else seconds_kept(recordings),
         all_language_probs=odds if len(odds) > 1 else None,
         transcription_options=options,
         vad_options=vad,

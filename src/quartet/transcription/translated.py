@@ -43,6 +43,7 @@ def _continues(held: Sequence[Segment], segment: Segment, language: str) -> bool
     last, spoken = held[-1], held[-1].language or language
     return (
         (segment.language or language) == spoken
+        and segment.channel == last.channel
         and segment.start - last.end <= LONGEST_PAUSE
         and has_room([one.text for one in held])
         and goes_on(last.text, segment.text, spoken, punctuated=True)
