@@ -40,10 +40,10 @@ def read_aloud(file: Path, language: str, work: Path, count: int) -> Reading:
     return Reading(f"espeak {language}", language, joined(clips), " ".join(lines))
 
 
-def spoken(text: str, language: str, work: Path) -> Samples:
-    """A sentence by espeak-ng."""
+def spoken(text: str, language: str, work: Path, voice: str | None = None) -> Samples:
+    """A sentence by espeak-ng; None is the language's usual voice."""
     path = work / "spoken.wav"
-    subprocess.run(["espeak-ng", "-v", VOICES[language], "-s", "150", "-w", path, "--", text], check=True)
+    subprocess.run(["espeak-ng", "-v", voice or VOICES[language], "-s", "150", "-w", path, "--", text], check=True)
     return samples_of(path)
 
 

@@ -3,6 +3,7 @@
 A model that is already converted is found without a network and without importing what conversion and download need.
 """
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -16,12 +17,12 @@ from quartet import store
 from quartet.catalog import DEMO, Source, aliases, resolve, safe_length_of
 from quartet.checkpoint.card import license_of
 from quartet.checkpoint.source_files import source_files
-from quartet.errors import CheckpointError, OptionError
+from quartet.errors import CheckpointError, OptionError, QuartetError
 from quartet.options.declared import CONVERSION, MODEL
 from quartet.options.kinds import checked
 from quartet.progress import Bars, Progress, silent, terminal_bar
-from quartet.quantize.recipes import DEFAULT_PRECISION, QuantizationOptions
-from quartet.spec import FORMAT_VERSION, Manifest, Origin
+from quartet.quantize.recipes import DEFAULT_PRECISION, SPEECH_PRECISION, QuantizationOptions
+from quartet.spec import FORMAT_VERSION, MANIFEST_NAME, Manifest, Origin
 
 log = logging.getLogger("quartet")
 
@@ -49,7 +50,8 @@ def ready(
 ) -> Path:
     """The folder of a converted model; converts it first, and downloads it before that, where it is not cached.
 
-    precision: a recipe's name; None is the default recipe, or whatever a folder that is a quartet already has.
+    precision: a recipe's name; None is the usual one for the kind of model (int4 for text, int8 for speech), or
+    whatever a folder that is a quartet already has.
     bars: how progress is shown.
 
     A model on the hub is converted once for each revision asked for, and no newer commit of a branch is looked for
@@ -60,25 +62,70 @@ def ready(
     source = resolve(checked(MODEL["model"], name), revision)
     if source.kind == "quartet" and source.folder:
         return _as_asked(source.folder, precision)
-    precision = precision or DEFAULT_PRECISION
-    entry = store.models_folder() / entry_name(source, precision)
-    if not store.is_whole(entry):
-        with store.locked(entry.name, wait=True):
-            if not store.is_whole(entry):  # another process may have converted it meanwhile
-                store.remove_all_of(entry)
-                folder, origin = fetch(source, bars)
-                with bars(f"converting {origin.name}", "bytes") as progress:
-                    convert(folder, entry, precision=precision, origin=origin, progress=progress)
-                store.mark(entry)
-                log.info("converted %s once; licence of the model: %s", origin.name, origin.license or "not stated")
-    return entry
+    return _converted(source, precision) or _made(source, precision, bars, convert)
+
+
+def _made(source: Source, precision: str | None, bars: Bars, convert: Convert) -> Path:
+    """The entry of the cache, made by the process that comes first."""
+    entry = _entry(source, precision or DEFAULT_PRECISION)
+    with contextlib.ExitStack() as locks:
+        locks.enter_context(store.locked(entry.name, wait=True))
+        if found := _converted(source, precision):  # another process may have converted it meanwhile
+            return found
+        folder, origin = fetch(source, bars)
+        precision = precision or _usual_precision(folder)
+        if entry != _entry(source, precision):
+            entry = _entry(source, precision)
+            locks.enter_context(store.locked(entry.name, wait=True))
+        if not store.is_whole(entry):
+            store.remove_all_of(entry)
+            with bars(f"converting {origin.name}", "bytes") as progress:
+                convert(folder, entry, precision=precision, origin=origin, progress=progress)
+            store.mark(entry)
+            said = origin.license or "not stated"
+            log.info("converted %s to %s once; licence of the model: %s", origin.name, precision, said)
+        return entry
+
+
+def _converted(source: Source, precision: str | None) -> Path | None:
+    """The entry of the cache where it is whole; without a precision, that of the usual one for the model in it."""
+    if precision is not None:
+        entry = _entry(source, precision)
+        return entry if store.is_whole(entry) else None
+    for usual in (DEFAULT_PRECISION, SPEECH_PRECISION):
+        entry = _entry(source, usual)
+        if store.is_whole(entry) and _hears(entry) == (usual == SPEECH_PRECISION):
+            return entry
+    return None
+
+
+def _entry(source: Source, precision: str) -> Path:
+    return store.models_folder() / entry_name(source, precision)
+
+
+def _hears(entry: Path) -> bool:
+    """Whether a converted model that is whole is one of speech."""
+    return json.loads((entry / MANIFEST_NAME).read_bytes()).get("speech") is not None
+
+
+def _usual_precision(folder: Path) -> str:
+    """By the kind of checkpoint; one that cannot be opened is for the conversion to refuse."""
+    from quartet.checkpoint import opened  # noqa: PLC0415 - as above
+    from quartet.families import whisper  # noqa: PLC0415
+
+    try:
+        with opened(folder) as checkpoint:
+            hears = checkpoint.config.get("model_type") in whisper.MODEL_TYPES
+    except QuartetError:
+        return DEFAULT_PRECISION
+    return SPEECH_PRECISION if hears else DEFAULT_PRECISION
 
 
 def convert(
     source: str | Path,
     out_dir: str | Path,
     *,
-    precision: str = DEFAULT_PRECISION,
+    precision: str | None = None,
     options: QuantizationOptions = QuantizationOptions(),  # noqa: B008  frozen
     calibration_text: str | Path | None = None,
     report: bool = False,
@@ -93,7 +140,7 @@ def convert(
     """Convert the model that `source` names (a folder, `demo`, an alias, `org/name` on the hub) to `out_dir`.
 
     tokenizer: a folder, an alias, or `org/name` on the hub that has the tokeniser's files, where `source` has none.
-    options, calibration_text, report, languages, texts, layout: as in `conversion.convert.convert_folder`.
+    precision, options, calibration_text, report, languages, texts, layout: as in `conversion.convert.convert_folder`.
 
     Raises what `convert_folder` raises, `ModelNotFoundError`, and `DownloadError`.
     """

@@ -31,7 +31,7 @@ def test_translate_converts_once_and_then_needs_no_network(child, checkpoint, ru
     with serve({"org/tiny": Repo(checkpoint)}) as hub:
         code, out, err = child(hub.url, *COMMAND)
         assert (code, out) == (0, expected), err
-        assert "converted org/tiny once; licence of the model: CC-BY-4.0" in err
+        assert "converted org/tiny to int4 once; licence of the model: CC-BY-4.0" in err
         assert "model.safetensors" in hub.bodies()
     code, out, err = child(hub.url, *COMMAND)  # the server is gone
     assert (code, out, errors(err)) == (0, expected, [])

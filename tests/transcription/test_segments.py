@@ -17,6 +17,7 @@ from quartet.transcription.words import (
     split_words,
     usual_duration,
     warp,
+    whole_text,
     word_timings,
 )
 
@@ -150,8 +151,44 @@ def test_words_of_tokens():
         (".", [6]),
     ]
     assert split_words([7, 8], to_text, "zh") == [("你", [7]), ("好", [8])]
-    assert split_words([4], to_text, "en") == [(" w�", [4])]
+    assert split_words([4], to_text, "en") == [(" w", [4])]
     assert split_words([], to_text, "en") == []
+
+
+SCRAPS = {9: b"\xb6", 10: b" \xc3", 11: b"a\xe4", 12: b"\xbd\xa0\xe4", 13: "\ufffd".encode(), 14: " \ufffd".encode(), 15: b" "}
+
+
+def to_text_with_scraps(tokens) -> str:
+    return b"".join((PIECES | SCRAPS)[token] for token in tokens).decode(errors="replace")
+
+
+@pytest.mark.parametrize(
+    ("tokens", "words"),
+    [
+        ([1, 2, 9], [(" Hello", [1, 2, 9])]),  # half a letter behind a word
+        ([1, 2, 14, 4, 5], [(" Hello", [1, 2, 14]), (" wörld", [4, 5])]),  # between two
+        ([10, 1, 2], [(" Hello", [10, 1, 2])]),  # before the first
+        ([10, 2], [(" lo", [10, 2])]),  # at the beginning of one
+        ([13, 13, 13], [("", [13, 13, 13])]),  # a loop of nothing
+        ([11, 12, 12], [("a你你", [11, 12, 12])]),  # a letter that three tokens share is whole; the last one is none
+    ],
+)
+def test_scraps_of_letters_are_no_text(tokens, words):
+    assert split_words(tokens, to_text_with_scraps, "en") == words
+    assert whole_text(tokens, to_text_with_scraps) == "".join(word for word, _ in words)
+
+
+@given(st.lists(st.sampled_from(sorted(PIECES | SCRAPS))), st.sampled_from(["en", "zh"]))
+def test_no_text_has_scraps_and_no_token_is_lost(tokens, language):
+    words = split_words(tokens, to_text_with_scraps, language)
+    assert [token for _, ids in words for token in ids] == tokens
+    assert "\ufffd" not in "".join(word for word, _ in words)
+    text, raw = whole_text(tokens, to_text_with_scraps), to_text_with_scraps(tokens)
+    assert "".join(text.split()) == "".join(raw.replace("\ufffd", "").split())
+    if "\ufffd" not in raw:
+        assert text == raw
+    if language == "en":
+        assert text == "".join(word for word, _ in words)
 
 
 def timing(word: str, start: float, end: float, token: int = 1, probability: float = 0.9) -> Timing:

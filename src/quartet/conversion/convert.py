@@ -15,7 +15,7 @@ from quartet.conversion.publish import check_output, publish, staged_output
 from quartet.conversion.request import ConversionRequest, read_calibration_text
 from quartet.conversion.write import write_graphs, write_tokenizer
 from quartet.progress import Progress, silent
-from quartet.quantize.recipes import DEFAULT_PRECISION, QuantizationOptions
+from quartet.quantize.recipes import QuantizationOptions
 from quartet.spec import FileEntry, Manifest, Origin
 
 
@@ -23,7 +23,7 @@ def convert_folder(
     folder: Path,
     out_dir: Path,
     *,
-    precision: str = DEFAULT_PRECISION,
+    precision: str | None = None,
     options: QuantizationOptions = QuantizationOptions(),  # noqa: B008  frozen
     calibration_text: str | Path | None = None,
     report: bool = False,
@@ -39,6 +39,8 @@ def convert_folder(
 
     The folder appears under its name only when complete: it is written beside its place and moved there, so that an
     interrupted conversion leaves nothing that looks like a model. `force` replaces a quartet that is there already.
+
+    precision: None is INT4, and INT8 for a model of speech.
 
     options: method, block size and bits where they should not be the precision's own. report: measure how far each
     file is from float32 on real sentences, and keep that in the manifest. calibration_text: a file of sentences, one

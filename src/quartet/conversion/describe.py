@@ -1,5 +1,6 @@
 """From a checkpoint to a blueprint: all that a conversion writes, worked out before anything is written."""
 
+import logging
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -22,6 +23,9 @@ from quartet.graph.builder import Builder
 from quartet.quantize.recipes import Recipe
 from quartet.spec import Manifest, ModelSpec, Origin, Pruning, Shapes
 
+log = logging.getLogger("quartet")
+
+INT4 = "int4"
 TOKENIZERS = {  # the files that a family's tokeniser is read from
     "m2m100": "sentencepiece.bpe.model with vocab.json (M2M100) or without (NLLB), or tokenizer.json (NLLB)",
     "marian": "source.spm, target.spm and vocab.json",
@@ -60,10 +64,13 @@ def describe(checkpoint: Checkpoint, request: ConversionRequest, origin: Origin)
             f"which is read from {TOKENIZERS[spec.family]}"
         )
     _check_ids(spec, description)
-    recipe = request.recipe
-    if description.tokenizer is None or spec.front_end is not None:
+    hears = spec.front_end is not None
+    recipe = request.recipe(hears)
+    if hears and recipe.name == INT4:
+        log.warning("int4 of a speech model mishears more than int8, and may repeat itself; int8 is the default for it")
+    if description.tokenizer is None or hears:
         recipe = recipe.for_ids()
-    if spec.front_end is not None:
+    if hears:
         request.check_for_speech(recipe)
     pruned = None
     if request.languages:

@@ -7,7 +7,7 @@ from pathlib import Path
 from quartet.errors import OptionError
 from quartet.options.declared import CONVERSION
 from quartet.options.kinds import check_fields, checked
-from quartet.quantize.recipes import DEFAULT_PRECISION, QuantizationOptions, Recipe, recipe_of
+from quartet.quantize.recipes import DEFAULT_PRECISION, SPEECH_PRECISION, QuantizationOptions, Recipe, recipe_of
 
 REQUEST = {name: CONVERSION[name] for name in ("precision", "report", "languages", "texts", "layout", "force")}
 
@@ -27,7 +27,7 @@ class ConversionRequest:
     Raises `OptionError` for values that there are not, and for texts that nothing would be done with.
     """
 
-    precision: str = DEFAULT_PRECISION
+    precision: str | None = None  # None: what is usual for the kind of model
     options: QuantizationOptions = QuantizationOptions()  # noqa: RUF009  frozen
     calibration: CalibrationText | None = None
     report: bool = False
@@ -40,7 +40,7 @@ class ConversionRequest:
     def __post_init__(self) -> None:
         """Refuse values that there are not, and what does not go together."""
         check_fields(self, REQUEST)
-        recipe = self.recipe
+        recipe = self.recipe(hears=False)
         if self.report and not recipe.schemes:
             raise OptionError(f"precision {recipe.name} is float32 itself: a report is for int8 and int4")
         if self.calibration is not None and not (recipe.calibrated or self.report):
@@ -51,10 +51,10 @@ class ConversionRequest:
         if not all(name.strip() for name in self.languages):
             raise OptionError(f"languages {','.join(self.languages)!r}: one of them has no name")
 
-    @property
-    def recipe(self) -> Recipe:
-        """How each file's matrices are to be stored."""
-        return recipe_of(self.precision, self.options)
+    def recipe(self, hears: bool) -> Recipe:
+        """How each file's matrices are to be stored. hears: a model of speech, not of text."""
+        usual = SPEECH_PRECISION if hears else DEFAULT_PRECISION
+        return recipe_of(self.precision or usual, self.options)
 
     def check_for_speech(self, recipe: Recipe) -> None:
         """Raise `OptionError` for what a model that hears instead of reading cannot be converted with.

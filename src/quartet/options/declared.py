@@ -54,7 +54,7 @@ MODEL = table(
         Choice(("fp32", "int8", "int4")),
         None,
         "precision to convert to",
-        none="int4, or what a converted folder has",
+        none="int4, int8 for speech, or what a converted folder has",
     ),
     Option("revision", Text(), None, "branch, tag or commit on the hub", none="main"),
     Option(
@@ -368,7 +368,7 @@ CONVERSION = table(
         "folder of a checkpoint or a CTranslate2 model, .argosmodel, `demo`, alias, or org/name on the hub",
     ),
     Option("out_dir", Name(), REQUIRED, "folder to make"),
-    replace(MODEL["precision"], default="int4", about="bits of a weight", none=None),
+    replace(MODEL["precision"], about="bits of a weight", none="int4, and int8 for a speech model"),
     Option("options", Other("QuantizationOptions"), "QuantizationOptions()", "of quantisation, as below"),
     Option(
         "calibration_text",

@@ -97,6 +97,7 @@ RECIPES = {
     )
 }
 DEFAULT_PRECISION = "int4"
+SPEECH_PRECISION = "int8"  # of models that hear, by default: at INT4 they mishear more, and some of them loop
 
 
 @dataclass(frozen=True)

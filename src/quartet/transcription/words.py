@@ -65,7 +65,7 @@ def whole_text(tokens: Sequence[int], to_text: ToText) -> str:
 
 
 def _without_scraps(words: Sequence[tuple[str, list[int]]]) -> list[tuple[str, list[int]]]:
-    """Words without U+FFFD; the tokens of those that are nothing else belong to the one before, at first to the next."""
+    """Words without U+FFFD. The tokens of one that is nothing else are those of the word before, or after the first."""
     kept: list[tuple[str, list[int]]] = []
     for word, ids in words:
         text = word.replace(SCRAP, "")
