@@ -117,9 +117,9 @@ def test_sound_is_where_its_time_stamps_say(frames, zero):
 )
 def test_whatever_stamps_say_time_is_bounded(stamps, length):
     clock = Clock(length=length)
-    sections = [clock.advance(stamp, FRAME) for stamp in stamps]
-    assert clock.position <= LONGEST_GAP + 2 * FRAME * len(stamps) + 1e-6
-    assert all(0 <= section <= clock.position for section in sections)
+    for count, stamp in enumerate(stamps, 1):
+        assert 0 <= clock.advance(stamp, FRAME) <= clock.position  # which an overlap takes back
+        assert clock.position <= LONGEST_GAP + 2 * FRAME * count + 1e-6
 
 
 def test_small_overlaps_are_left():

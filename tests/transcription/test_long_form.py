@@ -5,6 +5,7 @@ import pytest
 
 from quartet import Transcriber
 from quartet.audio.audio import RATE, open_audio
+from quartet.errors import AudioError
 
 WORDS = "and so my fellow americans ask not what your country can do for you ask what you can do for your country"
 
@@ -59,6 +60,48 @@ def test_times_without_silences_are_those_of_the_recording(whisper_base, shared)
         assert info.duration_after_vad < 26
         assert abs(found[0].start - 20) < 1
         assert abs(found[-1].end - 61) < 1.5
+
+
+def spoken(segments) -> list[str]:
+    return "".join(c for c in "".join(s.text for s in segments).lower() if c.isalpha() or c == " ").split()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("vad", [False, True])
+def test_windows_in_batches_hear_all_words(vad, whisper_base, shared):
+    """Two minutes of speech without a pause at the ends of windows: batches of any size lose next to nothing."""
+    speech = np.concatenate([clip(shared, "jfk.wav"), clip(shared, "jfk.wav")[RATE // 3 : -RATE // 2]] * 6)
+    clips = {} if vad else {"clip_timestamps": "0,29,29,58.5,58.5,70,70"}
+    found = {}
+    with Transcriber(whisper_base, precision="int8", threads=2) as transcriber:
+        for size in (1, 4, 8):
+            options = {"vad_filter": vad, "condition_on_previous_text": False, **clips}
+            segments, info = transcriber.transcribe(speech, "en", beam_size=1, batch_size=size, **options)
+            found[size] = list(segments)
+            edges = [0.0, *(edge for one in found[size] for edge in (one.start, one.end)), info.duration]
+            assert edges == sorted(edges)
+    expected = len(spoken(found[1]))
+    assert expected > 0.9 * len(WORDS.split()) * 12
+    for size in (4, 8):
+        assert len(spoken(found[size])) == pytest.approx(expected, rel=0.03)
+    assert spoken(found[4]) == spoken(found[8])
+
+
+@pytest.mark.slow
+def test_words_of_every_clip_at_hand(whisper_base, shared):
+    """Clips that fit into a window: what is said is the same one by one and in batches, word for word."""
+    with Transcriber(whisper_base, precision="int8", threads=2) as transcriber:
+        for path in sorted((shared / "cases" / "speech").glob("*/*.ogg")):
+            try:
+                sound = np.concatenate(list(open_audio(path).play()))[: 29 * RATE]
+            except AudioError:  # some are damaged on purpose
+                continue
+            options = {"beam_size": 1, "condition_on_previous_text": False, "clip_timestamps": [0, len(sound) / RATE]}
+            one, four, eight = (
+                list(transcriber.transcribe(sound, "en", batch_size=size, **options)[0]) for size in (1, 4, 8)
+            )
+            assert [s.text for s in one] == [s.text for s in four] == [s.text for s in eight], path.name
+            assert all(s.end <= len(sound) / RATE for s in one), path.name
 
 
 @pytest.mark.oracle

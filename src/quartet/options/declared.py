@@ -227,7 +227,7 @@ TRANSCRIPTION = table(
         "initial_prompt",
         Either(Text(), Many(_TOKEN, "token ids")),
         None,
-        "text that might have come before, as a hint of style",
+        "text that might have come before the recording, as a hint of style",
         none="no such text",
     ),
     Option("prefix", Text(), None, "text that the first window begins with", none="no such text"),

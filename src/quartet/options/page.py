@@ -32,7 +32,8 @@ Upper limits are what is of use and what a machine can bear.
   less the prefix)`.
 - Token ids (`ids`, `prefix_ids`, `initial_prompt`, `suppress_tokens`) have to be in the model's vocabulary, a row of
   `ids` has to fit the model's window, and a `prefix` half of it. An `initial_prompt` and `hotwords` that are longer
-  are cut, as in faster-whisper, and a line on the log says so.
+  are cut to half of the window together, hotwords at their end, text at its beginning, and one line on the log says
+  so. An `initial_prompt` of token ids holds text and times, none that steer the model.
 
 The environment: `QUARTET_HOME` is the folder of the cache, by default the platform's own for caches.
 """
