@@ -76,10 +76,12 @@ def test_sentences_are_translated_whole_and_the_targets_own_pass_through(hear):
     assert result.code == 0
     lines = [line.split("\t") for line in result.out.splitlines()[1:]]
     assert [(int(start), int(end)) for start, end, _ in lines] == [(n * 4000, n * 4000 + 4000) for n in range(1, 5)]
-    assert lines[3][2] == SAID[3][0]
-    french = " ".join(text for _, _, text in lines[:3])
-    assert "derrière le musée" in french
-    assert french.endswith("Où est le bus ?") or "le bus" in french
+    assert [text for _, _, text in lines] == [  # `the bus to the hotel` is more than the demo can
+        "La gare est derrière le musée, et tous les matins au bus",
+        "de l'hôtel s'il vous plaît. Où est",
+        "le bus ?",
+        SAID[3][0],
+    ]
 
 
 def test_a_language_that_the_model_does_not_know_is_left_as_it_is(hear):

@@ -215,3 +215,14 @@ def test_a_long_segment_without_times_of_words_is_not_torn_apart():
 def test_bad_options_are_named(name, value):
     with pytest.raises(OptionError, match=f"{name} is {value!r}"):
         CueOptions(**{name: value})
+
+
+def test_every_cue_begins_with_its_first_word():
+    """However much waits, and whatever is cut off of it: words know their times."""
+    words = [(f" number{k}{',' * (k % 7 == 0)}", 0.1, 0.3) for k in range(300)]
+    pieces = [segment(k * 0.4, words[k : k + 11], language="en") for k in range(0, 300, 11)]
+    cues = cues_of(pieces)
+    assert len(cues) > 30
+    for cue in cues:
+        number = int(cue.lines[0].split()[0].strip(",").removeprefix("number"))
+        assert cue.start == pytest.approx(number * 0.4 + 0.1, abs=0.011)

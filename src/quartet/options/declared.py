@@ -442,7 +442,7 @@ SUBTITLES = table(
     ),
     Option("max_lines", Integer(1, 4), 2, "lines of a cue"),
     Option("max_cps", Real(1, 1000), 17.0, "columns to be read in a second: a cue stays longer where nobody speaks"),
-    Option("min_gap", Real(0, 10, "seconds"), 0.08, "time between two cues"),
+    Option("min_gap", Real(0, 1, "seconds"), 0.08, "time between two cues"),
 )
 TRANSCRIBE = table(
     replace(

@@ -4,8 +4,8 @@ The defaults are the broadcasters':
 
 - 42 columns, two lines, a cue of 5/6 s to 7 s, two frames between cues, and gaps of less than half a second closed to
   that: Netflix, *Timed Text Style Guide: General Requirements* and *Subtitle Timing Guidelines*.
-- 17 columns a second: Netflix' limit for adults until 2020, now for children; the BBC's 160 to 180 words a minute
-  (*Subtitle Guidelines*) are about 15 to 17.
+- 17 columns a second: Netflix' limit for adults in most languages (20 in English, where children have 17); the BBC's
+  160 to 180 words a minute (*Subtitle Guidelines*) are about 15 to 17.
 - One line where the text fits on one; else lines of about the same length (both).
 
 An East Asian wide character counts as two columns, in a line and in a second. That makes 21 in a line and 8.5 a second;
@@ -154,13 +154,13 @@ class CueMaker:
         """All but the last cue, shown long enough to be read."""
         shown = []
         for cue in cues:
+            start = cue.start
             if self._last is not None:
-                start = max(cue.start, self._last.start + AT_LEAST + self._options.min_gap)
-                cue = replace(cue, start=_up(start), end=max(cue.end, start + 0.01))  # noqa: PLW2901
-                shown.append(self._shown(self._last, cue.start))
-            else:
-                cue = replace(cue, start=_up(cue.start))  # noqa: PLW2901
-            self._last = cue
+                start = max(start, self._last.start + AT_LEAST + self._options.min_gap)
+            begun = replace(cue, start=_up(start), end=max(cue.end, start + 0.01))
+            if self._last is not None:
+                shown.append(self._shown(self._last, begun.start))
+            self._last = begun
         return shown
 
     def _shown(self, cue: Cue, following: float) -> Cue:
