@@ -40,7 +40,8 @@ def transcribe(args: argparse.Namespace) -> None:
         if args.language in (None, "auto"):
             log.info("language: %s (%.0f %%)", display_name(info.language), 100 * info.language_probability)
         change = _translation(info, args, stack) if args.to else _as_it_is
-        _write(map(_labelled, map(change, segments)), info, args, out)
+        label = _as_it_is if args.format == "json" else _labelled  # there, the channel is told by itself
+        _write(map(label, map(change, segments)), info, args, out)
         if info.skipped and info.skipped >= 1:
             hint = f"--vad-threshold below {args.vad_threshold:g} hears more, --no-vad all"
             log.info("skipped %.1f s in which nobody seems to speak; %s", info.skipped, hint)
