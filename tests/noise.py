@@ -22,7 +22,7 @@ def file(seconds: float = 4.0, seed: int = 0) -> bytes:
 def hear_voices_everywhere(patch) -> None:
     """The detector of voices knows noise from speech."""
     patch.setattr(first_pass, "speech_spans", lambda probabilities, samples, options: [Span(0, samples)])
-    patch.setattr(long_form, "has_speech", lambda samples: True)
+    patch.setattr(long_form, "has_speech", lambda samples, threshold: True)
 
 
 class LoudEar:

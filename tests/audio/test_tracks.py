@@ -5,9 +5,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from quartet.audio.audio import RATE, Wanted, open_audio
-from quartet.audio.tracks import Track, chosen, tracks_of
+from quartet.audio.tracks import LONGEST, Track, chosen, tracks_of
 from quartet.errors import AudioError
 from sounds import Unseekable
 
@@ -67,10 +69,27 @@ def test_a_default_among_those_of_a_language_comes_first():
 def test_what_streams_say():
     streams = [
         SimpleNamespace(metadata={"language": "und", "handler_name": "SoundHandler"}, disposition=0),
+        SimpleNamespace(metadata={"language": "fra", "handler_name": "Sous-titres"}, disposition=2),
         SimpleNamespace(metadata={"LANGUAGE": "por", "title": "Legendas"}, disposition=1),
         SimpleNamespace(metadata={}),  # as PyAV 13 has it
     ]
-    assert tracks_of(streams) == [Track(1, "", "SoundHandler"), Track(2, "por", "Legendas", True), Track(3)]
+    assert tracks_of(streams) == [
+        Track(1),
+        Track(2, "fra", "Sous-titres"),
+        Track(3, "por", "Legendas", True),
+        Track(4),
+    ]
+
+
+@given(st.lists(st.tuples(st.text(), st.text()), min_size=1, max_size=40), st.text(max_size=5))
+def test_whatever_a_file_says_is_told_in_one_line(facts, language):
+    streams = [SimpleNamespace(metadata={"language": code, "title": title}) for code, title in facts]
+    tracks = tracks_of(streams)
+    assert chosen(tracks, None, (language,), "a") in tracks
+    with pytest.raises(AudioError) as caught:
+        chosen(tracks, "x" * (LONGEST + 1), (), "a")  # no title is so long
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 4000
 
 
 def two_tracks(container: str, codec: str) -> bytes:

@@ -24,6 +24,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+from click_files import Recording, written
+
 from quartet.audio.audio import RATE, open_audio
 from quartet.errors import QuartetError
 
@@ -49,10 +52,15 @@ KINDS = {  # container and codec
 
 
 def recordings() -> dict[str, bytes]:
-    """A second and a half of noise and tone, as every kind of file that this PyAV writes."""
+    """A second and a half of noise and tone, as every kind of file that this PyAV writes; and files whose time stamps
+    and parts tell more.
+    """
     made = {}
     for suffix, (container, codec) in KINDS.items():
         made[suffix] = _recording(container, codec)
+    made["oga"] = made["ogg"] + written(Recording("", "ogg", "flac")) + made["ogg"]
+    made["mkv"] = written(Recording("", "matroska", "aac", start=2.0, film=True, gap=True))
+    made["mp4"] = written(Recording("", "mp4", "aac", start=2.0, film=True, gap=True))
     return made
 
 

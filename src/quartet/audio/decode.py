@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from quartet.audio.clock import Clock
 from quartet.audio.mixing import RATE, Samples, joined, to_one
 from quartet.audio.ogg_links import PAGE, Links
-from quartet.audio.tracks import chosen, tracks_of
+from quartet.audio.tracks import chosen, listed, tracks_of
 from quartet.errors import AudioError, OptionError
 
 RATES = (1_000, 3_000_000)  # samples per second that are read: from slow telemetry to eightfold DSD
@@ -296,8 +296,7 @@ def _stream(container: Any, wanted: Wanted, notices: Notices, is_told: bool = Fa
     tracks = tracks_of(streams)
     track = chosen(tracks, wanted.track, wanted.languages, notices.name)
     if is_told and len(tracks) > 1 and wanted.track is None:
-        listed = "; ".join(map(str, tracks))
-        notices.inform(" has %d tracks of sound (%s); track %d is heard", len(tracks), listed, track.number)
+        notices.inform(" has %d tracks of sound (%s); track %d is heard", len(tracks), listed(tracks), track.number)
     stream = streams[track.number - 1]
     if stream.codec_context is None:
         raise AudioError(f"{notices.name} has sound in a codec that PyAV cannot read")

@@ -7,6 +7,9 @@ from typing import Any
 from quartet.errors import AudioError
 from quartet.text.languages import display_name, find
 
+MOST = 16  # tracks that are listed
+LONGEST = 60  # characters of a title
+HANDLERS = ("SoundHandler", "Core Media Audio")  # what programs call any track of an MP4
 PART = 4  # letters of a title by which it is found; fewer may be a language, and in any title
 
 
@@ -31,14 +34,26 @@ def tracks_of(streams: Iterable[Any]) -> list[Track]:
 
 
 def _track(number: int, stream: Any) -> Track:
-    tags = {key.casefold(): value for key, value in stream.metadata.items()}
-    language = tags.get("language", "")
+    tags = {key.casefold(): _in_a_line(value) for key, value in stream.metadata.items()}
+    language, handler = tags.get("language", ""), tags.get("handler_name", "")
     return Track(
         number,
         "" if language in ("und", "zxx", "mis") else language,
-        tags.get("title") or tags.get("handler_name", ""),
+        tags.get("title") or ("" if handler in HANDLERS else handler),
         bool(getattr(stream, "disposition", 0) & 1),  # PyAV 13 does not tell
     )
+
+
+def _in_a_line(text: str) -> str:
+    """What a file says, without what would be a command to a terminal."""
+    shown = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+    return shown if len(shown) <= LONGEST else f"{shown[: LONGEST - 1]}…"
+
+
+def listed(tracks: Sequence[Track]) -> str:
+    """The tracks in words."""
+    more = f"; and {len(tracks) - MOST} more" if len(tracks) > MOST else ""
+    return "; ".join(map(str, tracks[:MOST])) + more
 
 
 def chosen(tracks: Sequence[Track], wanted: str | int | None, languages: Sequence[str], name: str) -> Track:
@@ -50,8 +65,7 @@ def chosen(tracks: Sequence[Track], wanted: str | int | None, languages: Sequenc
     if wanted is not None:
         found = _named(tracks, str(wanted).strip())
         if found is None:
-            listed = "; ".join(map(str, tracks))
-            raise AudioError(f"{name} has no track {str(wanted)!r}; its tracks of sound are {listed}")
+            raise AudioError(f"{name} has no track {str(wanted)!r}; its tracks of sound are {listed(tracks)}")
         return found
     usual = next((track for track in tracks if track.is_default), tracks[0])
     spoken = [track for track in tracks if any(_speaks(track, language) for language in languages)]

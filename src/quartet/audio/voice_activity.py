@@ -98,8 +98,9 @@ def louder(samples: Samples) -> Samples:
     gains = np.clip(PEAK / np.maximum(around, PEAK / MOST_GAIN), 1, MOST_GAIN)
     if gains.max() == 1:
         return samples
-    middles = (np.arange(chunks) + 0.5) * CHUNK
-    raised: Samples = samples * np.interp(np.arange(len(samples)), middles, gains).astype(np.float32)
+    edges = np.concatenate([gains[:1], (gains[1:] + gains[:-1]) / 2, gains[-1:]]).astype(np.float32)[:, None]
+    ramps = edges[:-1] + np.diff(edges, axis=0) * np.linspace(0, 1, CHUNK, endpoint=False, dtype=np.float32)
+    raised: Samples = samples * ramps.reshape(-1)[: len(samples)]
     return raised
 
 

@@ -43,7 +43,9 @@ def transcribe(args: argparse.Namespace) -> None:
             log.info("language: %s (%.0f %%)", display_name(info.language), 100 * info.language_probability)
         if args.to:
             segments = _translation(segments, info, args, stack)
-        _write(map(_labelled, segments), Writer(args.format, info, _cue_options(args), args.to), out)
+        if args.format != "json":  # there, the channel is told by itself
+            segments = map(_labelled, segments)
+        _write(segments, Writer(args.format, info, _cue_options(args), args.to), out)
         if info.skipped and info.skipped >= 1:
             hint = f"--vad-threshold below {args.vad_threshold:g} hears more, --no-vad all"
             log.info("skipped %.1f s in which nobody seems to speak; %s", info.skipped, hint)

@@ -225,13 +225,15 @@ class Transcriber:
         *,
         language_detection_segments: int = 1,
         language_detection_threshold: float | None = 0.5,
+        audio_track: str | int | None = None,
         sampling_rate: int = RATE,
     ) -> tuple[str, float, list[tuple[str, float]]]:
         """The likeliest language of a recording, its probability, and those of all languages, likeliest first."""
         segments = checked(TRANSCRIPTION["language_detection_segments"], language_detection_segments)
         threshold = checked(TRANSCRIPTION["language_detection_threshold"], language_detection_threshold)
         frames = self._speech.window_frames
-        recording = prepared(open_audio(audio, sampling_rate), self._speech.mel_bins, frames, None, (), batched=False)
+        sound = open_audio(audio, sampling_rate, _wanted(audio_track, ()))
+        recording = prepared(sound, self._speech.mel_bins, frames, None, (), batched=False)
         odds = self._odds(recording, (), segments, threshold)
         return (*odds[0], odds)
 
