@@ -3,6 +3,7 @@
 import io
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -291,3 +292,27 @@ def test_a_long_hint_is_cut_and_that_is_told(model, sound, caplog):
     heard(model, sound, initial_prompt="a" * 100)
     (line,) = [record.getMessage() for record in caplog.records if record.name == "quartet"]
     assert line == "initial_prompt has 101 tokens; the model gets the last 23"
+
+
+def test_no_segment_and_no_word_has_scraps_of_letters(model, sound, monkeypatch):
+    """As if one of the letters that the model says were half of one."""
+    said = "".join(segment.text for segment in heard(model, sound))
+    letter = min(filter(str.isalpha, said), key=said.count)
+    assert set(said) - {letter, " "}
+    plain = model._tokenizer
+    halved = replace(plain, to_text=lambda ids: plain.to_text(ids).replace(letter, "\ufffd"))
+    monkeypatch.setattr(model, "_tokenizer", halved)
+    found = heard(model, sound, word_timestamps=True)
+    assert found
+    assert not any("\ufffd" in segment.text for segment in found)
+    assert all(segment.text == "".join(word.word for word in segment.words) for segment in found)
+
+
+def test_the_default_precision(tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("QUARTET_HOME", str(tmp_path / "cache"))
+    checkpoint = tiny_speech_text.make(tmp_path / "checkpoint")
+    assert Transcriber(checkpoint).manifest.precision == "int8"
+    assert convert_folder(checkpoint, tmp_path / "mine").precision == "int8"
+    assert "mishears" not in caplog.text
+    assert convert_folder(checkpoint, tmp_path / "small", precision="int4").precision == "int4"
+    assert "int4 of a speech model mishears more than int8" in caplog.text
