@@ -57,7 +57,7 @@ def test_translating_in_python(model):
 
 
 def test_transcribing(tmp_path):
-    convert_folder(tiny_speech_text.make(tmp_path / "checkpoint"), tmp_path / "model")
+    convert_folder(tiny_speech_text.make(tmp_path / "checkpoint"), tmp_path / "model", precision="int4")
     (tmp_path / "talk.wav").write_bytes(wav(tone()))
     script = (
         "from quartet import Transcriber\n"

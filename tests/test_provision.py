@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from platformdirs import user_cache_dir
 
+import tiny_speech_text
+import tiny_text
 from quartet import catalog, derived, provision, store
 from quartet.catalog import Source, aliases, resolve
 from quartet.checkpoint import hub
@@ -511,3 +513,24 @@ def test_clearing_leaves_a_running_conversion_alone():
 
     make_checkpoint("mine")
     assert ready("mine", convert=clear_meanwhile).is_dir()
+
+
+# ---- the usual precision ----
+
+
+def test_speech_models_have_8_bits_where_nobody_says_otherwise():
+    tiny_speech_text.make(Path("hears"))
+    tiny_text.make(Path("reads"))
+    folders = [ready(name) for name in ("hears", "reads")]
+    assert [Manifest.load(folder).precision for folder in folders] == ["int8", "int4"]
+    for name, folder, precision in zip(("hears", "reads"), folders, ("int8", "int4"), strict=True):
+        assert ready(name, convert=refuse_convert) == ready(name, precision, convert=refuse_convert) == folder
+
+
+def test_a_speech_model_at_4_bits_is_not_the_usual_one():
+    tiny_speech_text.make(Path("hears"))
+    asked = ready("hears", "int4")
+    usual = ready("hears")
+    assert [Manifest.load(folder).precision for folder in (asked, usual)] == ["int4", "int8"]
+    assert ready("hears", convert=refuse_convert) == usual
+    assert ready("hears", "int4", convert=refuse_convert) == asked

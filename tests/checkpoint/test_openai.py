@@ -13,7 +13,7 @@ from quartet.conversion.convert import convert_folder
 from quartet.errors import CheckpointError, ModelNotFoundError
 from quartet.families.whisper import openai_name
 from quartet.provision import convert
-from quartet.spec import FILES
+from quartet.spec import FILES, Manifest
 
 SHAPE = tiny_speech.VARIANTS["turbo"]
 DIMS = {
@@ -106,3 +106,7 @@ def test_it_is_converted_once_into_the_cache_and_again_when_it_changes(wide, tmp
     path.write_bytes(path.read_bytes() + b"")
     write(path, tiny_speech.replace(wide, seed=99))
     assert provision.ready(str(path), "fp32") != first
+
+
+def test_it_has_8_bits_where_nobody_says_otherwise(wide, tmp_path):
+    assert Manifest.load(provision.ready(str(write(tmp_path / "mine.pt", wide)))).precision == "int8"

@@ -1,5 +1,8 @@
 """The real whisper-base on recordings of any length: transformers live, and what every precision must get."""
 
+import shutil
+import subprocess
+
 import numpy as np
 import pytest
 
@@ -149,3 +152,29 @@ def test_the_tokens_are_those_of_transformers(seconds, previous_text, whisper_ba
 def _once(tokens: list[int], timestamp_begin: int) -> list[int]:
     """transformers leaves the beginning of the next phrase at the end of the last one."""
     return tokens[:-1] if len(tokens) > 1 and min(tokens[-2:]) >= timestamp_begin else tokens
+
+
+SENTENCES = (
+    "Le temps est beau aujourd'hui et nous allons au marché. Mon frère a acheté trois pommes et un pain. Le train part "
+    "à neuf heures du matin. Fermez la fenêtre avant de quitter la maison. Je voudrais une tasse de café.",
+    "Hier soir, nous avons mangé une soupe de légumes chez mes parents. Ma sœur cherche un nouvel appartement près de "
+    "la gare. Le musée est fermé le mardi. Il faut que je finisse ce livre avant vendredi.",
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("voice", ["fr-fr", "fr-fr+f2"])
+@pytest.mark.parametrize("sentences", SENTENCES)
+def test_the_default_precision_loops_no_more_than_float32(voice, sentences, whisper_base, tmp_path):
+    if not shutil.which("espeak-ng"):
+        pytest.skip("needs espeak-ng")
+    spoken = tmp_path / "spoken.wav"
+    subprocess.run(["espeak-ng", "-v", voice, "-s", "140", "-w", spoken, "--", sentences], check=True)
+    ratios = []
+    for precision in ("fp32", None):
+        with Transcriber(whisper_base, precision=precision, threads=2) as transcriber:
+            segments = list(transcriber.transcribe(spoken, "fr", beam_size=5, temperature=0.0, vad_filter=True)[0])
+        assert len("".join(one.text for one in segments)) > 0.5 * len(sentences)
+        assert not any("\ufffd" in one.text for one in segments)
+        ratios.append(max(one.compression_ratio for one in segments))
+    assert ratios[1] < max(2.4, ratios[0])

@@ -419,3 +419,27 @@ def test_long_hints_are_cut_and_that_is_told_once(model, sound, caplog, size):
         f"{hotwords} the model gets the first 11; {initial} the model gets the last 12: it has room for 23"
     )
     assert told(hotwords="a" * 10, initial_prompt="a" * 10, prefix="a" * 20) == ""
+
+
+def test_no_segment_and_no_word_has_scraps_of_letters(model, sound, monkeypatch):
+    """As if one of the letters that the model says were half of one."""
+    said = "".join(segment.text for segment in heard(model, sound))
+    letter = min(filter(str.isalpha, said), key=said.count)
+    assert set(said) - {letter, " "}
+    plain = model._tokenizer
+    halved = replace(plain, to_text=lambda ids: plain.to_text(ids).replace(letter, "\ufffd"))
+    monkeypatch.setattr(model, "_tokenizer", halved)
+    found = heard(model, sound, word_timestamps=True)
+    assert found
+    assert not any("\ufffd" in segment.text for segment in found)
+    assert all(segment.text == "".join(word.word for word in segment.words) for segment in found)
+
+
+def test_the_default_precision(tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("QUARTET_HOME", str(tmp_path / "cache"))
+    checkpoint = tiny_speech_text.make(tmp_path / "checkpoint")
+    assert Transcriber(checkpoint).manifest.precision == "int8"
+    assert convert_folder(checkpoint, tmp_path / "mine").precision == "int8"
+    assert "mishears" not in caplog.text
+    assert convert_folder(checkpoint, tmp_path / "small", precision="int4").precision == "int4"
+    assert "int4 of a speech model mishears more than int8" in caplog.text
