@@ -32,6 +32,7 @@ class Scripted:
     """Hears the words that are half in the window, in order; near its end what it likes. Tokens are numbers."""
 
     longest: float = 6.0
+    candidates: tuple = ()
     seed: int = 0
     fails: float = 0.0  # how often there is no answer
     looks: list = field(default_factory=list)

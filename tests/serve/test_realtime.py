@@ -18,7 +18,10 @@ from quartet import Transcriber, Translator
 from quartet.audio.audio import RATE, open_audio
 from quartet.audio.voice_activity import Ear
 from quartet.cli import main
+from quartet.live import phrase
 from quartet.live import sound as live_sound
+from quartet.live.agreement import Piece
+from quartet.live.recognizer import Heard, WhisperRecognizer
 from quartet.serve import realtime
 from quartet.serve.fair_queue import Lane
 from quartet.serve.realtime_settings import LOG_PROBS
@@ -282,10 +285,25 @@ def test_a_turn_is_transcribed_as_a_recording_is(speech_server, heard):
         assert completed(found)[-1]["transcript"] == text(heard(SPEECH))
 
 
+def guess(monkeypatch, guesses):
+    """Looks at a turn give these texts, as long as there are any."""
+
+    def hear(recognizer, look):
+        if not guesses:
+            return None
+        known = "".join(piece.text for piece in look.sure)
+        parts = re.findall(r" ?\w+|[.,]", guesses.pop(0).removeprefix(known))
+        return Heard(tuple(Piece(part, (1,)) for part in parts), None)
+
+    monkeypatch.setattr(WhisperRecognizer, "hear", hear)
+    monkeypatch.setattr(phrase, "APART", 0.0)
+
+
 def test_deltas_come_while_the_turn_goes_on_and_make_its_text(speech_server, monkeypatch):
     guesses = ["And so.", "And so my fellow.", "And so, my fellow Americans, ask"]
     final = "And so, my fellow Americans, ask not."
-    monkeypatch.setattr(realtime, "text_of", lambda _: guesses.pop(0) if guesses else final)
+    monkeypatch.setattr(realtime, "text_of", lambda _: final)
+    guess(monkeypatch, guesses)
     monkeypatch.setattr(realtime, "DELAYS", dict.fromkeys(realtime.DELAYS, 0.1))
     monkeypatch.setattr(realtime, "PATIENCE", 0.0)
     with ready(speech_server, turn_detection=None) as found:
@@ -307,7 +325,8 @@ def test_deltas_come_while_the_turn_goes_on_and_make_its_text(speech_server, mon
 
 def test_a_guess_that_was_wrong_is_not_taken_back(speech_server, monkeypatch):
     guesses = ["four score", "four score"]
-    monkeypatch.setattr(realtime, "text_of", lambda _: guesses.pop(0) if guesses else "Fore score, and seven.")
+    monkeypatch.setattr(realtime, "text_of", lambda _: "Fore score, and seven.")
+    guess(monkeypatch, guesses)
     monkeypatch.setattr(realtime, "DELAYS", dict.fromkeys(realtime.DELAYS, 0.1))
     monkeypatch.setattr(realtime, "PATIENCE", 0.0)
     with ready(speech_server, turn_detection=None) as found:

@@ -44,6 +44,8 @@ def listen(args: argparse.Namespace) -> None:
             language=None if args.language == "auto" else args.language,
             to=args.to,
             translation_model=args.translation_model,
+            initial_prompt=args.initial_prompt,
+            hotwords=args.hotwords,
             vad_threshold=args.vad_threshold,
             min_silence_duration_ms=args.min_silence_duration_ms,
         )

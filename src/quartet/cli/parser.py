@@ -205,6 +205,8 @@ def _listen(p: argparse.ArgumentParser) -> None:
     _value(p, TRANSCRIPTION["language"], "LANG")
     _value(p, LISTEN["to"], "LANG")
     _value(p, LISTEN["translation_model"], "NAME_OR_DIR")
+    _value(p, TRANSCRIPTION["initial_prompt"], "TEXT")
+    _value(p, TRANSCRIPTION["hotwords"], "TEXT")
     _value(p, LISTEN["rate"])
     _value(p, LISTEN["vad_threshold"])
     _value(p, LISTEN["min_silence_duration_ms"])

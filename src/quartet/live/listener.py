@@ -50,6 +50,7 @@ class Listener:
             for one in self._sound.add(piece[start : start + self._block]):
                 if isinstance(one, Began):
                     self._looked = one.at
+                    self._text.begin(one.at)
                 else:
                     yield from self._text.finish(as_float(one.sound), one.start)
             if self._sound.is_in_turn and (

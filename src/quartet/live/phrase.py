@@ -47,7 +47,7 @@ class PhraseText:
     """The text as it grows. language: None where it is to be detected."""
 
     def __init__(self, recognizer: Recognizer, language: Language | None) -> None:
-        self._recognizer, self._given = recognizer, language
+        self.recognizer, self._given = recognizer, language
         self._language = language  # of the phrase, once it is sure
         self._usual: Language | None = language
         self._sure: list[_Said] = []  # in the window
@@ -57,15 +57,24 @@ class PhraseText:
         self._needed = 0  # sample from which on sound is still to be looked at
 
     @property
+    def language(self) -> Language | None:
+        """What is spoken in the phrase that goes on, once it is sure."""
+        return self._language
+
+    @property
     def needed_from(self) -> int:
         """The first sample, since the stream began, that another look wants to have."""
         return self._needed
 
+    def begin(self, first: int) -> None:
+        """A turn begins at a sample."""
+        self._until, self._needed = max(self._until, first / RATE), first
+
     def look(self, sound: Samples, first: int) -> Iterator[LiveText]:
         """What is told after a look at the window, sound whose first sample is `first`, while somebody speaks."""
-        is_too_long = len(sound) > TOO_LONG * self._recognizer.longest * RATE
+        is_too_long = len(sound) > TOO_LONG * self.recognizer.longest * RATE
         asked = self._look(sound, takes_care=is_too_long)
-        heard = self._recognizer.hear(asked)
+        heard = self.recognizer.hear(asked)
         if heard is None and is_too_long:
             heard = self._last_guess()
         self._needed, until = first, first + len(sound)
@@ -83,7 +92,7 @@ class PhraseText:
     def finish(self, sound: Samples, first: int) -> Iterator[LiveText]:
         """What is told after the last look at a phrase: all of it is final."""
         asked = self._look(sound, takes_care=True)
-        heard = self._recognizer.hear(asked)
+        heard = self.recognizer.hear(asked)
         if heard is None:
             heard = self._last_guess()
         self._settle(heard, is_sure=True)
@@ -146,7 +155,7 @@ class PhraseText:
         return LiveText(text, start, end, True, ends_phrase, self._code, words)
 
     def _timed(self, asked: Look, heard: Heard, count: int, first: int) -> list[tuple[_Said, float]]:
-        times = self._recognizer.times(asked, heard)[len(asked.sure) :]
+        times = self.recognizer.times(asked, heard)[len(asked.sure) :]
         latest = (first + len(asked.sound)) / RATE
         begins = self._sentence_begins(heard.pieces[:count])
         found, until = [], self._until
@@ -169,15 +178,15 @@ class PhraseText:
 
     def _old(self, asked: Look, heard: Heard) -> int:
         """Pieces that are long over."""
-        limit = len(asked.sound) / RATE - STILL_OPEN * self._recognizer.longest
-        times = self._recognizer.times(asked, heard)[len(asked.sure) :]
+        limit = len(asked.sound) / RATE - STILL_OPEN * self.recognizer.longest
+        times = self.recognizer.times(asked, heard)[len(asked.sure) :]
         return sum(end <= limit for _, end, _ in times)
 
     # ---- what is forgotten ----------------------------------------------------------------------------------------
 
     def _shorten(self, samples: int, first: int) -> None:
         """Let the next window begin later, where this one is long."""
-        longest = self._recognizer.longest * RATE
+        longest = self.recognizer.longest * RATE
         begins = [place for place, one in enumerate(self._sure) if one.begins_sentence and place]
         place = 0
         if samples > ENOUGH * longest and begins:
@@ -192,3 +201,19 @@ class PhraseText:
         if end - self._needed > TOO_LONG * longest:  # nobody says anything any more
             self._needed = end - round(LONG * longest)
             self._sure = []
+
+
+def looked(
+    growing: PhraseText | None, recognizer: Recognizer, sound: Samples, first: int
+) -> tuple[PhraseText, list[LiveText]]:
+    """What is told after a look at a turn that is kept as a whole: at as much as fits of what is not sure yet.
+
+    growing: its text so far, None at its beginning. sound: from its first sample, `first`, on.
+    """
+    if growing is None:
+        growing = PhraseText(recognizer, recognizer.candidates[0] if len(recognizer.candidates) == 1 else None)
+        growing.begin(first)
+    growing.recognizer = recognizer
+    start = max(first, growing.needed_from)
+    window = sound[start - first :][: round(recognizer.longest * RATE)]
+    return growing, list(growing.look(window, start))

@@ -27,7 +27,6 @@ from quartet.runtime.speech import (
 )
 from quartet.spec import Language
 from quartet.transcription.fallback import Outcome
-from quartet.transcription.options import TranscriptionOptions
 from quartet.transcription.prompts import Prompter
 from quartet.transcription.words import split_words, word_timings
 
@@ -35,7 +34,6 @@ MARGIN = 2  # seconds of silence after the sound: a text that breaks off makes W
 TOKENS_PER_SECOND = 12  # that may be said; more is a loop
 LEAST_TOKENS = 16
 LONGEST = 28.0  # seconds of a window of 30 s that are sound
-LIVE = TranscriptionOptions(without_timestamps=True)
 SURE = 0.9  # probability of a language from which on it is taken to be spoken
 
 
@@ -67,6 +65,10 @@ class Recognizer(Protocol):
     def longest(self) -> float:
         """Seconds of sound that fit into a window."""
 
+    @property
+    def candidates(self) -> tuple[Language, ...]:
+        """Languages that may be spoken; none where all may be that are known."""
+
     def hear(self, look: Look) -> Heard | None:
         """What follows after the sure words; None where the answer makes no sense, a loop."""
 
@@ -79,7 +81,7 @@ class WhisperRecognizer:
     """A Whisper model. candidates: the languages that may be spoken; none of a model that knows only English."""
 
     runner: Runner
-    prompter: Prompter
+    prompter: Prompter  # of options without timestamps
     candidates: tuple[Language, ...]
 
     @property
@@ -90,7 +92,7 @@ class WhisperRecognizer:
 
     def hear(self, look: Look) -> Heard | None:
         """See `Recognizer`. With care, what loops is looked at again in a whole window: that costs much."""
-        if len(self._head(look.language)) + sum(len(piece.tokens) for piece in look.sure) + 2 > self._room:
+        if len(self._prompt(look, look.language)) + 2 > self._room:
             return None  # more was said in a window than fits
         audio = self._encoded(look.sound, MARGIN)
         language, probability = (look.language, 1.0) if look.language else self._detected(audio, look.usual)
@@ -156,18 +158,22 @@ class WhisperRecognizer:
         """Tokens that fit, with the end after them."""
         return self.prompter.manifest.shapes.max_target_length - 1
 
+    def _prompt(self, look: Look, language: Language | None) -> list[int]:
+        """Hints, start, language and task, and the words that are sure."""
+        begin = self.prompter.prompt(language, self.prompter.initial(), first=False)
+        return [*begin, *chain(*(piece.tokens for piece in look.sure))]
+
     def _head(self, language: Language | None) -> list[int]:
         return [*self.prompter.start(language), self.prompter.speech.no_timestamps]
 
     def _decoded(self, audio: EncodedAudio, look: Look, language: Language | None) -> Outcome:
-        sure = [*chain(*(piece.tokens for piece in look.sure))]
-        prompt = [*self._head(language), *sure]
+        prompt = self._prompt(look, language)
         room = self._room - len(prompt)
         likely = LEAST_TOKENS + math.ceil(TOKENS_PER_SECOND * len(look.sound) / RATE)
         options = DecodingOptions(
             beam_size=1,  # with beams, a window that is not whole loops often
             suppress_tokens=self.prompter.suppressed(),
-            suppress_blank=not sure,  # after a beginning, the end may come at once
+            suppress_blank=not look.sure,  # after a beginning, the end may come at once
             timestamps=False,
             max_new_tokens=min(room, likely),
         )

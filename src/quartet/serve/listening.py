@@ -16,6 +16,7 @@ from starlette.datastructures import UploadFile
 from quartet.audio.audio import Source
 from quartet.audio.voice_activity import VadOptions
 from quartet.errors import AudioError, OptionError
+from quartet.live.recognizer import Recognizer
 from quartet.options.declared import TEMPERATURES
 from quartet.runtime.machine import packing
 from quartet.runtime.speech import POSITIONS_PER_TOKEN
@@ -52,7 +53,6 @@ class SpeechOptions:
     temperature: float = 0.0  # 0: again at higher ones where it went wrong
     words: bool = False  # with their times
     voices: VadOptions | None = field(default_factory=VadOptions)  # what is left out is silent; None: nothing is
-    draft: int | None = None  # quickly and only once, in windows of so many seconds: of speech that goes on
 
 
 @dataclass(frozen=True)
@@ -107,10 +107,8 @@ class Listening:
                 sound,
                 options.language,
                 "translate" if by_itself and speech and speech.multilingual else "transcribe",
-                beam_size=BEAM_SIZE if options.draft is None else 1,
-                temperature=options.temperature or TEMPERATURES if options.draft is None else 0.0,
-                without_timestamps=options.draft is not None,
-                chunk_length=options.draft,
+                beam_size=BEAM_SIZE,
+                temperature=options.temperature or TEMPERATURES,
                 initial_prompt=options.prompt and options.prompt[-LONGEST_HINT:],
                 hotwords=options.hotwords and options.hotwords[:LONGEST_HINT],
                 word_timestamps=options.words,
@@ -127,6 +125,17 @@ class Listening:
                 translate = partial(self._translate, caller, target)
                 for segment, said in translated(segments, info.language, target, translate):
                     yield Heard(info, segment, said)
+
+    @contextmanager
+    def recognizer(self, caller: Caller, model: Model, options: SpeechOptions) -> Iterator[Recognizer]:
+        """What listens to speech that goes on, as long as the block lasts. Raises what `heard` raises."""
+        caller.facts["model"] = model.id
+        with self._live_turns[model.name].turn(caller), self._service.models.opened(model) as opened, _given_back():
+            assert isinstance(opened, Transcriber)
+            prompt, hotwords = options.prompt, options.hotwords
+            yield opened.through(caller.submit).recognizer(
+                options.language, prompt and prompt[-LONGEST_HINT:], hotwords and hotwords[:LONGEST_HINT]
+            )
 
     def language(self, caller: Caller, model: Model, sound: Source) -> tuple[str, float]:
         """The likeliest language of a recording, and its probability. Raises what `heard` raises."""

@@ -1,20 +1,19 @@
 """OpenAI's realtime sessions over WebSockets: speech in pieces becomes text while it is spoken.
 
 A session reads events in their order, and a task beside it writes what is said, turn after turn. While a turn goes on,
-it is transcribed again and again, quickly; what two guesses agree on is sent and never taken back. When the turn has
-ended, it is transcribed as a recording is.
+what is new of it is looked at again and again, as `quartet listen` does; what looks agree on is sent and never taken
+back. When the turn has ended, it is transcribed as a recording is.
 """
 
 import asyncio
 import base64
 import json
 import logging
-import math
 import secrets
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from fastapi import APIRouter
@@ -22,8 +21,11 @@ from starlette.types import Message
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from quartet.audio.audio import RATE
-from quartet.live.growing_text import agreed, rest
-from quartet.live.sound import LONGEST_TURN, LiveSound, Pcm, Turn
+from quartet.audio.decode import as_float
+from quartet.live.events import LiveText
+from quartet.live.growing_text import rest
+from quartet.live.phrase import PhraseText, looked
+from quartet.live.sound import LiveSound, Pcm, Turn
 from quartet.live.utterances import Began
 from quartet.serve.decoding import Caller
 from quartet.serve.fair_queue import Lane
@@ -51,11 +53,7 @@ MOST_HELD = 600.0  # seconds of sound before it is committed, where the client s
 MOST_WAITING = 120.0  # seconds of turns that wait for their text: no more is read until then
 MOST_TURNS = 32  # that wait so
 SHORTEST = RATE // 10  # samples that can be committed, as OpenAI has it
-GROWTH = 0.15  # of a turn: the longer it is, the more has to be new before it is guessed again
 PATIENCE = 3.0  # times as long as the last guess took, of sound, before the next: a session guesses a third of the time
-MARGIN = 2  # seconds of a guess' window after the sound
-LONGEST_WINDOW = 30  # seconds
-SURE = 0.9  # probability of a language from which on a turn is taken to stay in it
 KEY = "openai-insecure-api-key."  # what browsers, which set no headers, put before their key
 FRAME = 200  # milliseconds, the steps of `elapsed_ms`
 Result = TypeVar("Result")
@@ -342,43 +340,49 @@ class _Session:
 
     async def _follow(self, item: _Item) -> None:
         """Send what is sure of a turn while it goes on."""
-        guess, heard = "", 0
-        pause = DELAYS[self._settings.transcription.delay] * RATE
+        growing: PhraseText | None = None
+        sure, heard, pause = "", 0, DELAYS[self._settings.transcription.delay] * RATE
         while not item.over.is_set():
             await item.changed.wait()
             item.changed.clear()
-            if not self._settings.transcribes or item.samples - heard < pause or item.samples > LONGEST_TURN:
+            if not self._settings.transcribes or item.samples - heard < pause:
                 continue
             async with self._using_sound:
                 if item.over.is_set():
                     return
-                sound = self._sound.so_far()
-            start, heard = time.monotonic(), len(sound)
-            found = await self._guess(item, sound)
+                sound, first = self._sound.so_far(), self._sound.first
+            start = time.monotonic()
+            found = await self._look(item, growing, sound, first)
             taken = time.monotonic() - start
-            least = DELAYS[self._settings.transcription.delay] * RATE
-            pause = max(least, GROWTH * heard, PATIENCE * taken * RATE)
+            heard, pause = len(sound), max(DELAYS[self._settings.transcription.delay], PATIENCE * taken) * RATE
             if found is not None:
-                before, guess = guess, text_of(_segments(found))
-                await self._tell_more(item, agreed(before, guess), found[0].info.language)
+                growing, told = found
+                sure += "".join(one.text for one in told if one.is_final)
+                if told:
+                    await self._tell_more(item, sure.strip(), told[-1].language)
 
-    async def _guess(self, item: _Item, sound: Pcm) -> list[Heard] | None:
+    async def _look(
+        self, item: _Item, growing: PhraseText | None, sound: Pcm, first: int
+    ) -> tuple[PhraseText, list[LiveText]] | None:
         """What the turn so far sounds like; None where it has ended before that is known, or nothing can be said."""
         caller = self._service.caller(self._client, Lane.REALTIME)
-        seconds = min(LONGEST_WINDOW, math.ceil(len(sound) / RATE) + MARGIN)
-        segments = self._heard(caller, item, sound, None, draft=seconds)
+        model, options = speech_model(self._listening, self._settings.transcription.model), self._spoken(item)
+
+        def look() -> tuple[PhraseText, list[LiveText]]:
+            with self._listening.recognizer(caller, model, options) as recognizer:
+                return looked(growing, recognizer, as_float(sound), first)
+
         try:
             with told():
-                work = unless_gone(_wait(item.over), self._service.pool, caller, lambda: list(segments), LONGEST)
-                found = await work
+                found = await unless_gone(_wait(item.over), self._service.pool, caller, look, LONGEST)
         except ApiError:
             return None
         except Exception:  # the whole turn will tell, if it is more than a guess
             log.exception("a guess failed")
             return None
-        info = found[0].info
-        if info.language_probability >= SURE and not self._settings.transcription.languages:
-            item.language = info.language
+        language = found[0].language
+        if language is not None and not self._settings.transcription.languages:
+            item.language = language.code
         return found
 
     async def _transcribe(self, item: _Item, turn: Turn) -> None:
@@ -415,18 +419,19 @@ class _Session:
         caller = self._service.caller(self._client, Lane.REALTIME)
         return self._listening.in_steps(caller, self._heard(caller, item, turn.sound, target))
 
-    def _heard(self, caller: Caller, item: _Item, sound: Pcm, target: str | None, draft: int | None = None) -> Any:
+    def _heard(self, caller: Caller, item: _Item, sound: Pcm, target: str | None) -> Any:
+        options = replace(self._spoken(item), target=target, words=self._settings.log_probs)
+        model = speech_model(self._listening, self._settings.transcription.model)
+        return self._listening.heard(caller, model, sound, options)
+
+    def _spoken(self, item: _Item) -> SpeechOptions:
         asked = self._settings.transcription
-        options = SpeechOptions(
+        return SpeechOptions(
             language=item.language or asked.language or ",".join(asked.languages) or None,
-            target=target,
             prompt=asked.prompt,
             hotwords=", ".join(asked.keywords) or None,
-            words=self._settings.log_probs and draft is None,
             voices=None,  # a turn is speech
-            draft=draft,
         )
-        return self._listening.heard(caller, speech_model(self._listening, asked.model), sound, options)
 
     # ---- what the server tells --------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from quartet.audio.voice_activity import VOICE, VadOptions
 from quartet.errors import LanguageError, OptionError
 from quartet.live.events import LiveEvent
 from quartet.live.listener import Listener, listened
-from quartet.live.recognizer import LIVE, WhisperRecognizer
+from quartet.live.recognizer import WhisperRecognizer
 from quartet.live.stream import Stream, pcm_of
 from quartet.live.translating import Translators, translated
 from quartet.live.utterances import TurnDetection
@@ -244,6 +244,8 @@ class Transcriber:
         language: str | Sequence[str] | None = None,
         to: str | None = None,
         translation_model: str | None = None,
+        initial_prompt: str | None = None,
+        hotwords: str | None = None,
         rate: int = RATE,
         vad_threshold: float = 0.5,
         min_silence_duration_ms: int = 500,
@@ -256,6 +258,7 @@ class Transcriber:
         language: as in `transcribe`; None detects it, phrase by phrase.
         to: the language to translate each phrase into when it is over, by `translation_model`; None: the opus-mt of
         the two languages.
+        initial_prompt, hotwords: text that might have come before, and words that may come; of every phrase.
         rate: samples per second of arrays and raw PCM.
         vad_threshold, min_silence_duration_ms: when somebody speaks, and how long a pause ends a phrase.
 
@@ -269,9 +272,8 @@ class Transcriber:
             silence_duration_ms=checked(LISTEN["min_silence_duration_ms"], min_silence_duration_ms),
         )
         target, model = checked(LISTEN["to"], to), checked(LISTEN["translation_model"], translation_model)
-        candidates = self._candidates(language, "transcribe")
-        prompter = Prompter(self.manifest, self._speech, self._tokenizer, LIVE)
-        recognizer = WhisperRecognizer(self._runner, prompter, candidates)
+        recognizer = self.recognizer(language, initial_prompt, hotwords)
+        candidates = recognizer.candidates
         sound = pcm_of(stream, rate)
         known = candidates[0] if len(candidates) == 1 else None
         listener = Listener(recognizer, sound.rate, detection, known)
@@ -282,6 +284,15 @@ class Transcriber:
         if known is not None or not self._speech.multilingual:
             translators.check(known.code if known else ENGLISH)
         return translated(texts, translators)
+
+    def recognizer(
+        self, language: str | Sequence[str] | None, initial_prompt: str | None = None, hotwords: str | None = None
+    ) -> WhisperRecognizer:
+        """What listens to a piece of speech that goes on, see `listen`. Raises `LanguageError`, `OptionError`."""
+        options = TranscriptionOptions(without_timestamps=True, initial_prompt=initial_prompt, hotwords=hotwords)
+        prompter = Prompter(self.manifest, self._speech, self._tokenizer, options)
+        prompter.check_room()
+        return WhisperRecognizer(self._runner, prompter, self._candidates(language, "transcribe"))
 
     def through(self, submit: Submit) -> "Transcriber":
         """The same transcriber, whose windows are encoded and decoded by whoever `submit` hands them to."""
