@@ -160,7 +160,7 @@ class WhisperRecognizer:
 
     def _prompt(self, look: Look, language: Language | None) -> list[int]:
         """Hints, start, language and task, and the words that are sure."""
-        begin = self.prompter.prompt(language, self.prompter.initial(), first=False)
+        begin = self.prompter.prompt(language, self.prompter.initial, first=False)
         return [*begin, *chain(*(piece.tokens for piece in look.sure))]
 
     def _head(self, language: Language | None) -> list[int]:
