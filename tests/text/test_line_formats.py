@@ -310,8 +310,8 @@ def test_a_sentence_over_cues_is_translated_whole():
         "Une jeune femme ouvre la boulangerie."
     )
     assert translate_joined(HARBOUR, lambda _: french) == (
-        HARBOUR.replace("The harbour lies between two hills,", "Le port se trouve entre deux")
-        .replace("and every morning the boats", "collines, et chaque matin les bateaux")
+        HARBOUR.replace("The harbour lies between two hills,", "Le port se trouve entre deux collines,")
+        .replace("and every morning the boats", "et chaque matin les bateaux")
         .replace("come back at dawn. A young", "reviennent à l'aube. Une jeune")
         .replace("woman opens the bakery.", "femme ouvre la boulangerie.")
     )
@@ -423,3 +423,14 @@ def test_joined_cues_keep_every_word_in_order(cues):
     words = [" ".join(block[2:]) for block in found]
     assert " ".join(words).split() == " ".join(" ".join(lines) for lines in cues).upper().split()
     assert all(words)
+
+
+def test_lines_of_a_translation_are_broken_at_phrases_but_not_made_wider():
+    (cue,) = (item for item in joined(pair("I think of\nyou.", "No.")) if isinstance(item, Part) and item.ends[1:])
+    assert cue.put("Le port de la ville se trouve entre deux collines.") == (
+        "Le port de la ville se trouve\nentre deux collines.\n"
+    )
+    long = "Le port de la très petite ville du nord se trouve, je le dis, entre deux collines."
+    assert cue.put(long) == "\n".join(evenly(long, 2)) + "\n"
+    tagged = "Le <i>port de la</i> ville se trouve entre deux collines."
+    assert cue.put(tagged) == "\n".join(evenly(tagged, 2)) + "\n"

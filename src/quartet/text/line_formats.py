@@ -10,11 +10,12 @@ import bisect
 import itertools
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from quartet.text.html_documents import HtmlText, Rules, html_parts, is_xml
 from quartet.text.languages import bcp47
+from quartet.text.phrases import columns, divide
 from quartet.text.spread import Spread, goes_on, has_room, may_go_on, spread
 
 Form = Literal["text", "srt", "vtt", "tsv", "html"]
@@ -35,6 +36,8 @@ MOST_TAGS = 8  # around a text; more are no markup
 LINE = re.compile(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+")
 TIMES = re.compile(r"[ \t]*-?[0-9][0-9:.,-]*[ \t]*-->[ \t]*-?[0-9]")
 CUE = re.compile(r"\s*(?P<start>[0-9:.,]+)\s*-->\s*(?P<end>[0-9:.,]+)(?P<place>.*)")
+MARKUP = frozenset("<>{}")
+USUAL_WIDTH = 42  # columns of a line of subtitles
 LONGEST_PAUSE = 3.0  # seconds within a sentence
 MOST_LINES = 50  # between two cues of a sentence
 PLACE = re.compile(r"(?:\{\\[^{}]*\})*")  # of a cue on the screen, and its style
@@ -65,6 +68,7 @@ class Part:
     between: tuple[str, str] = ("", "")  # behind each line but the last, and before each but the first
     after: str = ""  # its last line
     breaks: bool = False  # the translation's own line breaks are kept instead
+    target: str | None = None  # language of the translation, whose phrases are heeded where lines are broken
 
     def put(self, translation: str) -> str:
         """The translation in the place of the text; the text itself gives `source`."""
@@ -77,10 +81,19 @@ class Part:
             translation = translation.replace("\t", " ")
         if "\n" in translation:
             translation = " ".join(line.strip(" \t") for line in translation.split("\n"))
-        *others, last = evenly(translation, len(self.ends))
+        *others, last = self._in_lines(translation)
         behind, ahead = self.between
         inner = "".join(f"{line}{behind}{end}{ahead}" for line, end in zip(others, self.ends, strict=False))
         return self.before + inner + last + self.after + self.ends[-1]
+
+    def _in_lines(self, translation: str) -> list[str]:
+        """At phrases where that makes no line too wide, else of nearly the same length."""
+        even = evenly(translation, len(self.ends))
+        if self.target is None or len(even) < len(self.ends) or MARKUP & set(translation) or len(even) == 1:
+            return even
+        lines = divide(translation, [1] * len(even), self.target)
+        widest = max(USUAL_WIDTH, *map(columns, even), *map(columns, self.text.split("\n")))
+        return lines if all(lines) and max(map(columns, lines)) <= widest else even
 
 
 @dataclass(frozen=True)
@@ -147,7 +160,7 @@ def parts(
     elif form == "text":
         yield from _paragraphs(lines) if wrapped else _lines(lines)
     else:
-        cues = _cues(lines, form)
+        cues = (item if isinstance(item, str) else replace(item, target=target) for item in _cues(lines, form))
         yield from _runs(cues, target, source) if joined else cues
 
 
@@ -272,14 +285,14 @@ def _run(items: list[str | Part], target: str | None, source: str | None) -> Ite
 
 
 def _may_go_on(part: Part) -> bool:
-    return not (set("<>{}") & set(part.text)) and may_go_on(part.text)  # markup in a text belongs to words of it
+    return not (MARKUP & set(part.text)) and may_go_on(part.text)  # markup in a text belongs to words of it
 
 
 def _continues(part: Part, following: Part, source: str | None) -> bool:
     return (
         _markup(part) == _markup(following)
         and not DASH.match(following.before[len(_markup(following)) :])
-        and not (set("<>{}") & set(following.text))
+        and not (MARKUP & set(following.text))
         and goes_on(part.text, following.text, source)
     )
 
