@@ -210,12 +210,26 @@ def test_a_pipe(name):
     thread.join()
 
 
-def test_a_file_that_was_read_before(tmp_path):
-    """It plays from where it stands, so that an end is no recording."""
-    (tmp_path / "a.wav").write_bytes(written(RECORDINGS[0]))
-    with (tmp_path / "a.wav").open("rb") as file:
-        file.read()
-        with pytest.raises(AudioError, match="is empty"):
-            open_audio(file)
-        file.seek(0)
-        assert off(onsets(played(file)), list(CLICKS)) <= MOST
+@pytest.mark.parametrize("container", ["wav", "mp4", "ogg"])
+def test_a_file_that_was_read_before(container, tmp_path):
+    """All of it, or only what tells its kind."""
+    codec = {"wav": "pcm_s16le", "mp4": "aac", "ogg": "libopus"}[container]
+    (tmp_path / "a").write_bytes(written(Recording("", container, codec, 48_000)))
+    with (tmp_path / "a").open("rb") as file:
+        for size in (-1, 12):
+            file.seek(0)
+            file.read(size)
+            audio = open_audio(file)
+            for _ in range(2):
+                assert off(onsets(np.concatenate(list(audio.play()))), list(CLICKS)) <= MOST
+
+
+def test_a_file_without_sound_that_was_read_before():
+    file = io.BytesIO(b"no sound " * 1000)
+    file.seek(20)
+    with pytest.raises(AudioError, match="it is text"):
+        open_audio(file)
+    empty = io.BytesIO()
+    empty.seek(7)
+    with pytest.raises(AudioError, match="is empty: its length is 0"):
+        open_audio(empty)

@@ -45,6 +45,8 @@ ATTACHED_PICTURE = 1024  # of what FFmpeg says of a stream
 HEADERS = (b"Xing", b"Info", b"VBRI")  # what a packet of MP3 without sound has, at the beginning of a file
 TAGS = (b"ID3", b"TAG", b"APE")  # and of what stands around such a file
 
+Section = tuple[int, float]  # number, and second at which it begins: within one, sound follows without a gap
+
 log = logging.getLogger("quartet")
 
 
@@ -335,8 +337,8 @@ def _is_text(head: bytes) -> bool:
 # ---- decoding -------------------------------------------------------------------------------------------------------
 
 
-def _frames(reader: _Reader, clock: Clock, notices: Notices, wanted: Wanted) -> Iterator[tuple[float, Any]]:
-    """Frames, each with the second at which its section begins: within one, sound follows without a gap."""
+def _frames(reader: _Reader, clock: Clock, notices: Notices, wanted: Wanted) -> Iterator[tuple[Section, Any]]:
+    """Frames, each with its section."""
     without = 0  # Ogg files in a row that have no sound
     is_first = True
     while is_first or (without < MOST_SILENT_LINKS and reader.next_link()):
@@ -356,7 +358,8 @@ def _frames(reader: _Reader, clock: Clock, notices: Notices, wanted: Wanted) -> 
             stamped = not STAMPED.isdisjoint(container.format.name.split(","))
             for frame in _frames_of(chain(first, _packets(container, [stream], notices)), stream, reader, clock):
                 seconds = frame.samples / max(1, frame.sample_rate)
-                yield clock.advance(frame.time if stamped else None, seconds), frame
+                begin = clock.advance(frame.time if stamped else None, seconds)
+                yield (clock.sections, begin), frame
         without = without + 1 if clock.position == before else 0
         is_first = False
 
@@ -425,10 +428,10 @@ def _packets(container: Any, streams: Sequence[Any], notices: Notices) -> Iterat
         log.debug("%s got more tracks on its way", notices.name)
 
 
-def _in_time(frames: Iterable[tuple[float, Any]], name: str) -> Iterator[Samples]:
+def _in_time(frames: Iterable[tuple[Section, Any]], name: str) -> Iterator[Samples]:
     """Sections of sound, each at its time: with silence before it, or without what is there already."""
     written = 0
-    for start, section in groupby(frames, key=lambda found: found[0]):
+    for (_, start), section in groupby(frames, key=lambda found: found[0]):
         silence = round(start * RATE) - written
         for piece in _resampled((frame for _, frame in section), name):
             while silence > 0:
