@@ -56,6 +56,24 @@ def test_a_clock_that_is_a_little_fast_is_followed_and_not_told():
     assert (clock.gaps, clock.silent) == ([], 0)
 
 
+def test_what_is_damaged_is_silent_where_nothing_has_time_stamps():
+    clock = Clock()
+    clock.advance(None, 1.0)
+    clock.lose(0.5)
+    clock.lose(0.5)
+    assert clock.advance(None, 1.0) == 2.0
+    assert (clock.position, clock.gaps, clock.silent) == (3.0, [1.0], 1.0)
+
+
+def test_time_stamps_say_how_much_is_damaged():
+    clock = Clock()
+    clock.advance(0.0, 1.0)
+    clock.lose(0.5)
+    assert clock.advance(4.0, 1.0) == 4.0
+    assert clock.advance(5.0, 1.0) == 4.0
+    assert (clock.position, clock.silent) == (6.0, 3.0)
+
+
 def test_a_late_start_is_nothing_missing():
     clock = Clock()
     clock.advance(5.0, FRAME)

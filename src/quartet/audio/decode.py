@@ -183,12 +183,15 @@ class _Reader:
         self.head = b""
         self.quiet = 0  # bytes since there was sound
         self.damaged = 0  # packets
+        self.failed = False
         self.has_given_up = False
         self.interrupt: BaseException | None = None  # what PyAV would lose
         self.name = re.sub("[^.a-z0-9]", "", Path(name).suffix.casefold()) or "sound"  # codecs without a header need it
         seekable = bool(hasattr(file, "seekable") and file.seekable())
         self._start = file.tell() if seekable else 0
-        self._first = self._bytes(len(PAGE)) if in_links else b""
+        self._first = b""
+        while in_links and len(self._first) < len(PAGE) and (more := self._bytes(len(PAGE) - len(self._first))):
+            self._first += more
         self._links = Links(self._bytes_from_first, READ) if self._first == PAGE else None
         if seekable and self._links is None:
             self._first = b""
@@ -216,11 +219,13 @@ class _Reader:
         try:
             found = self._file.read(size)
         except OSError as error:
+            self.failed = True
             raise AudioError(f"{self.shown} cannot be read: {error.strerror or error}") from None
         except (KeyboardInterrupt, SystemExit) as interrupt:
             self.interrupt = interrupt
             return b""
         if not isinstance(found, bytes) or len(found) > size:
+            self.failed = True
             what = f"{len(found)} bytes" if isinstance(found, bytes) else f"a {type(found).__name__}"
             raise AudioError(f"{self.shown}: read({size}) gave {what}; a binary file is expected that waits for bytes")
         if len(self.head) < HEAD:
@@ -344,14 +349,14 @@ def _frames(reader: _Reader, clock: Clock, notices: Notices, wanted: Wanted) -> 
     while is_first or (without < MOST_SILENT_LINKS and reader.next_link()):
         try:
             container = _opened(reader, notices.name)
+            stream = _stream(container, wanted if is_first else EVERYTHING, notices, is_told=is_first)
         except AudioError as error:
-            if is_first:
+            if is_first or reader.failed:
                 raise
             log.debug("%s", error)
             without += 1
             continue
         with container:
-            stream = _stream(container, wanted if is_first else EVERYTHING, notices, is_told=is_first)
             first, begin = _first_packet(container, stream, notices)
             clock.begin_anew(begin)
             before = clock.position
@@ -362,6 +367,7 @@ def _frames(reader: _Reader, clock: Clock, notices: Notices, wanted: Wanted) -> 
                 yield (clock.sections, begin), frame
         without = without + 1 if clock.position == before else 0
         is_first = False
+    reader.pass_on()
 
 
 def _first_packet(container: Any, stream: Any, notices: Notices) -> tuple[Iterator[Any], float]:
