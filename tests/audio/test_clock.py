@@ -37,6 +37,43 @@ def test_gaps_late_starts_and_overlaps():
     assert (clock.gaps, clock.silent, clock.odd) == ([2.5], 1.5, [])
 
 
+def test_what_is_there_twice_is_a_section_of_its_own():
+    """Even where it begins where the section before did."""
+    clock = Clock()
+    sections = []
+    for stamp in (0.0, 4.0, 4.5, 4.0, 4.5):
+        clock.advance(stamp, 0.5)
+        sections.append((clock.sections, clock.section))
+    assert sections == [(1, 0.0), (2, 4.0), (2, 4.0), (3, 4.0), (3, 4.0)]
+    assert clock.position == 5.0
+
+
+def test_a_clock_that_is_a_little_fast_is_followed_and_not_told():
+    clock = Clock()
+    for number in range(50_000):
+        clock.advance(0.02 * 1.001 * number, FRAME)
+    assert abs(clock.position - 1001) <= GAP + FRAME
+    assert (clock.gaps, clock.silent) == ([], 0)
+
+
+def test_what_is_damaged_is_silent_where_nothing_has_time_stamps():
+    clock = Clock()
+    clock.advance(None, 1.0)
+    clock.lose(0.5)
+    clock.lose(0.5)
+    assert clock.advance(None, 1.0) == 2.0
+    assert (clock.position, clock.gaps, clock.silent) == (3.0, [1.0], 1.0)
+
+
+def test_time_stamps_say_how_much_is_damaged():
+    clock = Clock()
+    clock.advance(0.0, 1.0)
+    clock.lose(0.5)
+    assert clock.advance(4.0, 1.0) == 4.0
+    assert clock.advance(5.0, 1.0) == 4.0
+    assert (clock.position, clock.silent) == (6.0, 3.0)
+
+
 def test_a_late_start_is_nothing_missing():
     clock = Clock()
     clock.advance(5.0, FRAME)

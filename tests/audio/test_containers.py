@@ -135,6 +135,39 @@ def test_codecs_one_after_the_other():
     assert off(found, [10 * n + click for n in range(3) for click in CLICKS]) <= MOST
 
 
+class Failing(io.RawIOBase):
+    """A pipe that gives a few bytes at a time, and at the end something else."""
+
+    def __init__(self, data: bytes, size: int, error: BaseException | None = None):
+        self.file, self.size, self.error = io.BytesIO(data), size, error
+
+    def readable(self):
+        return True
+
+    def read(self, size=-1):
+        found = self.file.read(min(size, self.size))
+        if not found and self.error:
+            raise self.error
+        return found
+
+
+def test_a_pipe_that_gives_little_at_a_time():
+    data = b"".join(written(Recording("", "ogg", codec, 48_000)) for codec in ("flac", "libopus"))
+    assert off(onsets(played(Failing(data, 3))), TWO) <= MOST
+
+
+@pytest.mark.parametrize("count", [0, 1])
+@pytest.mark.parametrize("rest", [0, 40, 3000])
+def test_what_breaks_off_between_two_files_is_told(count, rest):
+    """Not taken for a file without sound."""
+    data = written(Recording("", "ogg", "libopus", 48_000))
+    data = data * (count + 1) + data[:rest]
+    with pytest.raises(AudioError, match="cannot be read: Input/output error"):
+        played(Failing(data, 1 << 16, OSError(5, "Input/output error")))
+    with pytest.raises(KeyboardInterrupt):
+        played(Failing(data, 1 << 16, KeyboardInterrupt()))
+
+
 def test_what_follows_an_ogg_file_and_is_none():
     data = written(Recording("", "ogg", "libopus", 48_000))
     assert off(onsets(played(data + bytes(5000))), list(CLICKS)) <= MOST
@@ -210,12 +243,26 @@ def test_a_pipe(name):
     thread.join()
 
 
-def test_a_file_that_was_read_before(tmp_path):
-    """It plays from where it stands, so that an end is no recording."""
-    (tmp_path / "a.wav").write_bytes(written(RECORDINGS[0]))
-    with (tmp_path / "a.wav").open("rb") as file:
-        file.read()
-        with pytest.raises(AudioError, match="is empty"):
-            open_audio(file)
-        file.seek(0)
-        assert off(onsets(played(file)), list(CLICKS)) <= MOST
+@pytest.mark.parametrize("container", ["wav", "mp4", "ogg"])
+def test_a_file_that_was_read_before(container, tmp_path):
+    """All of it, or only what tells its kind."""
+    codec = {"wav": "pcm_s16le", "mp4": "aac", "ogg": "libopus"}[container]
+    (tmp_path / "a").write_bytes(written(Recording("", container, codec, 48_000)))
+    with (tmp_path / "a").open("rb") as file:
+        for size in (-1, 12):
+            file.seek(0)
+            file.read(size)
+            audio = open_audio(file)
+            for _ in range(2):
+                assert off(onsets(np.concatenate(list(audio.play()))), list(CLICKS)) <= MOST
+
+
+def test_a_file_without_sound_that_was_read_before():
+    file = io.BytesIO(b"no sound " * 1000)
+    file.seek(20)
+    with pytest.raises(AudioError, match="it is text"):
+        open_audio(file)
+    empty = io.BytesIO()
+    empty.seek(7)
+    with pytest.raises(AudioError, match="is empty: its length is 0"):
+        open_audio(empty)

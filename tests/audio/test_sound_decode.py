@@ -276,6 +276,22 @@ def test_encrypted_sound():
     )
 
 
+def test_sections_are_at_their_times():
+    """A gap is silent, what is there already is cut, however the pieces come out of the resampler."""
+
+    def frame(value: float, rate: int):
+        return decode._frame(av, np.full((1, rate), value, np.float32), rate)
+
+    sections = [((1, 0.0), 0.1), ((2, 3.0), 0.2), ((3, 3.5), 0.3), ((4, 3.5), 0.4), ((5, 6.0), 0.5)]
+    for rate in (RATE, 48_000, 44_100):
+        frames = [(section, frame(value, rate)) for section, value in sections]
+        (found,) = np.concatenate(list(decode._in_time(frames, "a")), axis=1)
+        assert abs(len(found) - 7 * RATE) <= 2
+        at = {0.5: 0.1, 2: 0, 3.25: 0.2, 3.75: 0.2, 4.25: 0.3, 5: 0, 6.5: 0.5}
+        middles = {second: found[int(second * RATE)] for second in at}
+        assert middles == pytest.approx(at, abs=0.01)
+
+
 def test_a_track_that_appears_on_the_way():
     """PyAV asks for it at the end, and does not find it."""
 

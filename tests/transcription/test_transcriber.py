@@ -311,6 +311,41 @@ def test_the_command_writes_what_it_hears(folder, sound, tmp_path, capsys):
     assert captured.err.startswith("language: ")
 
 
+def test_the_command_says_who_speaks(folder, sound, tmp_path, monkeypatch, capsys):
+    from quartet.transcription.segments import Segment
+
+    said = iter([" Hello.", " Good morning."])
+
+    def one_each(job):
+        yield Segment(1, 0, 0.0, 1.0, next(said), [], -0.1, 1.0, 0.0, None, 0.0)
+
+    monkeypatch.setattr("quartet.transcription.transcriber.transcribed", one_each)
+    (tmp_path / "call.wav").write_bytes(wav(tone(2), channels=2))
+    command = ["transcribe", str(tmp_path / "call.wav"), "--model", str(folder), "--language", "en"]
+    assert main([*command, "--channels", "split", "--no-vad"]) == 0
+    assert capsys.readouterr().out == "Speaker 1: Hello.\nSpeaker 2: Good morning.\n"
+    said = iter([" Hello.", " Good morning."])
+    assert main([*command, "--channels", "split", "--format", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)["segments"]
+    assert [(one["channel"], one["text"]) for one in found] == [(1, " Hello."), (2, " Good morning.")]
+
+
+def test_the_threshold_is_what_the_command_says(folder, tmp_path, monkeypatch, capsys):
+    thresholds = []
+    monkeypatch.setattr(
+        "quartet.transcription.first_pass.speech_spans",
+        lambda found, samples, options: thresholds.append(options) or [],
+    )
+    (tmp_path / "talk.wav").write_bytes(wav(tone(2)))
+    command = ["transcribe", str(tmp_path / "talk.wav"), "--model", str(folder), "--language", "en"]
+    for typed in ("0.3", "0", "1"):
+        assert main([*command, "--vad-threshold", typed]) == 0
+    assert [options.threshold for options in thresholds] == [0.3, 0.001, 0.999]
+    with pytest.raises(SystemExit):
+        main([*command, "--vad-threshold", "1.5"])
+    assert "--vad-threshold is 1.5; expected a number from 0 to 1" in capsys.readouterr().err
+
+
 def test_an_interruption_leaves_a_whole_file(folder, tmp_path, monkeypatch, capsys):
     from quartet.transcription.segments import Segment
 
@@ -340,6 +375,8 @@ def test_an_interruption_leaves_a_whole_file(folder, tmp_path, monkeypatch, caps
         (["."], 1, "is a folder"),
         (["text.wav"], 1, "no audio file that can be read"),
         (["talk.wav", "--language", "xx"], 2, "xx"),
+        (["talk.wav", "--audio-track", "2"], 1, "talk.wav has no track '2'; its tracks of sound are 1"),
+        (["talk.wav", "--channels", "split"], 2, "channels is split, but talk.wav has one channel; two are expected"),
         (["talk.wav", "--to", "fr", "--task", "translate"], 2, "give one of them"),
         (["talk.wav", "--translation-model", "demo"], 2, "--translation-model demo is for --to"),
     ],

@@ -51,6 +51,8 @@ class Audio:
 def open_audio(source: Source, rate: int = RATE, wanted: Wanted = EVERYTHING) -> Audio:
     """Sound in a file (a path, an open binary file, or its bytes), or in an array of samples.
 
+    An open file plays from where it stands; where there is no sound from there on, from its beginning.
+
     rate: samples per second of an array: float samples within ±1 or integers of full scale, [n], or with two axes of
     which the short one is the channels. Files know their own. wanted: one of several tracks of a file, one channel of
     two. Raises `AudioError` for what holds no sound that can be read, some of it only when it is played; `OptionError`
@@ -158,14 +160,26 @@ def _of_path(path: Path, wanted: Wanted) -> Audio:
 def _of_file(file: BinaryIO, name: str, wanted: Wanted) -> Audio:
     if not (hasattr(file, "seekable") and file.seekable()):
         return _of_container(lambda: nullcontext(file), name, False, wanted)
-    start = file.tell()
+    stands = file.tell()
+    try:
+        return _from(file, stands, name, wanted)
+    except AudioError as error:
+        if not stands:
+            raise
+        try:  # a file that was read has its sound before where it stands
+            return _from(file, 0, name, wanted)
+        except AudioError:
+            raise error from None
 
+
+def _from(file: BinaryIO, start: int, name: str, wanted: Wanted) -> Audio:
     def rewound() -> AbstractContextManager[BinaryIO]:
         file.seek(start)
         return nullcontext(file)
 
-    if not file.read(1):
-        raise AudioError(f"{name} is empty: its length is 0")
+    with rewound():
+        if not file.read(1):
+            raise AudioError(f"{name} is empty: its length is 0")
     return _of_container(rewound, name, True, wanted)
 
 

@@ -7,6 +7,7 @@ recorders stamp what comes with the time at which they got round to it.
 from dataclasses import dataclass, field
 
 GAP = 0.03  # seconds without sound that are filled with silence; less is how time stamps are
+TOLD = 0.1  # seconds; a clock that is a little faster than the sound leaves shorter gaps now and then
 OVERLAP = 0.1  # seconds that are there already and are cut; recorders' stamps waver, and a cut loses sound
 BACK = 1.0  # seconds: a clock that goes back further has begun anew
 LONGEST_GAP = 3600.0  # seconds; more is a fault of the file, and may be for ever
@@ -21,6 +22,7 @@ class Clock:
     length: float | None = None  # of the recording, if it is known
     position: float = 0.0  # where the sound has got to
     section: float = 0.0  # where it last began after a gap or an overlap
+    sections: int = 1  # so far
     silent: float = 0.0  # seconds of silence in gaps, without a late start
     gaps: list[float] = field(default_factory=list)  # where they begin
     odd: list[float] = field(default_factory=list)  # where time stamps make no sense
@@ -50,18 +52,22 @@ class Clock:
             self._first = at
             ahead = max(0.0, ahead)  # nothing is cut before anything was heard
         if ahead > GAP and self._is_likely(at, ahead):
-            if self.position:
+            if self.position and ahead >= TOLD:
                 self.silent += ahead
                 self.gaps.append(self.position)
             self._filled += ahead
-            self.position = self.section = at
+            self._begin(at)
         elif ahead > GAP or ahead < -BACK or (ahead < -OVERLAP and at <= self._first + GAP):
             if ahead > GAP:
                 self.odd.append(self.position)
             self.zero += ahead
             self._first -= ahead
         elif ahead < -OVERLAP:
-            self.position = self.section = at
+            self._begin(at)
+
+    def _begin(self, at: float) -> None:
+        self.position = self.section = at
+        self.sections += 1
 
     def _is_likely(self, at: float, gap: float) -> bool:
         """Whether so much time passed in silence. In all, silence is at most an hour longer than sound."""

@@ -45,6 +45,8 @@ ATTACHED_PICTURE = 1024  # of what FFmpeg says of a stream
 HEADERS = (b"Xing", b"Info", b"VBRI")  # what a packet of MP3 without sound has, at the beginning of a file
 TAGS = (b"ID3", b"TAG", b"APE")  # and of what stands around such a file
 
+Section = tuple[int, float]  # number, and second at which it begins: within one, sound follows without a gap
+
 log = logging.getLogger("quartet")
 
 
@@ -181,12 +183,15 @@ class _Reader:
         self.head = b""
         self.quiet = 0  # bytes since there was sound
         self.damaged = 0  # packets
+        self.failed = False
         self.has_given_up = False
         self.interrupt: BaseException | None = None  # what PyAV would lose
         self.name = re.sub("[^.a-z0-9]", "", Path(name).suffix.casefold()) or "sound"  # codecs without a header need it
         seekable = bool(hasattr(file, "seekable") and file.seekable())
         self._start = file.tell() if seekable else 0
-        self._first = self._bytes(len(PAGE)) if in_links else b""
+        self._first = b""
+        while in_links and len(self._first) < len(PAGE) and (more := self._bytes(len(PAGE) - len(self._first))):
+            self._first += more
         self._links = Links(self._bytes_from_first, READ) if self._first == PAGE else None
         if seekable and self._links is None:
             self._first = b""
@@ -214,11 +219,13 @@ class _Reader:
         try:
             found = self._file.read(size)
         except OSError as error:
+            self.failed = True
             raise AudioError(f"{self.shown} cannot be read: {error.strerror or error}") from None
         except (KeyboardInterrupt, SystemExit) as interrupt:
             self.interrupt = interrupt
             return b""
         if not isinstance(found, bytes) or len(found) > size:
+            self.failed = True
             what = f"{len(found)} bytes" if isinstance(found, bytes) else f"a {type(found).__name__}"
             raise AudioError(f"{self.shown}: read({size}) gave {what}; a binary file is expected that waits for bytes")
         if len(self.head) < HEAD:
@@ -335,30 +342,32 @@ def _is_text(head: bytes) -> bool:
 # ---- decoding -------------------------------------------------------------------------------------------------------
 
 
-def _frames(reader: _Reader, clock: Clock, notices: Notices, wanted: Wanted) -> Iterator[tuple[float, Any]]:
-    """Frames, each with the second at which its section begins: within one, sound follows without a gap."""
+def _frames(reader: _Reader, clock: Clock, notices: Notices, wanted: Wanted) -> Iterator[tuple[Section, Any]]:
+    """Frames, each with its section."""
     without = 0  # Ogg files in a row that have no sound
     is_first = True
     while is_first or (without < MOST_SILENT_LINKS and reader.next_link()):
         try:
             container = _opened(reader, notices.name)
+            stream = _stream(container, wanted if is_first else EVERYTHING, notices, is_told=is_first)
         except AudioError as error:
-            if is_first:
+            if is_first or reader.failed:
                 raise
             log.debug("%s", error)
             without += 1
             continue
         with container:
-            stream = _stream(container, wanted if is_first else EVERYTHING, notices, is_told=is_first)
             first, begin = _first_packet(container, stream, notices)
             clock.begin_anew(begin)
             before = clock.position
             stamped = not STAMPED.isdisjoint(container.format.name.split(","))
             for frame in _frames_of(chain(first, _packets(container, [stream], notices)), stream, reader, clock):
                 seconds = frame.samples / max(1, frame.sample_rate)
-                yield clock.advance(frame.time if stamped else None, seconds), frame
+                begin = clock.advance(frame.time if stamped else None, seconds)
+                yield (clock.sections, begin), frame
         without = without + 1 if clock.position == before else 0
         is_first = False
+    reader.pass_on()
 
 
 def _first_packet(container: Any, stream: Any, notices: Notices) -> tuple[Iterator[Any], float]:
@@ -425,10 +434,10 @@ def _packets(container: Any, streams: Sequence[Any], notices: Notices) -> Iterat
         log.debug("%s got more tracks on its way", notices.name)
 
 
-def _in_time(frames: Iterable[tuple[float, Any]], name: str) -> Iterator[Samples]:
+def _in_time(frames: Iterable[tuple[Section, Any]], name: str) -> Iterator[Samples]:
     """Sections of sound, each at its time: with silence before it, or without what is there already."""
     written = 0
-    for start, section in groupby(frames, key=lambda found: found[0]):
+    for (_, start), section in groupby(frames, key=lambda found: found[0]):
         silence = round(start * RATE) - written
         for piece in _resampled((frame for _, frame in section), name):
             while silence > 0:
