@@ -27,6 +27,7 @@ NOT_RUN = (  # they need a network or files, or never end
     ".argosmodel",
     "base.pt",
     "talk.mp3",
+    "quartet listen",
     "quartet serve",
 )
 

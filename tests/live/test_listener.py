@@ -91,12 +91,12 @@ def test_speech_without_an_end_takes_the_same_work_and_memory_all_the_time():
     recognizer = Scripted()
     listener = Listener(recognizer, clock=lambda: 0.0)
     held = []
-    for number in range(600):
+    for number in range(240):
         list(listener.add(spoken([0] * number + [0.4]).tobytes()))
         held.append(len(listener._sound))
-    assert len(recognizer.looks) == 600
+    assert len(recognizer.looks) == 240
     windows = [len(look.sound) for look in recognizer.looks]
-    assert max(windows[300:]) <= max(windows[:300])
+    assert max(windows[120:]) <= max(windows[:120])
     assert max(held) <= recognizer.longest * RATE
     assert max(len(look.sure) for look in recognizer.looks) < 20
 
@@ -181,6 +181,23 @@ def test_what_two_guesses_agree_on_is_the_longest_beginning_that_they_share(befo
     rest = keys(after(old, len(sure)))
     assert not (left and rest and left[0] == rest[0])
     assert count == 0 or new[count - 1].key  # signs after the last word are not sure
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "sure"),
+    [
+        ([], [" And"], ""),
+        ([" And", " so"], [" And", " so", " my"], " And so"),
+        ([" Americans", "."], [" Americans", ",", " ask"], " Americans"),
+        ([" so", ",", " my"], [" so", " my", "."], " so my"),
+        ([" AND", " so"], [" and", " so", " my"], " and so"),
+        ([" and", " so"], [" but", " so"], ""),
+        (["你", "好", "。"], ["你", "好", "吗", "？"], "你好"),
+        ([" «", "Bon", "»,"], [" « ", "Bon", " »", " dit"], " « Bon"),
+    ],
+)
+def test_what_two_guesses_begin_with_is_sure(before, now, sure):
+    assert "".join(now[: agreed(pieces(before), pieces(now))]) == sure
 
 
 @given(WORDS)

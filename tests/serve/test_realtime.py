@@ -297,6 +297,7 @@ def guess(monkeypatch, guesses):
 
     monkeypatch.setattr(WhisperRecognizer, "hear", hear)
     monkeypatch.setattr(phrase, "APART", 0.0)
+    monkeypatch.setattr(phrase, "LEAST", 0.0)
 
 
 def test_deltas_come_while_the_turn_goes_on_and_make_its_text(speech_server, monkeypatch):

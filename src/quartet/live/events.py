@@ -36,7 +36,11 @@ class LiveTranslation:
     end: float
     language: str  # of the translation
     said: str  # what was translated
-    kind: str = "translation"
+
+    @property
+    def kind(self) -> str:
+        """`translation`."""
+        return "translation"
 
 
 LiveEvent = LiveText | LiveTranslation

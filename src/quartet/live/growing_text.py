@@ -1,8 +1,6 @@
-"""Text of speech that goes on, guessed again and again: what of it is sure, and what is new in it.
+"""What is new in a text after another one that was sent, of which it may differ in some words.
 
-A guess changes at its end when more is heard. What two guesses in a row begin with is taken to be sure (LocalAgreement
-of "Low-Latency Sequence-to-Sequence Speech Recognition and Translation by Partial Hypothesis Selection", Interspeech
-2020). Words are compared without capitals and the signs around them.
+Words are compared without capitals and the signs around them.
 """
 
 import re
@@ -19,16 +17,6 @@ BAND = 32  # words that a text may be ahead of another, or behind
 class _Word(NamedTuple):
     key: str  # what is compared
     end: int  # where it ends in the text, without the signs after it
-
-
-def agreed(before: str, now: str) -> str:
-    """The beginning of a guess whose words the guess before it has too, without the signs after its last word."""
-    end = 0
-    for old, new in zip(_words(before), _words(now), strict=False):
-        if old.key != new.key:
-            break
-        end = new.end
-    return now[:end]
 
 
 def rest(sent: str, text: str) -> str:

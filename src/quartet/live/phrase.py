@@ -17,6 +17,7 @@ from quartet.text.stops import sentence_starts
 from quartet.transcription.segments import Word
 
 APART = 1.0  # seconds of sound between two guesses that have to agree; those between them have to, too
+LEAST = 2.0  # seconds of a window that is too short to be sure of anything: Whisper mishears what it knows little of
 ENOUGH = 0.4  # of the longest window: from here on it begins with its last sentence
 LONG = 0.6  # from here on it begins anywhere between sure words
 TOO_LONG = 0.75  # from here on words need not be agreed on
@@ -79,7 +80,7 @@ class PhraseText:
             heard = self._last_guess()
         self._needed, until = first, first + len(sound)
         if heard is not None:
-            count = self._agreed(heard.pieces, until)
+            count = self._agreed(heard.pieces, until) if len(sound) >= LEAST * RATE else 0
             if is_too_long:
                 count = max(count, self._old(asked, heard))
             self._settle(heard, is_sure=count > 0)
