@@ -35,7 +35,7 @@ def converted(tmp_path, **more):
 
 def heard(folder, **more) -> list:
     with Transcriber(folder, threads=1) as model:
-        return list(model.transcribe(SOUND, "en", **UNLIMITED, **more)[0])
+        return list(model.transcribe(SOUND, "en", **(UNLIMITED | more))[0])
 
 
 @pytest.mark.parametrize("generation", [True, False])
@@ -68,6 +68,16 @@ def test_a_word_that_was_added_is_heard(tmp_path, padding, words):
     assert found[0].text.startswith(WORD * 3)
     assert all(0 <= one.start < one.end <= 1.0 for one in found)
     assert not words or "".join(word.word for word in found[0].words) == found[0].text
+
+
+def test_words_of_a_window_that_never_ends(tmp_path):
+    """As many tokens of text as the decoder can hold: there is no room for an end to be aligned."""
+    folder = converted(tmp_path, words=[WORD])
+    first = heard(folder, without_timestamps=True, word_timestamps=True, max_new_tokens=None)[0]
+    assert first.text == WORD * (tiny_speech.TARGET_POSITIONS - 4)
+    edges = [0.0, *(edge for word in first.words for edge in (word.start, word.end)), 1.0]
+    assert edges == sorted(edges)
+    assert all(word.start < word.end for word in first.words)
 
 
 def test_rows_that_no_token_has_are_never_said(tmp_path):
