@@ -107,7 +107,7 @@ def test_spans_of_a_recording(shared):
     found = first_pass(open_audio(recording), 80, voices=True)
     assert found.samples == len(recording)
     (span,) = speech_spans(found.probabilities, found.samples, VadOptions())
-    assert 4.5 < span.start / RATE < 5.6
+    assert 4.99 < span.start / RATE < 5.6  # no sooner than the sound
     assert 15.5 < span.end / RATE < 16.6
     assert first_pass(open_audio(recording), 80, voices=False).maximum == found.maximum
 
@@ -142,6 +142,19 @@ def test_short_silences_belong_to_speech():
     speech = [1.0] * 10 + [0.0] * 5 + [1.0] * 10 + [0.0] * 20
     assert spans(speech, speech_pad_ms=0, min_silence_duration_ms=200) == [(0, 25)]
     assert spans(speech, speech_pad_ms=0, min_silence_duration_ms=64) == [(0, 10), (15, 25)]
+
+
+def test_padding_before_speech_begins_with_sound():
+    speech = [0.0] * 10 + [0.1] * 2 + [1.0] * 10 + [0.0] * 40
+    assert spans(speech, speech_pad_ms=160, min_silence_duration_ms=320) == [(10, 27)]
+    assert spans([0.1] * 12 + speech[12:], speech_pad_ms=160, min_silence_duration_ms=320) == [(7, 27)]
+
+
+def test_where_all_samples_are_zero_is_nothing():
+    sound = np.zeros(20 * CHUNK, np.float32)
+    sound[10 * CHUNK + 5] = 1e-6
+    ((_, found),) = listened([sound])
+    assert [i for i, one in enumerate(found) if one] == [10]
 
 
 def test_between_the_thresholds_nothing_changes():

@@ -32,6 +32,7 @@ WARM_UP = 32  # chunks before it, 1 s, to get into the sound
 REACH = 94  # chunks before and after one, 3 s, whose loudest sample makes it louder: the pauses in speech stay quiet
 PEAK = 0.5  # to which that is raised
 MOST_GAIN = 1000.0  # 60 dB
+NOTHING = 0.0  # probability where all samples are zero, which no sound has
 VOICE = 0.5  # probability from which on a window is taken to hold a voice
 
 Probabilities = NDArray[np.float32]
@@ -76,8 +77,9 @@ def listened(blocks: Iterable[Samples]) -> Iterator[tuple[Samples, Probabilities
         steps = -(-chunks // LANES)
         silence = np.zeros(LANES * steps * CHUNK - len(block), np.float32)
         heard = np.concatenate([before, louder(block), silence])
-        found = list(_listen(heard, WARM_UP + steps, steps * CHUNK))
-        yield block, np.stack(found[WARM_UP:], axis=1).reshape(-1)[:chunks]
+        found = np.stack(list(_listen(heard, WARM_UP + steps, steps * CHUNK))[WARM_UP:], axis=1).reshape(-1)[:chunks]
+        found[_peaks(block) == 0] = NOTHING
+        yield block, found
         before = heard[len(heard) - len(before) :]
 
 
@@ -90,10 +92,9 @@ def has_speech(samples: Samples, threshold: float = VOICE) -> bool:
 
 def louder(samples: Samples) -> Samples:
     """The sound with faint stretches raised, by a gain that goes up and down slowly; loud ones stay as they are."""
-    chunks = -(-len(samples) // CHUNK)
-    if not chunks:
+    peaks = _peaks(samples)
+    if not len(peaks):
         return samples
-    peaks = np.abs(np.pad(samples, (0, chunks * CHUNK - len(samples)))).reshape(chunks, CHUNK).max(axis=1)
     around = np.lib.stride_tricks.sliding_window_view(np.pad(peaks, REACH), 2 * REACH + 1).max(axis=1)
     gains = np.clip(PEAK / np.maximum(around, PEAK / MOST_GAIN), 1, MOST_GAIN)
     if gains.max() == 1:
@@ -102,6 +103,13 @@ def louder(samples: Samples) -> Samples:
     ramps = edges[:-1] + np.diff(edges, axis=0) * np.linspace(0, 1, CHUNK, endpoint=False, dtype=np.float32)
     raised: Samples = samples * ramps.reshape(-1)[: len(samples)]
     return raised
+
+
+def _peaks(samples: Samples) -> Samples:
+    """The loudest sample of each chunk."""
+    chunks = -(-len(samples) // CHUNK)
+    found: Samples = np.abs(np.pad(samples, (0, chunks * CHUNK - len(samples)))).reshape(chunks, CHUNK).max(axis=1)
+    return found
 
 
 class Ear:
@@ -158,12 +166,17 @@ def _detector() -> Any:
 
 
 def speech_spans(probabilities: Probabilities, samples: int, options: VadOptions) -> list[Span]:
-    """Stretches of a recording of so many samples in which somebody speaks, with some padding, in order."""
+    """Stretches of a recording of so many samples in which somebody speaks, with some padding, in order.
+
+    Nothing of the padding is before the first sound, as of a film whose sound begins late: its text would be early.
+    """
     shortest = options.min_speech_duration_ms * RATE / 1000
     longest = _longest(options)
     runs = [part for run in _runs(probabilities, options) for part in _cut(run, probabilities, longest)]
     spans = [Span(start * CHUNK, min(end * CHUNK, samples)) for start, end in runs]
-    return _padded([span for span in spans if span.end - span.start > shortest], samples, _padding(options))
+    spans = [span for span in spans if span.end - span.start > shortest]
+    padded = _padded(spans, samples, _padding(options))
+    return [_sounding(wide, span, probabilities) for wide, span in zip(padded, spans, strict=True)]
 
 
 def _longest(options: VadOptions) -> int | None:
@@ -217,3 +230,10 @@ def _padded(spans: Sequence[Span], samples: int, padding: int) -> list[Span]:
         )
         for i, (span, before, after) in enumerate(zip(spans, befores, afters, strict=True))
     ]
+
+
+def _sounding(padded: Span, span: Span, probabilities: Probabilities) -> Span:
+    """A padded span that begins with sound."""
+    first = padded.start // CHUNK
+    nothing = np.flatnonzero(probabilities[first : span.start // CHUNK] == NOTHING)
+    return Span((first + int(nothing[-1]) + 1) * CHUNK, padded.end) if len(nothing) else padded
