@@ -104,8 +104,11 @@ def _entry(source: Source, precision: str) -> Path:
 
 
 def _hears(entry: Path) -> bool:
-    """Whether a converted model that is whole is one of speech."""
-    return json.loads((entry / MANIFEST_NAME).read_bytes()).get("speech") is not None
+    """Whether a converted model that is whole is one of speech; one that was deleted meanwhile is none."""
+    try:
+        return json.loads((entry / MANIFEST_NAME).read_bytes()).get("speech") is not None
+    except OSError:
+        return False
 
 
 def _usual_precision(folder: Path) -> str:
