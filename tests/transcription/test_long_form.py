@@ -73,7 +73,8 @@ def spoken(segments) -> list[str]:
 @pytest.mark.parametrize("vad", [False, True])
 def test_windows_in_batches_hear_all_words(vad, whisper_base, shared):
     """Two minutes of speech without a pause at the ends of windows: batches of any size lose next to nothing."""
-    speech = np.concatenate([clip(shared, "jfk.wav"), clip(shared, "jfk.wav")[RATE // 3 : -RATE // 2]] * 6)
+    path = shared / "cases" / "speech" / "02-prompts-too-long" / "long.ogg"  # a text that does not repeat itself
+    speech = np.concatenate(list(open_audio(path).play()))
     clips = {} if vad else {"clip_timestamps": "0,29,29,58.5,58.5,70,70"}
     found = {}
     with Transcriber(whisper_base, precision="int8", threads=2) as transcriber:
@@ -84,9 +85,9 @@ def test_windows_in_batches_hear_all_words(vad, whisper_base, shared):
             edges = [0.0, *(edge for one in found[size] for edge in (one.start, one.end)), info.duration]
             assert edges == sorted(edges)
     expected = len(spoken(found[1]))
-    assert expected > 0.8 * len(WORDS.split()) * 12
+    assert expected > 2 * len(speech) / RATE  # a second has 2.7 words or so
     for size in (4, 8):
-        assert len(spoken(found[size])) == pytest.approx(expected, rel=0.03)
+        assert len(spoken(found[size])) == pytest.approx(expected, rel=0.05)
 
 
 @pytest.mark.slow
