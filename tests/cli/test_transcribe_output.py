@@ -1,15 +1,17 @@
 """What `quartet transcribe` writes of segments: subtitles made for reading, translations by sentences."""
 
 import contextlib
+from dataclasses import replace
 
 import pytest
 
 from quartet.cli import transcribe
-from quartet.errors import AudioError
+from quartet.errors import AudioError, ModelNotFoundError
 from quartet.transcription.cues import CueOptions
 from quartet.transcription.options import TranscriptionOptions
 from quartet.transcription.segments import Segment, TranscriptionInfo
 from quartet.transcription.subtitles import written
+from quartet.translation.translator import Translator
 from sounds import tone, wav
 
 INFO = TranscriptionInfo("en", 1.0, 60.0, 60.0, None, TranscriptionOptions(), None)
@@ -38,12 +40,12 @@ def hear(tmp_path, run, monkeypatch):
     class Listener:
         def transcribe(self, *given, **options):
             call.asked = options
-            return iter(call.heard), INFO
+            return iter(call.heard), call.info
 
     def call(*options):
         return run("transcribe", recording, *options)
 
-    call.heard = segments()
+    call.heard, call.info = segments(), INFO
     return call
 
 
@@ -90,6 +92,38 @@ def test_a_language_that_the_model_does_not_know_is_left_as_it_is(hear):
     assert result.code == 0
     assert result.out.startswith("Dov'è la stazione?\n")
     assert result.err.count("left as it is") == 1
+
+
+def test_the_targets_own_language_may_come_first(hear):
+    """No model translates French into French, and none is needed before somebody speaks English."""
+    hear.info = replace(INFO, language="fr")
+    hear.heard = [*segments()[3:], *segments()[:3]]
+    for target in ("fr", "French"):
+        result = hear("--to", target, "--translation-model", "demo")
+        assert result.code == 0
+        assert result.out.startswith("Où est la gare ?\n")
+        assert "musée" in result.out
+    hear.heard = segments()[-1:]
+    assert hear("--to", "fr").out == "Où est la gare ?\n"
+
+
+def test_each_language_has_the_model_of_its_own(hear, monkeypatch):
+    opened = []
+
+    def translator(name, **options):
+        opened.append(name)
+        if name != "opus-mt-en-fr":
+            raise ModelNotFoundError(f"no model {name!r}")
+        return Translator("demo", **options)
+
+    monkeypatch.setattr(transcribe, "Translator", translator)
+    italian = Segment(1, 0, 0.0, 2.0, " Dov'è la stazione?", [], 0, 1, 0, None, 0.0, "it")
+    hear.heard = [italian, italian, *segments()]
+    result = hear("--to", "fr")
+    assert result.code == 0
+    assert opened == ["opus-mt-en-fr", "opus-mt-it-fr"]
+    assert result.out.startswith("Dov'è la stazione?\nDov'è la stazione?\n")
+    assert result.err.count("Italian is left as it is: no model 'opus-mt-it-fr'") == 1
 
 
 def test_what_was_heard_before_an_error_is_written(hear):

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from quartet.audio.audio import Source, Wanted, open_audio
 from quartet.cli.output import STANDARD_INPUT, Input, Output, opened
-from quartet.errors import LanguageError, OptionError
+from quartet.errors import OptionError, QuartetError
 from quartet.progress import Progress, silent, terminal_bar
-from quartet.text.languages import display_name, iso639_1
+from quartet.text.languages import display_name, find, iso639_1
 from quartet.transcription.cues import CueOptions
 from quartet.transcription.segments import Segment, TranscriptionInfo
 from quartet.transcription.subtitles import Writer, needs_words
@@ -114,25 +114,34 @@ def _cue_options(args: argparse.Namespace) -> CueOptions:
 def _translation(
     segments: Iterable[Segment], info: TranscriptionInfo, args: argparse.Namespace, stack: ExitStack
 ) -> Iterator[Segment]:
-    """The segments, translated; the translation model stays open as long as `stack`."""
-    name = args.translation_model or f"opus-mt-{info.language}-{iso639_1(args.to) or args.to}"
-    if args.translation_model is None:
-        log.info("translating with %s (--translation-model names another one)", name)
-    translator = stack.enter_context(Translator(name, threads=args.threads))
-    translator.check_languages(args.to, info.language)
-    left: set[str] = set()  # languages that the model does not know
+    """The segments, each translated out of its own language; translation models stay open as long as `stack`."""
+    target = iso639_1(args.to) or args.to
+    models: dict[str, Translator] = {}
+    left: set[str] = set()  # languages that no model is there for
+
+    def model(spoken: str) -> Translator:
+        name = args.translation_model or f"opus-mt-{spoken}-{target}"
+        if name not in models:
+            if args.translation_model is None:
+                log.info("translating with %s (--translation-model names another one)", name)
+            models[name] = stack.enter_context(Translator(name, threads=args.threads))
+        models[name].check_languages(args.to, spoken)
+        return models[name]
 
     def translate(sentences: Sequence[str], spoken: str) -> Sequence[str]:
+        if spoken in left:
+            return sentences
         try:
-            translator.check_languages(args.to, spoken)
-        except LanguageError as error:
-            if spoken not in left:
-                log.warning("left as it is: %s", error)
+            translator = model(spoken)
+        except QuartetError as error:
+            log.warning("%s is left as it is: %s", display_name(spoken), error)
             left.add(spoken)
             return sentences
         return [one.text for one in translator.translate_batch(sentences, args.to, spoken)]
 
-    return (segment for segment, _ in translated(segments, info.language, args.to, translate))
+    if find(info.language, [target]) is None:
+        model(info.language)  # what is wrong with it is said before anything is heard
+    return (segment for segment, _ in translated(segments, info.language, target, translate))
 
 
 def _write(segments: Iterable[Segment], writer: Writer, out: Output) -> None:
