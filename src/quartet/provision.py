@@ -114,14 +114,14 @@ def _hears(entry: Path) -> bool:
 def _usual_precision(folder: Path) -> str:
     """By the kind of checkpoint; one that cannot be opened is for the conversion to refuse."""
     from quartet.checkpoint import opened  # noqa: PLC0415 - as above
-    from quartet.families import whisper  # noqa: PLC0415
+    from quartet.families import find  # noqa: PLC0415
 
     try:
         with opened(folder) as checkpoint:
-            hears = checkpoint.config.get("model_type") in whisper.MODEL_TYPES
+            spec = find(checkpoint.config).read_spec(checkpoint.config)
     except QuartetError:
         return DEFAULT_PRECISION
-    return SPEECH_PRECISION if hears else DEFAULT_PRECISION
+    return SPEECH_PRECISION if spec.front_end else DEFAULT_PRECISION
 
 
 def convert(
