@@ -130,3 +130,20 @@ def test_other_objects():
         open_audio(3)  # type: ignore[arg-type]
     with pytest.raises(OptionError, match="sampling_rate is 0"):
         open_audio(tone(), rate=0)
+
+
+@pytest.mark.parametrize("name", ["mp4", "mov", "ipod"])
+@pytest.mark.parametrize("options", [{}, {"movflags": "frag_keyframe+empty_moov"}])
+def test_an_mp4_from_a_pipe_is_heard_wherever_its_index_is(name, options, caplog):
+    data = encoded(name, "aac", options=options)
+    samples = np.concatenate(list(open_audio(io.BufferedReader(Unseekable(data))).play()))
+    np.testing.assert_array_equal(samples, np.concatenate(list(open_audio(data).play())))
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize(("number", "name"), [(0, "standard input"), (7, "file 7")])
+def test_a_file_that_was_opened_by_its_number_has_a_name_in_messages(number, name):
+    pipe = Unseekable(b"")
+    pipe.name = number
+    with pytest.raises(AudioError, match=rf"^{name} is no audio file"):
+        list(open_audio(pipe).play())

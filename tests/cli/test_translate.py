@@ -634,3 +634,11 @@ def test_a_page_that_is_no_text(run, tmp_path):
     result = run("translate", "--from", "en", "--to", "fr", "--input", page)
     assert (result.code, result.out) == (2, "")
     assert "page.html, line 2: byte 0xff is not UTF-8" in result.err
+
+
+def test_the_name_of_a_file_as_a_text_is_pointed_out(options, run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("film.srt").touch()
+    hint = "film.srt is translated as a text; --input film.srt translates the file\n"
+    for text, expected in (("film.srt", hint), ("other.srt", ""), ("a" * 5000 + ".srt", "")):
+        assert run(*options, text).err == expected

@@ -90,6 +90,7 @@ Set ⟦placeholder:$HOME⟧ and ⟦placeholder:$user_name⟧.
 l'⟦placeholder:{objet}⟧
 ⟦tag:<b>⟧bold⟦tag:</b>⟧ text
 One⟦tag:<br/>⟧two⟦tag:<br />⟧three
+One ⟦tag:<00:05.200>⟧two ⟦tag:<01:00:05.600>⟧three
 ⟦tag:<a href="https://example.org?a=1&b=2">⟧here⟦tag:</a>⟧
 ⟦tag:<a href='x' class="y z">⟧here⟦tag:</a>⟧
 ⟦tag:<input type=text disabled>⟧

@@ -1,14 +1,15 @@
 """Cues hold every word once and in order, in lines that fit, one after the other, long enough to be read."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from quartet.errors import OptionError
 from quartet.text.phrases import columns, gaps
-from quartet.transcription.cues import LONGEST, SHORTEST, Cue, CueMaker, CueOptions
+from quartet.transcription.cues import LONGEST, SHORTEST, Cue, CueMaker, CueOptions, SpeakerCues
 from quartet.transcription.segments import Segment, Word
 
 SPACED = ["the", "harbour", "Yes.", "and", "of", "extraordinarily", "- No.", "40", "“well,”", "♪", "(sighs)", "где"]
@@ -226,3 +227,25 @@ def test_every_cue_begins_with_its_first_word():
     for cue in cues:
         number = int(cue.lines[0].split()[0].strip(",").removeprefix("number"))
         assert cue.start == pytest.approx(number * 0.4 + 0.1, abs=0.011)
+
+
+@settings(max_examples=25)
+@given(SEGMENTS, SEGMENTS)
+def test_each_cue_of_split_channels_names_its_speaker_once_in_order(one, two):
+    segments = [replace(found, channel=n) for n, given_ in enumerate((one, two), 1) for found in in_order(given_)]
+    maker, options = SpeakerCues(CueOptions()), CueOptions(max_line_width=42 - len("Speaker 1: "))
+    cues = [cue for found in sorted(segments, key=lambda one: one.start) for cue in maker.add(found)] + maker.rest()
+    assert [cue.start for cue in cues] == sorted(cue.start for cue in cues)
+    for channel in (1, 2):
+        name = f"Speaker {channel}: "
+        own = [cue for cue in cues if cue.lines[0].startswith(name)]
+        unnamed = [replace(cue, lines=(cue.lines[0].removeprefix(name), *cue.lines[1:])) for cue in own]
+        assert unnamed == cues_of([found for found in segments if found.channel == channel], options)
+
+
+def test_who_speaks_while_another_does_can_be_read():
+    maker, long = SpeakerCues(CueOptions()), "Please bring your passport, your ticket and some warm clothes."
+    said = [spoken(long, channel=1), spoken("Yes, I will.", 1.0, channel=2), spoken(long, 4.5, channel=1)]
+    cues = [cue for one in said for cue in maker.add(one)] + maker.rest()
+    assert min(cue.end - cue.start for cue in cues) > SHORTEST - 0.02
+    assert cues[1].start < cues[0].end

@@ -65,8 +65,16 @@ def open_audio(source: Source, rate: int = RATE, wanted: Wanted = EVERYTHING) ->
     if isinstance(source, str | os.PathLike):
         return _of_path(Path(source), wanted)
     if hasattr(source, "read"):
-        return _of_file(source, str(getattr(source, "name", "audio")), wanted)
+        return _of_file(source, _name(source), wanted)
     raise OptionError(f"audio is a {type(source).__name__}; a path, a binary file, bytes or a numpy array is expected")
+
+
+def _name(file: object) -> str:
+    """What messages call an open file. One that was opened by its descriptor has a number for a name."""
+    name = getattr(file, "name", None)
+    if isinstance(name, int):
+        return "standard input" if name == 0 else f"file {name}"
+    return "audio" if name is None else str(name)
 
 
 def _checked(blocks: Iterable[Samples], name: str) -> Iterator[Samples]:

@@ -39,6 +39,7 @@ STAMPED = frozenset(("ogg", "mov", "matroska", "asf", "avi", "flv", "mpeg", "mpe
 HEAD = 4096  # bytes that tell text from sound
 MOST_QUIET = 1 << 28  # bytes that are read without sound: a second of film, a cover; FFmpeg keeps some of them
 MIXED = RATE // 2  # samples that are mixed at a time
+BEFORE_INDEX = (b"ftyp", b"free", b"skip", b"wide")  # boxes of an MP4
 READ = 1 << 15  # bytes, of Ogg files
 MOST_SILENT_LINKS = 100  # Ogg files one after the other without sound
 ATTACHED_PICTURE = 1024  # of what FFmpeg says of a stream
@@ -196,7 +197,34 @@ class _Reader:
         if seekable and self._links is None:
             self._first = b""
             file.seek(self._start)
+        elif in_links and self._links is None and self._index_is_last():
+            self._file = self._in_memory()
+            seekable = True
+        if seekable and self._links is None:
             self.seek, self.tell = self._seek, self._tell
+
+    def _index_is_last(self) -> bool:
+        """Whether this is an MP4 whose sound comes before its index: FFmpeg has to seek in it."""
+        place = 0
+        while place <= HEAD:
+            while len(self._first) < place + 8 and (more := self._bytes(place + 8 - len(self._first))):
+                self._first += more
+            size, kind = int.from_bytes(self._first[place : place + 4]), self._first[place + 4 : place + 8]
+            if kind == b"mdat" or kind not in BEFORE_INDEX or size < 8:
+                return kind == b"mdat"
+            place += size
+        return False
+
+    def _in_memory(self) -> BinaryIO:
+        """All that comes from the pipe, as far as anything is read without sound."""
+        held = io.BytesIO()
+        more = self._first
+        while more:
+            held.write(more)
+            more = self._bytes(1 << 20)
+        held.seek(0)
+        self._first = b""
+        return held
 
     def read(self, size: int) -> bytes:
         """Up to `size` bytes; none after an interrupt, or where no sound is found any more. Raises `AudioError`."""

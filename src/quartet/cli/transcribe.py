@@ -1,7 +1,6 @@
 """`quartet transcribe`: a recording to text or subtitles, in its language or in another one."""
 
 import argparse
-import dataclasses
 import logging
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -43,8 +42,6 @@ def transcribe(args: argparse.Namespace) -> None:
             log.info("language: %s (%.0f %%)", display_name(info.language), 100 * info.language_probability)
         if args.to:
             segments = _translation(segments, info, args, stack)
-        if args.format != "json":  # there, the channel is told by itself
-            segments = map(_labelled, segments)
         _write(segments, Writer(args.format, info, _cue_options(args), args.to), out)
         if info.skipped and info.skipped >= 1:
             hint = f"--vad-threshold below {args.vad_threshold:g} hears more, --no-vad all"
@@ -54,13 +51,6 @@ def transcribe(args: argparse.Namespace) -> None:
 def _wanted(args: argparse.Namespace) -> Wanted:
     languages = () if args.language in (None, "auto") else tuple(args.language.split(","))
     return Wanted(args.audio_track, languages)
-
-
-def _labelled(segment: Segment) -> Segment:
-    """With the speaker before the text, where channels are split."""
-    if segment.channel is None:
-        return segment
-    return dataclasses.replace(segment, text=f"Speaker {segment.channel}: {segment.text.strip()}")
 
 
 def _inputs(args: argparse.Namespace) -> list[Input]:

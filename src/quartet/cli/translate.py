@@ -45,6 +45,8 @@ def translate(args: argparse.Namespace) -> None:
     """Translate whatever was given, in order."""
     _check(args)
     form = _form(args)
+    for name in filter(_names_a_file, args.text):
+        log.warning("%s is translated as a text; --input %s translates the file", name, name)
     glossary = read_glossary(args.glossary) if args.glossary else None
     with opened(args.output, *_inputs(args)) as out, _notices() as notify:
         if args.input:
@@ -90,6 +92,14 @@ def _check(args: argparse.Namespace) -> None:
         raise OptionError(f"--input {args.input}: no such file")
     if args.input and args.input.is_dir():
         raise OptionError(f"--input {args.input} is a folder; a text file is expected")
+
+
+def _names_a_file(text: str) -> bool:
+    """Whether a text is the name of a file of texts that is there."""
+    try:
+        return Path(text).suffix.lower() in {".txt", *FORM_OF_SUFFIX} and Path(text).is_file()
+    except OSError:  # it is too long for a name
+        return False
 
 
 def _form(args: argparse.Namespace) -> Form:

@@ -88,7 +88,6 @@ class _Held:
     text: str
     times: tuple[tuple[float, float], ...]
     language: str | None
-    channel: int | None
 
 
 class CueMaker:
@@ -111,7 +110,7 @@ class CueMaker:
             return []
         if not self._options.max_line_width:
             return [Cue(segment.start, segment.end, (text,))]
-        more = _Held(text, _times(segment, text), self._language or segment.language, segment.channel)
+        more = _Held(text, _times(segment, text), self._language or segment.language)
         if self._held is None:
             self._held = more
             return []
@@ -124,6 +123,13 @@ class CueMaker:
         if max(len(self._held.text), columns(self._held.text)) > HELD:
             cues += self._cut(self._held, rest=True)
         return self._timed(cues)
+
+    @property
+    def waits_from(self) -> float:
+        """When the first cue begins that is not yet sure, at the earliest; inf where there is none."""
+        if self._last is not None:
+            return self._last.start
+        return self._held.times[0][0] if self._held else math.inf
 
     def rest(self) -> list[Cue]:
         """All that waits: no more segments come."""
@@ -174,6 +180,48 @@ class CueMaker:
         return replace(cue, end=max(_down(end), cue.start + 0.01))
 
 
+class SpeakerCues:
+    """Makes cues of the segments of all channels, as they come. Those of two speakers may be shown at the same time."""
+
+    def __init__(self, options: CueOptions, duration: float | None = None, language: str | None = None) -> None:
+        """As of `CueMaker`. Cues of split channels begin with their speaker, in lines that have room for that."""
+        self._options, self._duration, self._language = options, duration, language
+        self._makers: dict[int | None, CueMaker] = {}
+        self._waiting: list[Cue] = []  # for cues of another channel that may begin before them
+
+    def add(self, segment: Segment) -> list[Cue]:
+        """The cues that are sure now, in the order in which they begin, as the segments do."""
+        channel = segment.channel
+        if channel not in self._makers:
+            width = self._options.max_line_width and max(1, self._options.max_line_width - columns(speaker(channel)))
+            options = replace(self._options, max_line_width=width)
+            self._makers[channel] = CueMaker(options, self._duration, self._language)
+        self._waiting += _spoken_by(channel, self._makers[channel].add(segment))
+        if channel is None:
+            return self._until(math.inf)
+        return self._until(min(segment.start, *(maker.waits_from for maker in self._makers.values())))
+
+    def rest(self) -> list[Cue]:
+        """All that waits: no more segments come."""
+        for channel, maker in self._makers.items():
+            self._waiting += _spoken_by(channel, maker.rest())
+        return self._until(math.inf)
+
+    def _until(self, start: float) -> list[Cue]:
+        found = sorted((cue for cue in self._waiting if cue.start <= start), key=lambda cue: cue.start)
+        self._waiting = [cue for cue in self._waiting if cue.start > start]
+        return found
+
+
+def speaker(channel: int | None) -> str:
+    """What the text of a channel begins with; nothing where the channels are mixed."""
+    return "" if channel is None else f"Speaker {channel}: "
+
+
+def _spoken_by(channel: int | None, cues: Sequence[Cue]) -> list[Cue]:
+    return [replace(cue, lines=(speaker(channel) + cue.lines[0], *cue.lines[1:])) for cue in cues]
+
+
 def _up(seconds: float) -> float:
     """Hundredths, which every format has."""
     return math.ceil(round(seconds * 100, 6)) / 100
@@ -207,7 +255,7 @@ def _times(segment: Segment, text: str) -> tuple[tuple[float, float], ...]:
 def _parted(held: _Held, more: _Held) -> bool:
     """Whether no cue may have text of both."""
     return (
-        (held.language, held.channel) != (more.language, more.channel)
+        held.language != more.language
         or more.times[0][0] - held.times[-1][1] >= PAUSE
         or is_aside(held.text)
         or is_aside(more.text)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from quartet.transcription.cues import Cue, CueMaker, CueOptions
+from quartet.transcription.cues import Cue, CueOptions, SpeakerCues, speaker
 from quartet.transcription.segments import Segment, TranscriptionInfo
 
 _ENTITY = re.compile(r"&(?=#?\w+;)")
@@ -51,7 +51,7 @@ class Writer:
     ) -> None:
         """name: in `FORMATS`. options: of subtitles; None for the usual ones. target: language of translations."""
         self._form, self._info = FORMATS[name], info
-        self._cues = CueMaker(options or CueOptions(), info.duration, target)
+        self._cues = SpeakerCues(options or CueOptions(), info.duration, target)
         self._count = 0
 
     def begin(self) -> str:
@@ -98,8 +98,10 @@ def clock(seconds: float, decimal: str) -> str:
     return f"{minutes // 60:02}:{minutes % 60:02}:{rest // 1000:02}{decimal}{rest % 1000:03}"
 
 
-def _line(text: str) -> str:
-    return " ".join(text.split())
+def _line(segment: Segment) -> str:
+    """Its text, with the speaker before it where channels are split."""
+    text = " ".join(segment.text.split())
+    return text and speaker(segment.channel) + text
 
 
 def _srt(cue: Cue, number: int) -> str:
@@ -133,7 +135,7 @@ def _ass_clock(seconds: float) -> str:
 
 
 def _tsv(segment: Segment) -> str:
-    return f"{round(segment.start * 1000)}\t{round(segment.end * 1000)}\t{_line(segment.text)}\n"
+    return f"{round(segment.start * 1000)}\t{round(segment.end * 1000)}\t{_line(segment)}\n"
 
 
 def _json_begin(info: TranscriptionInfo) -> str:
@@ -151,7 +153,7 @@ def _json(segment: Segment) -> str:
 
 
 def _text(segment: Segment) -> str:
-    line = _line(segment.text)
+    line = _line(segment)
     return f"{line}\n" if line else ""
 
 
