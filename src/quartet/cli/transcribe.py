@@ -11,7 +11,7 @@ from quartet.audio.audio import Source, Wanted, open_audio
 from quartet.cli.output import STANDARD_INPUT, Input, Output, opened
 from quartet.errors import LanguageError, OptionError
 from quartet.progress import Progress, silent, terminal_bar
-from quartet.text.languages import display_name, iso639_1
+from quartet.text.languages import display_name, find, iso639_1
 from quartet.transcription.cues import CueOptions
 from quartet.transcription.segments import Segment, TranscriptionInfo
 from quartet.transcription.subtitles import Writer, needs_words
@@ -105,11 +105,17 @@ def _translation(
     segments: Iterable[Segment], info: TranscriptionInfo, args: argparse.Namespace, stack: ExitStack
 ) -> Iterator[Segment]:
     """The segments, translated; the translation model stays open as long as `stack`."""
-    name = args.translation_model or f"opus-mt-{info.language}-{iso639_1(args.to) or args.to}"
+    languages = [info.language, *(args.language or "").split(",")]
+    source = next((one for one in languages if one not in ("", "auto") and find(one, [args.to]) is None), None)
+    if source is None:
+        log.info("what was said is in %s already", display_name(args.to))
+        return iter(segments)
+    source = iso639_1(source) or source
+    name = args.translation_model or f"opus-mt-{source}-{iso639_1(args.to) or args.to}"
     if args.translation_model is None:
         log.info("translating with %s (--translation-model names another one)", name)
     translator = stack.enter_context(Translator(name, threads=args.threads))
-    translator.check_languages(args.to, info.language)
+    translator.check_languages(args.to, source)
     left: set[str] = set()  # languages that the model does not know
 
     def translate(sentences: Sequence[str], spoken: str) -> Sequence[str]:
