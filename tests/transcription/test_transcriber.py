@@ -85,7 +85,10 @@ def test_two_channels_are_two_speakers(model, sound, monkeypatch):
             mine = [replace(one, id=0, channel=None) for one in found if one.channel == channel]
             assert mine == alone[channel - 1]
     data = wav(np.zeros(0), channels=2)[:40] + struct.pack("<I", stored.nbytes) + stored.tobytes()
-    for source in (data, io.BytesIO(data), io.BufferedReader(Unseekable(data))):
+    read, begun = io.BytesIO(data), io.BytesIO(b"before" + data)
+    read.seek(0, io.SEEK_END)
+    begun.seek(len(b"before"))
+    for source in (data, io.BytesIO(data), read, begun, io.BufferedReader(Unseekable(data))):
         assert {one.channel for one in heard(model, source, channels="split")} == {1, 2}
     assert {one.channel for one in heard(model, data)} == {None}
 
@@ -221,6 +224,13 @@ def test_clips(model, sound):
     found = heard(model, sound, clip_timestamps=[1.0, 2.0])
     assert found
     assert {one.seek for one in found} <= set(range(100, 200))
+
+
+def test_clips_as_mappings(model, sound):
+    clips = [{"start": 0, "end": 1.5}, {"start": 2, "end": 3}]
+    assert heard(model, sound, clip_timestamps=clips) == heard(model, sound, clip_timestamps=[0, 1.5, 2, 3])
+    with pytest.raises(OptionError, match=r"clip_timestamps\[1\] is None"):
+        model.transcribe(sound, clip_timestamps=[{"start": 0}])
 
 
 def test_progress_ends_with_all_seconds(model, sound):

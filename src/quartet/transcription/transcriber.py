@@ -5,7 +5,7 @@ import dataclasses
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from quartet.arrays import Floats
 from quartet.audio.audio import RATE, Audio, Source, Wanted, open_audio
 from quartet.audio.mel import FRAMES_PER_SECOND
 from quartet.audio.voice_activity import VOICE, VadOptions
-from quartet.errors import LanguageError, OptionError
+from quartet.errors import AudioError, LanguageError, OptionError
 from quartet.live.events import LiveEvent
 from quartet.live.listener import Listener, listened
 from quartet.live.recognizer import WhisperRecognizer
@@ -124,7 +124,7 @@ class Transcriber:
         vad_parameters: VadOptions | Mapping[str, Any] | None = None,
         max_new_tokens: int | None = None,
         chunk_length: int | None = None,
-        clip_timestamps: str | Sequence[float] = "0",
+        clip_timestamps: str | Sequence[float] | Sequence[Mapping[str, float]] = "0",
         hallucination_silence_threshold: float | None = None,
         hotwords: str | None = None,
         language_detection_threshold: float | None = 0.5,
@@ -412,7 +412,9 @@ def _sounds(source: Source, rate: int, wanted: Wanted, channels: str) -> list[Au
     """What is transcribed: a recording, or each of its two channels, which are played at the same time."""
     if checked(TRANSCRIPTION["channels"], channels) == "mixed":
         return [open_audio(source, rate, wanted)]
-    again = source.read() if hasattr(source, "read") else source
+    again: Source = source
+    if not isinstance(source, str | os.PathLike | bytes | np.ndarray) and hasattr(source, "read"):
+        again = _held(source, rate, wanted)
     found = [open_audio(again, rate, dataclasses.replace(wanted, channel=channel)) for channel in (0, 1)]
     count = found[0].channels
     if count is None:
@@ -421,6 +423,20 @@ def _sounds(source: Source, rate: int, wanted: Wanted, channels: str) -> list[Au
         held = "one channel" if count == 1 else f"{count} channels"
         raise OptionError(f"channels is split, but {found[0].name} has {held}; two are expected")
     return found
+
+
+def _held(file: BinaryIO, rate: int, wanted: Wanted) -> bytes:
+    """A file in memory, as `open_audio` hears it: from where it stands, or from its beginning if no sound follows."""
+    stands = file.tell() if hasattr(file, "seekable") and file.seekable() else 0
+    data = file.read()
+    if not stands:
+        return data
+    try:
+        open_audio(data, rate, wanted)
+    except AudioError:
+        file.seek(0)
+        return file.read()
+    return data
 
 
 def _info(
