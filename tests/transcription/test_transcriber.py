@@ -233,6 +233,11 @@ def test_clips_as_mappings(model, sound):
         model.transcribe(sound, clip_timestamps=[{"start": 0}])
 
 
+def test_a_clip_after_the_end_is_told(model, sound, caplog):
+    assert heard(model, sound, clip_timestamps=[1, 2, 4, 5, 50]) == heard(model, sound, clip_timestamps=[1, 2])
+    assert caplog.messages == ["a clip begins at 4 s, but the array ends at 4.0 s: nothing is heard there"]
+
+
 def test_progress_ends_with_all_seconds(model, sound):
     told = []
     heard(model, sound, progress=lambda done, total: told.append((done, total)))

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -38,6 +39,8 @@ from quartet.transcription.long_form import TranscriptionJob, transcribed
 from quartet.transcription.options import TranscriptionOptions, clips_of, temperatures_of
 from quartet.transcription.prompts import Prompter
 from quartet.transcription.segments import Segment, TranscriptionInfo
+
+log = logging.getLogger("quartet")
 
 ENGLISH = "en"
 SPLIT_SILENCE_MS = 500  # of one channel of two, while the other one has its say
@@ -204,6 +207,7 @@ class Transcriber:
         vad = voices if checked(TRANSCRIPTION["vad_filter"], vad_filter) or needed else None
         frames, mels, clips = self._window_frames(options.chunk_length), self._speech.mel_bins, options.clip_timestamps
         recordings = [prepared(one, mels, frames, vad, clips, batched=options.batch_size > 1) for one in sounds]
+        _tell_late_clips(clips, recordings[0].duration, sounds[0].name)
         odds = [self._odds(recording, candidates, segments, threshold) for recording in recordings]
         surest = max(odds, key=lambda found: found[0][1])
         info = _info(surest, recordings, options, vad)
@@ -437,6 +441,13 @@ def _held(file: BinaryIO, rate: int, wanted: Wanted) -> bytes:
         file.seek(0)
         return file.read()
     return data
+
+
+def _tell_late_clips(times: Sequence[float], duration: float | None, name: str) -> None:
+    """Where nothing can be heard, in one line."""
+    late = [time for time in times[::2] if duration is not None and time >= duration]
+    if late:
+        log.warning("a clip begins at %g s, but %s ends at %.1f s: nothing is heard there", late[0], name, duration)
 
 
 def _info(
