@@ -169,6 +169,11 @@ def test_windows_together_say_what_they_say_alone(model, sound, clips, words):
         ]
 
 
+def test_a_pipe_is_heard_in_batches(model, sound):
+    data = wav(sound)
+    assert heard(model, io.BufferedReader(Unseekable(data)), batch_size=4) == heard(model, data, batch_size=4)
+
+
 def test_what_a_window_leaves_is_heard(model, sound):
     found = heard(model, sound, clip_timestamps="0,1,1,2,2,3,3,4", batch_size=4)
     assert {one.seek for one in found} > {0, 100, 200}

@@ -199,7 +199,7 @@ class Transcriber:
         prompter.check_room()
         candidates = self._candidates(language, task)
         voices = _vad_options(vad_parameters)
-        sounds = _sounds(audio, sampling_rate, _wanted(audio_track, candidates), channels)
+        sounds = _sounds(audio, sampling_rate, _wanted(audio_track, candidates), channels, options.batch_size > 1)
         if len(sounds) > 1:  # where one speaks the other one is silent
             pause = min(voices.min_silence_duration_ms, SPLIT_SILENCE_MS)
             voices = dataclasses.replace(voices, min_silence_duration_ms=pause)
@@ -412,13 +412,21 @@ def _wanted(track: str | int | None, candidates: Sequence[Language]) -> Wanted:
     return Wanted(named, tuple(language.code for language in candidates))
 
 
-def _sounds(source: Source, rate: int, wanted: Wanted, channels: str) -> list[Audio]:
-    """What is transcribed: a recording, or each of its two channels, which are played at the same time."""
-    if checked(TRANSCRIPTION["channels"], channels) == "mixed":
-        return [open_audio(source, rate, wanted)]
+def _sounds(source: Source, rate: int, wanted: Wanted, channels: str, twice: bool) -> list[Audio]:
+    """What is transcribed: a recording, or each of its two channels, which are played at the same time.
+
+    twice: it is played again, for which a pipe is read into memory.
+    """
+    is_split = checked(TRANSCRIPTION["channels"], channels) == "split"
     again: Source = source
-    if not isinstance(source, str | os.PathLike | bytes | np.ndarray) and hasattr(source, "read"):
+    if (
+        not isinstance(source, str | os.PathLike | bytes | np.ndarray)
+        and hasattr(source, "read")
+        and (is_split or (twice and not open_audio(source, rate, wanted).rewindable))
+    ):
         again = _held(source, rate, wanted)
+    if not is_split:
+        return [open_audio(again, rate, wanted)]
     found = [open_audio(again, rate, dataclasses.replace(wanted, channel=channel)) for channel in (0, 1)]
     count = found[0].channels
     if count is None:
