@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from quartet import Translator
 from quartet.cli import transcribe
 from quartet.errors import AudioError, ModelNotFoundError
 from quartet.transcription.cues import CueOptions
@@ -135,3 +136,20 @@ def test_what_was_heard_before_an_error_is_written(hear):
     result = hear("--to", "fr", "--translation-model", "demo", "--format", "srt")
     assert result.code != 0
     assert "musée" in result.out.replace("\n", " ")
+
+
+def test_what_is_in_the_target_language_needs_no_model(hear):
+    hear.heard = [one for one in segments() if one.language == "en"]
+    for target in ("en", "English"):
+        result = hear("--to", target)
+        assert (result.code, result.out) == (0, "".join(f"{text}\n" for text, language in SAID if language == "en"))
+        assert "what was said is in English already\n" in result.err
+
+
+@pytest.mark.parametrize(
+    ("languages", "name"), [("en,fr", "opus-mt-fr-en"), ("en,de", "opus-mt-de-en"), ("en,es,fr", "opus-mt-es-en")]
+)
+def test_the_usual_model_is_of_a_language_that_is_not_the_target(hear, languages, name, monkeypatch):
+    monkeypatch.setattr(transcribe, "Translator", lambda name, threads: Translator("demo", threads=threads))
+    result = hear("--to", "en", "--language", languages)
+    assert f"translating with {name} " in result.err

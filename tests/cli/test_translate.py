@@ -640,5 +640,16 @@ def test_the_name_of_a_file_as_a_text_is_pointed_out(options, run, tmp_path, mon
     monkeypatch.chdir(tmp_path)
     Path("film.srt").touch()
     hint = "film.srt is translated as a text; --input film.srt translates the file\n"
-    for text, expected in (("film.srt", hint), ("other.srt", ""), ("a" * 5000 + ".srt", "")):
-        assert run(*options, text).err == expected
+    assert run(*options, "film.srt").err.startswith(hint)
+    for text in ("other.srt", "a" * 5000 + ".srt"):
+        assert "translates the file" not in run(*options, text).err
+
+
+@pytest.mark.parametrize("name", ["film.ass", "film.SSA"])
+def test_subtitles_that_are_not_read_are_refused(options, run, tmp_path, name):
+    (tmp_path / name).write_text("Dialogue: 0,0:00:03.20,0:00:04.96,Default,,0,0,0,,Hello.\n")
+    result = run(*options, "--input", tmp_path / name)
+    assert (result.code, result.out) == (2, "")
+    assert result.err.count("\n") == 1
+    assert f"{name}: of subtitles, srt and vtt are read" in result.err
+    assert run(*options, "--input", tmp_path / name, "--as", "text").code == 0

@@ -85,7 +85,10 @@ def test_two_channels_are_two_speakers(model, sound, monkeypatch):
             mine = [replace(one, id=0, channel=None) for one in found if one.channel == channel]
             assert mine == alone[channel - 1]
     data = wav(np.zeros(0), channels=2)[:40] + struct.pack("<I", stored.nbytes) + stored.tobytes()
-    for source in (data, io.BytesIO(data), io.BufferedReader(Unseekable(data))):
+    read, begun = io.BytesIO(data), io.BytesIO(b"before" + data)
+    read.seek(0, io.SEEK_END)
+    begun.seek(len(b"before"))
+    for source in (data, io.BytesIO(data), read, begun, io.BufferedReader(Unseekable(data))):
         assert {one.channel for one in heard(model, source, channels="split")} == {1, 2}
     assert {one.channel for one in heard(model, data)} == {None}
 
@@ -166,6 +169,11 @@ def test_windows_together_say_what_they_say_alone(model, sound, clips, words):
         ]
 
 
+def test_a_pipe_is_heard_in_batches(model, sound):
+    data = wav(sound)
+    assert heard(model, io.BufferedReader(Unseekable(data)), batch_size=4) == heard(model, data, batch_size=4)
+
+
 def test_what_a_window_leaves_is_heard(model, sound):
     found = heard(model, sound, clip_timestamps="0,1,1,2,2,3,3,4", batch_size=4)
     assert {one.seek for one in found} > {0, 100, 200}
@@ -221,6 +229,18 @@ def test_clips(model, sound):
     found = heard(model, sound, clip_timestamps=[1.0, 2.0])
     assert found
     assert {one.seek for one in found} <= set(range(100, 200))
+
+
+def test_clips_as_mappings(model, sound):
+    clips = [{"start": 0, "end": 1.5}, {"start": 2, "end": 3}]
+    assert heard(model, sound, clip_timestamps=clips) == heard(model, sound, clip_timestamps=[0, 1.5, 2, 3])
+    with pytest.raises(OptionError, match=r"clip_timestamps\[1\] is None"):
+        model.transcribe(sound, clip_timestamps=[{"start": 0}])
+
+
+def test_a_clip_after_the_end_is_told(model, sound, caplog):
+    assert heard(model, sound, clip_timestamps=[1, 2, 4, 5, 50]) == heard(model, sound, clip_timestamps=[1, 2])
+    assert caplog.messages == ["a clip begins at 4 s, but the array ends at 4.0 s: nothing is heard there"]
 
 
 def test_progress_ends_with_all_seconds(model, sound):

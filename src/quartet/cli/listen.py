@@ -140,6 +140,8 @@ def _as_text(events: Iterable[LiveEvent], times: bool, on_screen: bool) -> Itera
     for event in events:
         before = CLEARED if on_screen else ""
         if not isinstance(event, LiveText):
+            if event.text.strip() == event.said.strip():  # it was in that language already
+                continue
             yield f"{before}{_times(event.start, event.end, times)}{event.text}\n"
         elif event.is_final:
             start = start if phrase else event.start

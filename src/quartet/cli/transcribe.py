@@ -131,6 +131,8 @@ def _translation(
 
     if find(info.language, [target]) is None:
         model(info.language)  # what is wrong with it is said before anything is heard
+    else:
+        log.info("what was said is in %s already", display_name(target))
     return (segment for segment, _ in translated(segments, info.language, target, translate))
 
 

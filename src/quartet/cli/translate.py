@@ -38,6 +38,8 @@ Item = str | Text  # kept letter for letter, or to be translated
 Notify = Callable[[str], None]
 Reader = Callable[[Iterable[str]], Iterator[Item]]
 
+NOT_READ = (".ass", ".ssa", ".ttml", ".dfxp", ".smi")  # subtitles whose times and commands would be translated
+
 log = logging.getLogger("quartet")
 
 
@@ -106,6 +108,8 @@ def _form(args: argparse.Namespace) -> Form:
     if args.form != "auto":
         form: Form = args.form
         return form
+    if args.input and args.input.suffix.lower() in NOT_READ:
+        raise OptionError(f"--input {args.input}: of subtitles, srt and vtt are read (--as text: its lines as texts)")
     return FORM_OF_SUFFIX.get(args.input.suffix.lower(), "text") if args.input else "text"
 
 

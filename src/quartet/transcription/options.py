@@ -1,6 +1,6 @@
 """How to transcribe: the choices of `Transcriber.transcribe`, checked, with faster-whisper's names and defaults."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from quartet.errors import OptionError
@@ -91,7 +91,12 @@ def temperatures_of(given: float | Sequence[float]) -> tuple[float, ...]:
     return found if isinstance(found, tuple) else (found,)
 
 
-def clips_of(given: str | Sequence[float]) -> tuple[float, ...]:
-    """Clip times from a list or as faster-whisper also takes them, `start,end,start,end`; none where all is meant."""
+def clips_of(given: str | Sequence[float] | Sequence[Mapping[str, float]]) -> tuple[float, ...]:
+    """Clip times from a list; none where all is meant.
+
+    faster-whisper also takes a text, `start,end,start,end`, and in batches a mapping with `start` and `end` for each.
+    """
+    if isinstance(given, list | tuple) and given and all(isinstance(clip, Mapping) for clip in given):
+        given = [clip.get(key) for clip in given for key in ("start", "end")]
     times: tuple[float, ...] = checked(TRANSCRIPTION["clip_timestamps"], given)
     return () if times == (0.0,) else times

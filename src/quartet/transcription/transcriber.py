@@ -2,10 +2,11 @@
 
 import copy
 import dataclasses
+import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from quartet.arrays import Floats
 from quartet.audio.audio import RATE, Audio, Source, Wanted, open_audio
 from quartet.audio.mel import FRAMES_PER_SECOND
 from quartet.audio.voice_activity import VOICE, VadOptions
-from quartet.errors import LanguageError, OptionError
+from quartet.errors import AudioError, LanguageError, OptionError
 from quartet.live.events import LiveEvent
 from quartet.live.listener import Listener, listened
 from quartet.live.recognizer import WhisperRecognizer
@@ -38,6 +39,8 @@ from quartet.transcription.long_form import TranscriptionJob, transcribed
 from quartet.transcription.options import TranscriptionOptions, clips_of, temperatures_of
 from quartet.transcription.prompts import Prompter
 from quartet.transcription.segments import Segment, TranscriptionInfo
+
+log = logging.getLogger("quartet")
 
 ENGLISH = "en"
 SPLIT_SILENCE_MS = 500  # of one channel of two, while the other one has its say
@@ -124,7 +127,7 @@ class Transcriber:
         vad_parameters: VadOptions | Mapping[str, Any] | None = None,
         max_new_tokens: int | None = None,
         chunk_length: int | None = None,
-        clip_timestamps: str | Sequence[float] = "0",
+        clip_timestamps: str | Sequence[float] | Sequence[Mapping[str, float]] = "0",
         hallucination_silence_threshold: float | None = None,
         hotwords: str | None = None,
         language_detection_threshold: float | None = 0.5,
@@ -196,7 +199,7 @@ class Transcriber:
         prompter.check_room()
         candidates = self._candidates(language, task)
         voices = _vad_options(vad_parameters)
-        sounds = _sounds(audio, sampling_rate, _wanted(audio_track, candidates), channels)
+        sounds = _sounds(audio, sampling_rate, _wanted(audio_track, candidates), channels, options.batch_size > 1)
         if len(sounds) > 1:  # where one speaks the other one is silent
             pause = min(voices.min_silence_duration_ms, SPLIT_SILENCE_MS)
             voices = dataclasses.replace(voices, min_silence_duration_ms=pause)
@@ -204,6 +207,7 @@ class Transcriber:
         vad = voices if checked(TRANSCRIPTION["vad_filter"], vad_filter) or needed else None
         frames, mels, clips = self._window_frames(options.chunk_length), self._speech.mel_bins, options.clip_timestamps
         recordings = [prepared(one, mels, frames, vad, clips, batched=options.batch_size > 1) for one in sounds]
+        _tell_late_clips(clips, recordings[0].duration, sounds[0].name)
         odds = [self._odds(recording, candidates, segments, threshold) for recording in recordings]
         surest = max(odds, key=lambda found: found[0][1])
         info = _info(surest, recordings, options, vad)
@@ -408,11 +412,21 @@ def _wanted(track: str | int | None, candidates: Sequence[Language]) -> Wanted:
     return Wanted(named, tuple(language.code for language in candidates))
 
 
-def _sounds(source: Source, rate: int, wanted: Wanted, channels: str) -> list[Audio]:
-    """What is transcribed: a recording, or each of its two channels, which are played at the same time."""
-    if checked(TRANSCRIPTION["channels"], channels) == "mixed":
-        return [open_audio(source, rate, wanted)]
-    again = source.read() if hasattr(source, "read") else source
+def _sounds(source: Source, rate: int, wanted: Wanted, channels: str, twice: bool) -> list[Audio]:
+    """What is transcribed: a recording, or each of its two channels, which are played at the same time.
+
+    twice: it is played again, for which a pipe is read into memory.
+    """
+    is_split = checked(TRANSCRIPTION["channels"], channels) == "split"
+    again: Source = source
+    if (
+        not isinstance(source, str | os.PathLike | bytes | np.ndarray)
+        and hasattr(source, "read")
+        and (is_split or (twice and not open_audio(source, rate, wanted).rewindable))
+    ):
+        again = _held(source, rate, wanted)
+    if not is_split:
+        return [open_audio(again, rate, wanted)]
     found = [open_audio(again, rate, dataclasses.replace(wanted, channel=channel)) for channel in (0, 1)]
     count = found[0].channels
     if count is None:
@@ -421,6 +435,27 @@ def _sounds(source: Source, rate: int, wanted: Wanted, channels: str) -> list[Au
         held = "one channel" if count == 1 else f"{count} channels"
         raise OptionError(f"channels is split, but {found[0].name} has {held}; two are expected")
     return found
+
+
+def _held(file: BinaryIO, rate: int, wanted: Wanted) -> bytes:
+    """A file in memory, as `open_audio` hears it: from where it stands, or from its beginning if no sound follows."""
+    stands = file.tell() if hasattr(file, "seekable") and file.seekable() else 0
+    data = file.read()
+    if not stands:
+        return data
+    try:
+        open_audio(data, rate, wanted)
+    except AudioError:
+        file.seek(0)
+        return file.read()
+    return data
+
+
+def _tell_late_clips(times: Sequence[float], duration: float | None, name: str) -> None:
+    """Where nothing can be heard, in one line."""
+    late = [time for time in times[::2] if duration is not None and time >= duration]
+    if late:
+        log.warning("a clip begins at %g s, but %s ends at %.1f s: nothing is heard there", late[0], name, duration)
 
 
 def _info(
