@@ -15,10 +15,10 @@ from quartet import Transcriber
 from quartet.audio.audio import RATE
 from quartet.cli import main
 from quartet.conversion.convert import convert_folder
-from quartet.errors import AudioError, LanguageError, OptionError
+from quartet.errors import AudioError, LanguageError, ModelNotFoundError, OptionError, QuartetError
 from quartet.live import sound as live_sound
 from quartet.live.events import LiveText, LiveTranslation
-from quartet.live.translating import translated
+from quartet.live.translating import Translators, translated
 from sounds import wav
 
 pytest.importorskip("av")
@@ -152,16 +152,34 @@ def test_phrases_are_translated_when_they_are_over():
     assert isinstance(events[3], LiveTranslation)
 
 
-def test_the_target_language_passes_through_and_another_is_told_of_once(model, caplog):
+def test_the_target_language_passes_through_and_another_is_told_of_once(model, caplog, monkeypatch):
     events = list(model.listen(pieces(), language="en", to="English"))
     translations = [one for one in events if isinstance(one, LiveTranslation)]
     assert translations
     assert all(one.text == one.said for one in translations)
     with pytest.raises(Exception, match="no-such-model"):
         model.listen(pieces(), language="en", to="fr", translation_model="./no-such-model")
-    events = list(model.listen(pieces(), language="en,fr", to="de", translation_model="./no-such-model"))
+
+    def no_model(self, name):
+        raise ModelNotFoundError(f"no {name}")
+
+    monkeypatch.setattr(Translators, "_named", no_model)
+    events = list(model.listen(pieces(), language="en,fr", to="de"))
     assert finals(events)
     assert caplog.text.count("is not translated") == len({one.language for one in finals(events)})
+
+
+@pytest.mark.parametrize("language", ["en", "en,fr", None])
+@pytest.mark.parametrize(("to", "named"), [("xx", None), ("de", "./no-such-model"), ("ja", "demo")])
+def test_what_cannot_be_translated_into_is_told_before_anybody_speaks(model, language, to, named):
+    with pytest.raises(QuartetError, match=r"'xx'|no-such-model|no Japanese"):
+        model.listen(pieces(), language=language, to=to, translation_model=named)
+
+
+@pytest.mark.parametrize("to", ["en", "English", "eng_Latn"])
+def test_a_translation_tells_the_code_of_its_language(model, to):
+    events = list(model.listen(pieces(), language="en", to=to))
+    assert {one.language for one in events if isinstance(one, LiveTranslation)} == {"en"}
 
 
 # ---- command line ---------------------------------------------------------------------------------------------------

@@ -74,6 +74,13 @@ def test_a_bad_option_is_one_line(hear, option, value):
     assert f"{option} is {value}" in result.err.replace("'", "")
 
 
+def test_a_language_that_there_is_not_is_told_before_anything_is_heard(hear):
+    result = hear("--to", "xx")
+    assert (result.code, len(result.err.splitlines())) == (2, 1)
+    assert "'xx'" in result.err
+    assert not hasattr(hear, "asked")
+
+
 def test_sentences_are_translated_whole_and_the_targets_own_pass_through(hear):
     result = hear("--to", "fr", "--translation-model", "demo", "--format", "tsv")
     assert result.code == 0

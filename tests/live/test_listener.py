@@ -1,6 +1,7 @@
 """Live text with a recogniser that follows a script: nothing is lost, said twice, or taken back."""
 
 import itertools
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -210,3 +211,36 @@ def test_joined_pieces_hold_the_same_text_and_tokens(texts):
 def test_a_word_with_a_hyphen_is_one_and_letters_without_spaces_are_many():
     assert [one.text for one in joined(pieces([" ill", "-", "disposed", ".", " He"]))] == [" ill-disposed", ".", " He"]
     assert [one.text for one in joined(pieces(["好", "。", "你"]))] == ["好", "。", "你"]
+
+
+@dataclass
+class Fixed:
+    """Hears the same pieces, each 0.2 s long, but signs, which have no length."""
+
+    pieces: tuple
+    longest: float = 6.0
+    candidates: tuple = ()
+
+    def hear(self, look):
+        return Heard(tuple(Piece(text, (n,)) for n, text in enumerate(self.pieces) if n >= len(look.sure)), None)
+
+    def times(self, look, heard):
+        del look, heard
+        lengths = [0.2 if any(map(str.isalpha, text)) else 0.0 for text in self.pieces]
+        ends = np.cumsum(lengths)
+        return [(end - length, end, 0.5) for length, end in zip(lengths, ends, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("pieces", "words"),
+    [
+        ((" so", ",", " what", "?", "!"), [" so,", " what?!"]),
+        ((' "', "yes", '"', " he", ",", " says"), [' "yes"', " he,", " says"]),
+        ((" yes", " -"), [" yes -"]),
+    ],
+)
+def test_signs_belong_to_words_so_that_each_word_has_a_length(pieces, words):
+    events = finals(heard(Fixed(pieces), spoken([0.5] * 3)))
+    said = [word for one in events for word in one.words]
+    assert [word.word for word in said] == words
+    assert all(word.end > word.start for word in said)

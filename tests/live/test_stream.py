@@ -1,6 +1,7 @@
 """Pipes, WAV headers and arrays as PCM, and sound that waits for whoever takes it."""
 
 import io
+import itertools
 import struct
 import threading
 
@@ -80,6 +81,13 @@ def test_what_follows_the_sound_of_a_wav_file_is_not_heard():
     assert (samples(io.BytesIO(data))[1] == SOUND).all()
 
 
+@given(st.integers(1, 50))
+def test_samples_of_24_bit_are_heard_however_they_come(size):
+    wide = SOUND[:200].astype("<i4") * 65536
+    data = header(bits=24) + wide.view(np.uint8).reshape(-1, 4)[:, 1:].tobytes() + b"xx"
+    assert (samples(Dripping(data, itertools.repeat(size)))[1] == SOUND[:200]).all()
+
+
 def test_half_a_sample_at_the_end_is_left_out():
     assert (samples(io.BytesIO(SOUND.tobytes() + b"x"))[1] == SOUND).all()
     assert len(samples(io.BytesIO(b""))[1]) == 0
@@ -93,7 +101,7 @@ def test_half_a_sample_at_the_end_is_left_out():
         (b"ID3\x04" + bytes(40), "MP3"),
         (b"\0\0\0 ftypM4A " + bytes(40), "MP4"),
         (b"\x1a\x45\xdf\xa3" + bytes(40), "Matroska"),
-        (header(bits=24), "24 bit"),
+        (header(bits=20), "20 bit"),
         (header(kind=7, bits=8), "format 7"),
         (header(channels=0), "0 channels"),
         (header(rate=3), "3 samples per second"),

@@ -11,7 +11,7 @@ from quartet.audio.audio import Source, Wanted, open_audio
 from quartet.cli.output import STANDARD_INPUT, Input, Output, opened
 from quartet.errors import OptionError, QuartetError
 from quartet.progress import Progress, silent, terminal_bar
-from quartet.text.languages import display_name, find, iso639_1
+from quartet.text.languages import check_known, display_name, find, iso639_1
 from quartet.transcription.cues import CueOptions
 from quartet.transcription.segments import Segment, TranscriptionInfo
 from quartet.transcription.subtitles import Writer, needs_words
@@ -30,6 +30,8 @@ def transcribe(args: argparse.Namespace) -> None:
         raise OptionError(f"--task translate makes English, --to {args.to} makes that; give one of them")
     if args.translation_model and not args.to:
         raise OptionError(f"--translation-model {args.translation_model} is for --to LANG, which is not given")
+    if args.to and not args.translation_model:
+        check_known(args.to)
     source = _source(args)
     open_audio(source, wanted=_wanted(args))  # before a model is fetched for something that is no audio
     with ExitStack() as stack:

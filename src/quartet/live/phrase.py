@@ -6,7 +6,7 @@ work and memory stay the same however long somebody speaks without a pause.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from quartet.audio.audio import RATE, Samples
 from quartet.live.agreement import Piece, after, agreed
@@ -148,12 +148,11 @@ class PhraseText:
 
     def _final(self, said: Sequence[tuple[_Said, float]], ends_phrase: bool) -> LiveText:
         text = "".join(one.piece.text for one, _ in said)
-        words = tuple(Word(round(one.start, 2), round(one.end, 2), one.piece.text, round(p, 4)) for one, p in said)
-        start, end = (words[0].start, words[-1].end) if words else (round(self._until, 2),) * 2
+        start, end = (said[0][0].start, said[-1][0].end) if said else (self._until,) * 2
         self._line = "" if ends_phrase else self._line + text
         self._sure += [one for one, _ in said]
         self._until = said[-1][0].end if said else self._until
-        return LiveText(text, start, end, True, ends_phrase, self._code, words)
+        return LiveText(text, round(start, 2), round(end, 2), True, ends_phrase, self._code, _words(said))
 
     def _timed(self, asked: Look, heard: Heard, count: int, first: int) -> list[tuple[_Said, float]]:
         times = self.recognizer.times(asked, heard)[len(asked.sure) :]
@@ -202,6 +201,27 @@ class PhraseText:
         if end - self._needed > TOO_LONG * longest:  # nobody says anything any more
             self._needed = end - round(LONG * longest)
             self._sure = []
+
+
+def _words(said: Sequence[tuple[_Said, float]]) -> tuple[Word, ...]:
+    """Words with the signs around them, at the words' times. Signs that no word comes with are told as one."""
+    words: list[Word] = []
+    before = ""  # signs that the next word begins with
+    for one, probability in said:
+        text = one.piece.text
+        if one.piece.key:
+            words.append(Word(round(one.start, 2), round(one.end, 2), before + text, round(probability, 4)))
+            before = ""
+        elif words and not before and not text[:1].isspace():
+            words[-1] = replace(words[-1], word=words[-1].word + text)
+        else:
+            before += text
+    if before and words:
+        words[-1] = replace(words[-1], word=words[-1].word + before)
+    elif before:
+        (first, probability), (last, _) = said[0], said[-1]
+        words.append(Word(round(first.start, 2), round(last.end, 2), before, round(probability, 4)))
+    return tuple(words)
 
 
 def looked(

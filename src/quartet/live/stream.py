@@ -25,7 +25,10 @@ LONGEST_CHUNK = 1 << 20  # bytes of a chunk of a WAV file that is not sound
 LONGEST_FORMAT = 40
 ENDLESS = (0, 0x7FFFFFFF, 0xFFFFFFFF)  # sizes of the sound in a WAV file that was not known when they were written
 INTEGERS, FLOATS, EXTENSIBLE = 1, 3, 0xFFFE  # formats of WAV (https://www.mmsp.ece.mcgill.ca/Documents/AudioFormats)
-DTYPES = {(INTEGERS, 16): "<i2", (INTEGERS, 32): "<i4", (INTEGERS, 8): "u1", (FLOATS, 32): "<f4", (FLOATS, 64): "<f8"}
+DTYPES = {
+    **{(INTEGERS, bits): dtype for bits, dtype in ((8, "u1"), (16, "<i2"), (24, "V3"), (32, "<i4"))},
+    **{(FLOATS, bits): dtype for bits, dtype in ((32, "<f4"), (64, "<f8"))},
+}
 COMPRESSED = {  # how files begin that are no PCM
     b"OggS": "Ogg",
     b"fLaC": "FLAC",
@@ -116,7 +119,7 @@ def _of_wav(read: Callable[[int], bytes]) -> Pcm:
     dtype = DTYPES.get((kind, bits))
     if dtype is None or not 1 <= channels <= MOST_CHANNELS:
         what = f"format {kind}, {bits} bit, {channels} channels"
-        raise AudioError(f"the stream is a WAV file of {what}; PCM of 8, 16 or 32 bit or floats are read: {FFMPEG}")
+        raise AudioError(f"the stream is a WAV file of {what}; PCM of 8, 16, 24 or 32 bit or floats are read: {FFMPEG}")
     try:
         check_rate(rate)
     except OptionError:
@@ -124,12 +127,19 @@ def _of_wav(read: Callable[[int], bytes]) -> Pcm:
     known = None if size in ENDLESS else size
 
     def mono(piece: bytes) -> bytes:
-        samples = np.frombuffer(piece, dtype).reshape(-1, channels)
+        samples = (_of_24_bit(piece) if bits == 24 else np.frombuffer(piece, dtype)).reshape(-1, channels)
         if not np.isfinite(samples).all():
             raise AudioError("the stream holds samples that are no numbers")
         return as_pcm(as_float(samples).mean(axis=1)).tobytes()
 
     return Pcm(rate, _whole(_read(read, b"", known), np.dtype(dtype).itemsize * channels, mono))
+
+
+def _of_24_bit(piece: bytes) -> NDArray[np.int32]:
+    """Samples [n] of three bytes each, as 32 bit."""
+    found = np.zeros((len(piece) // 3, 4), np.uint8)
+    found[:, 1:] = np.frombuffer(piece, np.uint8).reshape(-1, 3)
+    return found.view("<i4")[:, 0]
 
 
 def _read(read: Callable[[int], bytes], head: bytes, left: int | None = None) -> Iterator[bytes]:

@@ -2,11 +2,14 @@
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from quartet.errors import QuartetError
 from quartet.live.events import LiveEvent, LiveText, LiveTranslation
-from quartet.text.languages import find, iso639_1
+from quartet.text.languages import bcp47, check_known, find, iso639_1
+
+if TYPE_CHECKING:
+    from quartet.translation.translator import Translator
 
 Translate = Callable[[str], str]
 
@@ -16,7 +19,7 @@ log = logging.getLogger("quartet")
 class Phrases(Protocol):
     """Translates phrases."""
 
-    target: str
+    target: str  # code of the target language
 
     def translation(self, text: str, language: str) -> str | None:
         """A text of a language in the target language; None where that cannot be."""
@@ -42,12 +45,23 @@ class Translators:
     """Text models, opened for the languages that are spoken. model: one for all of them; None: an opus-mt for each."""
 
     def __init__(self, target: str, model: str | None, threads: int | None) -> None:
-        self.target, self._model, self._threads = target, model, threads
+        """target: a code or a name. Raises `LanguageError` where that is no language and no model is named."""
+        if model is None:
+            check_known(target)
+        self.target = bcp47(target) or target
+        self._to, self._model, self._threads = target, model, threads
+        self._models: dict[str, Translator] = {}
         self._opened: dict[str, Translate | None] = {}
 
-    def check(self, language: str) -> None:
-        """Open the model for a language now. Raises what that raises."""
-        self._opened[language] = self._open(language)
+    def check(self, language: str | None) -> None:
+        """Open the model for a language now. Raises what that raises.
+
+        None: the language is not known yet; a model that is named has the target language, or this raises.
+        """
+        if language is not None:
+            self._opened[language] = self._open(language)
+        elif self._model is not None:
+            self._named(self._model).check_languages(self._to, None)
 
     def translation(self, text: str, language: str) -> str | None:
         """See `Phrases`. A language that cannot be translated is told once."""
@@ -61,14 +75,19 @@ class Translators:
         return translate(text) if translate is not None else None
 
     def _open(self, language: str) -> Translate:
-        from quartet.translation.translator import Translator  # noqa: PLC0415 - who only transcribes needs it not
-
-        bare = iso639_1(self.target) or self.target
+        bare = iso639_1(self._to) or self._to
         if find(language, [bare]) is not None:
             return str
         name = self._model or f"opus-mt-{language}-{bare}"
         if self._model is None:
             log.info("translating with %s (--translation-model names another one)", name)
-        translator = Translator(name, threads=self._threads)
-        translator.check_languages(self.target, language)
-        return lambda text: translator.translate(text, self.target, language).text
+        translator = self._named(name)
+        translator.check_languages(self._to, language)
+        return lambda text: translator.translate(text, self._to, language).text
+
+    def _named(self, name: str) -> "Translator":
+        from quartet.translation.translator import Translator  # noqa: PLC0415 - who only transcribes needs it not
+
+        if name not in self._models:
+            self._models[name] = Translator(name, threads=self._threads)
+        return self._models[name]

@@ -111,6 +111,12 @@ def is_language(code: str) -> bool:
     return _parse(code) is not None
 
 
+def check_known(name: str) -> None:
+    """Raise `LanguageError` where a code or name means no language that quartet knows."""
+    if not is_language(name):
+        raise LanguageError(f"unknown language {name!r}; expected a code or a name, such as fr or French")
+
+
 def display_name(code: str) -> str:
     """English name of a language code, e.g. `Chinese (Traditional)`; the code itself where it is unknown."""
     tag = _parse(code)

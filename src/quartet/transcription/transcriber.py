@@ -276,17 +276,17 @@ class Transcriber:
             silence_duration_ms=checked(LISTEN["min_silence_duration_ms"], min_silence_duration_ms),
         )
         target, model = checked(LISTEN["to"], to), checked(LISTEN["translation_model"], translation_model)
+        translators = None if target is None else Translators(target, model, self._threads)
         recognizer = self.recognizer(language, initial_prompt, hotwords)
         candidates = recognizer.candidates
         sound = pcm_of(stream, rate)
         known = candidates[0] if len(candidates) == 1 else None
         listener = Listener(recognizer, sound.rate, detection, known)
         texts = listened(listener, sound, ahead=hasattr(stream, "read"))
-        if target is None:
+        if translators is None:
             return texts
-        translators = Translators(target, model, self._threads)
-        if known is not None or not self._speech.multilingual:
-            translators.check(known.code if known else ENGLISH)
+        usual = known.code if known else None
+        translators.check(usual if self._speech.multilingual else ENGLISH)
         return translated(texts, translators)
 
     def recognizer(
