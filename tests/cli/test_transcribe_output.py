@@ -12,7 +12,6 @@ from quartet.transcription.cues import CueOptions
 from quartet.transcription.options import TranscriptionOptions
 from quartet.transcription.segments import Segment, TranscriptionInfo
 from quartet.transcription.subtitles import written
-from quartet.translation.translator import Translator
 from sounds import tone, wav
 
 INFO = TranscriptionInfo("en", 1.0, 60.0, 60.0, None, TranscriptionOptions(), None)

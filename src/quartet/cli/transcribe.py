@@ -131,10 +131,12 @@ def _translation(
             return sentences
         return [one.text for one in translator.translate_batch(sentences, args.to, spoken)]
 
-    if find(info.language, [target]) is None:
-        model(info.language)  # what is wrong with it is said before anything is heard
-    else:
+    languages = [info.language, *(args.language or "").split(",")]
+    source = next((one for one in languages if one not in ("", "auto") and find(one, [target]) is None), None)
+    if source is None:
         log.info("what was said is in %s already", display_name(target))
+    else:
+        model(iso639_1(source) or source)  # what is wrong with it is said before anything is heard
     return (segment for segment, _ in translated(segments, info.language, target, translate))
 
 
