@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import os
 import struct
 import threading
 
@@ -194,6 +195,20 @@ def test_a_slow_machine_is_told_of_once(caplog):
         next(iter(waiting))
     assert caplog.text.count("wait for the model") == 1
     assert "5 s of sound" in caplog.text
+
+
+def test_a_file_is_not_late(tmp_path, caplog):
+    (tmp_path / "a.raw").write_bytes(bytes(20 * RATE))
+    with (tmp_path / "a.raw").open("rb") as file:
+        for stream in (file, io.BytesIO(bytes(20 * RATE))):
+            waiting = read_ahead(pcm_of(stream))
+            assert sum(map(len, waiting)) == 20 * RATE
+    assert not caplog.text
+    read, write = os.pipe()
+    os.write(write, bytes(100))
+    with os.fdopen(read, "rb") as pipe:
+        assert pcm_of(pipe).is_live
+    os.close(write)
 
 
 def test_ending_wakes_whoever_brings_sound():

@@ -3,7 +3,10 @@
 A stream is arrays of samples, or a binary file of raw PCM or WAV; what FFmpeg writes into a pipe is one of these.
 """
 
+import io
 import logging
+import os
+import stat
 import struct
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -50,6 +53,7 @@ class Pcm(NamedTuple):
 
     rate: int
     pieces: Iterable[bytes]
+    is_live: bool = True  # not from a file, which is read as fast as it is listened to
 
 
 Stream = BinaryIO | Iterable[NDArray[Any]] | Pcm
@@ -64,7 +68,7 @@ def pcm_of(stream: Stream, rate: int = RATE) -> Pcm:
     if isinstance(stream, Pcm):
         return stream
     if hasattr(stream, "read"):
-        return _of_file(stream, rate)
+        return _of_file(stream, rate)._replace(is_live=not _is_kept(stream))
     if isinstance(stream, np.ndarray | str | bytes) or not isinstance(stream, Iterable):
         kind = type(stream).__name__
         raise OptionError(f"stream is a {kind}; a binary file, or something that gives arrays one by one, is expected")
@@ -84,6 +88,14 @@ def _mono(samples: Any) -> bytes:
 
 
 # ---- files ----------------------------------------------------------------------------------------------------------
+
+
+def _is_kept(file: Any) -> bool:
+    """Whether a file is on a disk, or in memory, so that nothing is late."""
+    try:
+        return stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+    except (AttributeError, OSError):
+        return isinstance(file, io.BytesIO)
 
 
 def _of_file(file: Any, rate: int) -> Pcm:
@@ -186,11 +198,11 @@ def _whole(pieces: Iterable[bytes], size: int, change: Callable[[bytes], bytes])
 class Waiting:
     """Pieces that came while nobody took them. Who takes them gets all at once, so that a slow machine catches up."""
 
-    def __init__(self, rate: int, most: float) -> None:
-        """most: seconds of sound that may wait; who brings more waits too."""
+    def __init__(self, rate: int, most: float, is_live: bool = True) -> None:
+        """most: seconds of sound that may wait; who brings more waits too. is_live: too much is told of."""
         self.rate = rate
         self._second, self._most = rate * BYTES, most * rate * BYTES
-        self._was_told = False
+        self._was_told = not is_live
         self._pieces: list[bytes] = []
         self._changed = threading.Condition()
         self._is_over = False
@@ -245,7 +257,7 @@ class Waiting:
 
 def read_ahead(pcm: Pcm) -> Waiting:
     """Pieces that a thread takes as they come, half a minute more than were asked for at most."""
-    pieces, waiting = pcm.pieces, Waiting(pcm.rate, AHEAD)
+    pieces, waiting = pcm.pieces, Waiting(pcm.rate, AHEAD, pcm.is_live)
 
     def read() -> None:
         try:
