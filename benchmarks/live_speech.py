@@ -14,18 +14,27 @@ nothing else, in much less time.
 - errors against the file: words of the live text that differ from `Transcriber.transcribe` of the same sound (beam 5,
   voice detection). Errors of both against the text, where that is known: LibriVox, `--text`.
 - CPU: seconds of CPU time for a second of sound, all threads together.
+
+`--peer` is the command of another program that listens to the same sound afterwards; `{sound}` is its file. It prints
+what `live_whisper_streaming.py` prints, which is one.
 """
 
 import argparse
 import itertools
+import json
 import random
+import shlex
 import statistics
+import subprocess
+import tempfile
 import threading
 import time
+import wave
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
@@ -66,6 +75,7 @@ def main() -> None:
     parser.add_argument("--language", default="en")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--virtual", action="store_true", help="by a clock of CPU time; with --threads 1")
+    parser.add_argument("--peer", help="command of another program, with {sound} for the file")
     add_results_argument(parser)
     args = parser.parse_args()
     samples, text = speech(args.audio, args.text, args.minutes)
@@ -80,22 +90,62 @@ def main() -> None:
     seconds = len(samples) / RATE
     live = "".join(one.event.text for one in told if isinstance(one.event, LiveText) and one.event.is_final)
     final, partial = delays(told)
-    wrong, count = word_errors(file, live)
     rows = [
         ["seconds of sound", f"{seconds:.0f}"],
         ["seconds it took", f"{wall:.0f}"],
-        ["words", str(count)],
+        ["words", str(len(live.split()))],
         ["final, s: median, 90 %, most", spread(final)],
         ["partial, s: median, 90 %, most", spread(partial)],
         ["CPU, cores", f"{cpu / seconds:.2f}"],
         ["CPU of the file, cores", f"{of_file / seconds:.2f}"],
-        ["errors against the file", f"{100 * wrong / count:.1f} %"],
+        ["errors against the file", errors(file, live)],
     ]
     if text is not None:
-        for name, said in (("file", file), ("live", live)):
-            wrong, count = word_errors(text, said)
-            rows.append([f"errors of the {name}", f"{100 * wrong / count:.1f} %"])
-    report(args.results, ("what", "found"), rows, {"live": live, "file": file, "final": final, "partial": partial})
+        rows += [["errors of the file", errors(text, file)], ["errors of the live text", errors(text, live)]]
+    detail = {"live": live, "file": file, "final": final, "partial": partial}
+    columns = ["what", "quartet"]
+    if args.peer:
+        found = of_peer(args.peer, samples)
+        columns.append("peer")
+        for row, value in zip(rows, columns_of_peer(found, seconds, text), strict=True):
+            row.append(value)
+        detail["peer"] = found
+    report(args.results, columns, rows, detail)
+
+
+def errors(text: str, said: str) -> str:
+    """Share of the words of a text that are wrong."""
+    wrong, count = word_errors(text, said)
+    return f"{100 * wrong / count:.1f} %"
+
+
+def of_peer(command: str, samples: Samples) -> dict[str, Any]:
+    """What another program prints."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "sound.wav"
+        with wave.open(str(path), "wb") as file:
+            file.setparams((1, 2, RATE, 0, "NONE", ""))
+            file.writeframes(as_pcm(samples).tobytes())
+        asked = [word.format(sound=path) for word in shlex.split(command)]
+        said = subprocess.run(asked, check=True, stdout=subprocess.PIPE, text=True).stdout
+    found: dict[str, Any] = json.loads(said.splitlines()[-1])
+    return found
+
+
+def columns_of_peer(found: dict[str, Any], seconds: float, text: str | None) -> list[str]:
+    """Its values for the rows of the table."""
+    words, live = found["words"], "".join(one["text"] for one in found["words"])
+    values = [
+        f"{seconds:.0f}",
+        f"{words[-1]['at']:.0f}",
+        str(len(live.split())),
+        spread([one["at"] - one["end"] for one in words]),
+        "",
+        f"{found['cpu'] / seconds:.2f}",
+        "",
+        errors(found["file"], live),
+    ]
+    return values if text is None else [*values, errors(text, found["file"]), errors(text, live)]
 
 
 def speech(audio: list[Path], texts: list[Path], minutes: float) -> tuple[Samples, str | None]:

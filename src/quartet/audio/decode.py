@@ -21,6 +21,7 @@ from quartet.audio.clock import Clock
 from quartet.audio.mixing import RATE, Samples, joined, to_one
 from quartet.audio.ogg_links import PAGE, Links
 from quartet.audio.tracks import chosen, listed, tracks_of
+from quartet.audio.wav_links import HEADER, RIFF, WavLinks, is_wav, length_of
 from quartet.errors import AudioError, OptionError
 
 RATES = (1_000, 3_000_000)  # samples per second that are read: from slow telemetry to eightfold DSD
@@ -179,7 +180,7 @@ class _Reader:
     """
 
     def __init__(self, file: BinaryIO, name: str, in_links: bool = False) -> None:
-        """in_links: Ogg files that follow each other come one by one, and are not sought in."""
+        """in_links: Ogg and WAV files that follow each other come one by one, and are not sought in."""
         self._file, self.shown = file, name
         self.head = b""
         self.quiet = 0  # bytes since there was sound
@@ -193,7 +194,11 @@ class _Reader:
         self._first = b""
         while in_links and len(self._first) < len(PAGE) and (more := self._bytes(len(PAGE) - len(self._first))):
             self._first += more
-        self._links = Links(self._bytes_from_first, READ) if self._first == PAGE else None
+        self._links: Links | WavLinks | None = None
+        if self._first == PAGE:
+            self._links = Links(self._bytes_from_first, READ)
+        elif self._first == RIFF and (not seekable or self._is_followed()):
+            self._links = WavLinks(self._bytes_from_first)
         if seekable and self._links is None:
             self._first = b""
             file.seek(self._start)
@@ -202,6 +207,16 @@ class _Reader:
             seekable = True
         if seekable and self._links is None:
             self.seek, self.tell = self._seek, self._tell
+
+    def _is_followed(self) -> bool:
+        """Whether another WAV file comes after the one that begins here, in a file that can be sought in."""
+        at = length_of(self._first + self._bytes(HEADER - len(self._first)))
+        found = b""
+        if at is not None and self._seek(at, io.SEEK_SET) >= 0:
+            found = self._bytes(HEADER + 1)
+        self._first = b""
+        self._file.seek(self._start)
+        return is_wav(found) or is_wav(found[1:])
 
     def _index_is_last(self) -> bool:
         """Whether this is an MP4 whose sound comes before its index: FFmpeg has to seek in it."""
@@ -231,7 +246,7 @@ class _Reader:
         return self._links.read(size) if self._links else self._bytes_from_first(size)
 
     def next_link(self) -> bool:
-        """Go to the next Ogg file of several. False where there is none."""
+        """Go to the next file of several in one. False where there is none."""
         return self._links is not None and self._links.next()
 
     def _bytes_from_first(self, size: int) -> bytes:
