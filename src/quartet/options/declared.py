@@ -24,6 +24,7 @@ from quartet.options.kinds import (
     Real,
     Size,
     Text,
+    TextOrNumber,
     Times,
     table,
 )
@@ -286,7 +287,7 @@ TRANSCRIPTION = table(
     ),
     Option(
         "audio_track",
-        Text("the number, language or title of a track"),
+        TextOrNumber("the number, language or title of a track"),
         None,
         "which of several tracks of sound: its number from 1 on, language or title",
         none="the default one; one in the language that is named goes before one in another language",

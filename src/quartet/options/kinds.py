@@ -226,6 +226,26 @@ class Text:
 
 
 @dataclass(frozen=True)
+class TextOrNumber:
+    """A str, or an int as one of several things is counted; as a str."""
+
+    expected: str = "text, or a number"
+    most: int = 1_000_000
+
+    def accept(self, value: Any) -> str:
+        """The text."""
+        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= self.most:
+            return str(value)
+        if not isinstance(value, str):
+            raise RefusedError(value, self.expected)
+        return value
+
+    def read(self, text: str) -> Any:
+        """What was typed."""
+        return text
+
+
+@dataclass(frozen=True)
 class Name:
     """What names a model, a file or a folder: a str or a path that the system can look for."""
 

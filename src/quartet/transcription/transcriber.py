@@ -407,8 +407,7 @@ def _vad_options(given: VadOptions | Mapping[str, Any] | None) -> VadOptions:
 
 
 def _wanted(track: str | int | None, candidates: Sequence[Language]) -> Wanted:
-    number = isinstance(track, int) and not isinstance(track, bool)
-    named: str | None = checked(TRANSCRIPTION["audio_track"], str(track) if number else track)
+    named: str | None = checked(TRANSCRIPTION["audio_track"], track)
     return Wanted(named, tuple(language.code for language in candidates))
 
 
