@@ -189,6 +189,9 @@ def test_only_the_hub_has_revisions():
     for name in ("demo", "mine"):
         with pytest.raises(OptionError, match=f"{name} has no revision 'v1'"):
             resolve(name, "v1")
+        with pytest.raises(OptionError) as caught:
+            resolve(name, "v" * 500)
+        assert len(str(caught.value)) < 200
 
 
 # ---- the cache ----

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from quartet.checkpoint import foreign, foreign_in, is_checkpoint, is_openai_file
 from quartet.checkpoint.ctranslate2 import argos
+from quartet.checkpoint.shards import brief
 from quartet.checkpoint.special_tokens import CONFIG
 from quartet.errors import ModelNotFoundError, OptionError, did_you_mean
 from quartet.spec import MANIFEST_NAME
@@ -72,7 +73,7 @@ def resolve(name: str, revision: str | None = None) -> Source:
     """
     source = _local(name) or _on_the_hub(name, revision)
     if source.folder and revision is not None:
-        raise OptionError(f"{name} has no revision {revision!r}: only models on the hub have revisions")
+        raise OptionError(f"{name} has no revision {brief(revision)}: only models on the hub have revisions")
     return source
 
 

@@ -30,6 +30,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
 from quartet.checkpoint import foreign
+from quartet.checkpoint.shards import brief
 from quartet.checkpoint.source_files import OTHER_FILES, WEIGHTS
 from quartet.errors import CheckpointError, DownloadError, ModelNotFoundError, QuartetError, did_you_mean
 from quartet.progress import Bars, Progress, terminal_bar
@@ -367,7 +368,7 @@ def explain(error: Exception, repo_id: str, revision: str | None, known: Iterabl
         hint = did_you_mean(repo_id, known)
         return ModelNotFoundError(f"the hub has no model {repo_id}, or shows it only after a login{hint}")
     if isinstance(root, RevisionNotFoundError):
-        return ModelNotFoundError(f"{repo_id} has no revision {revision!r} on the hub")
+        return ModelNotFoundError(f"{repo_id} has no revision {brief(revision)} on the hub")
     return DownloadError(f"{repo_id} could not be downloaded: {_reason(root)}")
 
 
