@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from pathlib import Path
@@ -148,7 +149,7 @@ def test_with_the_last_one_everything_goes(demo):
         assert mapped(demo)  # by the stream, and by `mapped`
         del half
         assert not engines._opened.engines
-    assert files() == before
+    assert not Counter(files()) - Counter(before)  # what other tests left may be closed meanwhile
     lines = Path("/proc/self/maps").read_text()
     assert str(demo) not in lines
     assert "/packed/" not in lines
