@@ -110,9 +110,12 @@ def test_who_asks_for_what_cannot_be_decoded_is_told_and_the_next_one_is_served(
 
 
 def test_the_threads_end_with_the_decoder():
-    decoder, before = SharedDecoder(10), set(threading.enumerate())
+    others = set(threading.enumerate())
+    decoder = SharedDecoder(10)
+    its = set(threading.enumerate()) - others
+    assert len(its) == AT_ONCE
     decoder.close(10)
-    assert len(before - set(threading.enumerate())) == AT_ONCE
+    assert not its & set(threading.enumerate())
 
 
 def test_two_batches_are_decoded_at_a_time(decoder, monkeypatch):

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -58,11 +59,17 @@ def disk(tmp_path, monkeypatch):
 
 
 def on_the_disk(folder):
-    """Names and contents of all files, and of those without a name that are open."""
-    found = "".join(f"{file.name} {file.read_bytes()!r}" for file in folder.rglob("*") if file.is_file())
+    """Names and contents of all files, and of those without a name that are open. The server may be closing some."""
+    found = []
+    for file in folder.rglob("*"):
+        with suppress(FileNotFoundError, IsADirectoryError):
+            found.append(f"{file.name} {file.read_bytes()!r}")
     descriptors = Path("/proc/self/fd")
-    opened = [str(one.readlink()) for one in descriptors.iterdir() if one.is_symlink()] if descriptors.exists() else []
-    return found + " ".join(one for one in opened if one.startswith(str(folder)) and "deleted" in one)
+    for one in descriptors.iterdir() if descriptors.exists() else ():
+        with suppress(FileNotFoundError):
+            opened = str(one.readlink())
+            found += [opened] if opened.startswith(str(folder)) and "deleted" in opened else []
+    return " ".join(found)
 
 
 def everything(client):
