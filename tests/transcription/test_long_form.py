@@ -146,7 +146,7 @@ def test_the_tokens_are_those_of_transformers(seconds, previous_text, whisper_ba
     assert [one.tokens for one in found] == [_once(one["tokens"].tolist(), speech.timestamp_begin) for one in expected]
     for one, other in zip(found, expected, strict=True):
         assert abs(one.start - float(other["start"])) <= 0.02
-        assert abs(one.end - float(other["end"])) <= 0.02
+        assert abs(one.end - min(seconds, float(other["end"]))) <= 0.02  # theirs may end after the recording
 
 
 def _once(tokens: list[int], timestamp_begin: int) -> list[int]:
