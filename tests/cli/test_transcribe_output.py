@@ -22,6 +22,8 @@ SAID = [
     ("Où est la gare ?", "fr"),
 ]
 
+TRANSLATOR = "quartet.translation.translator.Translator"
+
 
 def segments() -> list[Segment]:
     return [
@@ -35,7 +37,7 @@ def hear(tmp_path, run, monkeypatch):
     """Run the command on a recording in which this is said; `hear.asked` is how it was listened to."""
     recording = tmp_path / "a.wav"
     recording.write_bytes(wav(tone()))
-    monkeypatch.setattr(transcribe, "_transcriber", lambda args: contextlib.nullcontext(Listener()))
+    monkeypatch.setattr(transcribe, "opened_transcriber", lambda args: contextlib.nullcontext(Listener()))
 
     class Listener:
         def transcribe(self, *given, **options):
@@ -123,7 +125,7 @@ def test_each_language_has_the_model_of_its_own(hear, monkeypatch):
             raise ModelNotFoundError(f"no model {name!r}")
         return Translator("demo", **options)
 
-    monkeypatch.setattr(transcribe, "Translator", translator)
+    monkeypatch.setattr(TRANSLATOR, translator)
     italian = Segment(1, 0, 0.0, 2.0, " Dov'è la stazione?", [], 0, 1, 0, None, 0.0, "it")
     hear.heard = [italian, italian, *segments()]
     result = hear("--to", "fr")
@@ -156,6 +158,6 @@ def test_what_is_in_the_target_language_needs_no_model(hear):
     ("languages", "name"), [("en,fr", "opus-mt-fr-en"), ("en,de", "opus-mt-de-en"), ("en,es,fr", "opus-mt-es-en")]
 )
 def test_the_usual_model_is_of_a_language_that_is_not_the_target(hear, languages, name, monkeypatch):
-    monkeypatch.setattr(transcribe, "Translator", lambda name, threads: Translator("demo", threads=threads))
+    monkeypatch.setattr(TRANSLATOR, lambda name, threads: Translator("demo", threads=threads))
     result = hear("--to", "en", "--language", languages)
     assert f"translating with {name} " in result.err

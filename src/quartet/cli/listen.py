@@ -14,20 +14,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
+from quartet.cli.transcribe import FROM_STANDARD_INPUT, check_translation_model, opened_transcriber
 from quartet.errors import AudioError, OptionError, OutputError
 from quartet.live.events import LiveEvent, LiveText
 from quartet.live.microphone import device_lines, microphone
 from quartet.live.stream import Waiting, pcm_of, read_ahead
-from quartet.transcription.transcriber import Transcriber
 
-FROM_STANDARD_INPUT = "-"
 CLEARED = "\r\x1b[2K"  # the line, and the cursor at its beginning
 
 
 def listen(args: argparse.Namespace) -> None:
     """Listen, and write each phrase as soon as it is over; on a terminal also what it seems to become."""
-    if args.translation_model and not args.to:
-        raise OptionError(f"--translation-model {args.translation_model} is for --to LANG, which is not given")
+    check_translation_model(args)
     if args.list_devices:
         print("\n".join(device_lines() or ["no device can be listened to"]))
         return
@@ -37,7 +35,7 @@ def listen(args: argparse.Namespace) -> None:
         raise OutputError("there is no standard output")
     with contextlib.ExitStack() as stack:
         sound = stack.enter_context(_sound(args))
-        transcriber = stack.enter_context(_transcriber(args))
+        transcriber = stack.enter_context(opened_transcriber(args))
         interrupted = stack.enter_context(_until_interrupted(sound))
         events = transcriber.listen(
             sound.pcm,
@@ -52,12 +50,6 @@ def listen(args: argparse.Namespace) -> None:
         _write(events, args, sys.stdout)
     if interrupted():
         raise KeyboardInterrupt(signal.SIGINT)
-
-
-def _transcriber(args: argparse.Namespace) -> Transcriber:
-    return Transcriber(
-        args.model, precision=args.precision, revision=args.revision, threads=args.threads, verify=args.verify
-    )
 
 
 # ---- sound ----------------------------------------------------------------------------------------------------------

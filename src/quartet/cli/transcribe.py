@@ -10,14 +10,14 @@ from pathlib import Path
 from quartet.audio.audio import Source, Wanted, open_audio
 from quartet.cli.output import STANDARD_INPUT, Input, Output, opened
 from quartet.errors import OptionError, QuartetError
+from quartet.live.translating import Translators
 from quartet.progress import Progress, silent, terminal_bar
-from quartet.text.languages import check_known, display_name, find, iso639_1
+from quartet.text.languages import display_name, find, iso639_1
 from quartet.transcription.cues import CueOptions
 from quartet.transcription.segments import Segment, TranscriptionInfo
 from quartet.transcription.subtitles import Writer, needs_words
 from quartet.transcription.transcriber import Transcriber
 from quartet.transcription.translated import translated
-from quartet.translation.translator import Translator
 
 FROM_STANDARD_INPUT = "-"
 
@@ -28,26 +28,31 @@ def transcribe(args: argparse.Namespace) -> None:
     """Transcribe, and write each segment as soon as it is there."""
     if args.to and args.task == "translate":
         raise OptionError(f"--task translate makes English, --to {args.to} makes that; give one of them")
-    if args.translation_model and not args.to:
-        raise OptionError(f"--translation-model {args.translation_model} is for --to LANG, which is not given")
-    if args.to and not args.translation_model:
-        check_known(args.to)
+    check_translation_model(args)
+    translators = Translators(args.to, args.translation_model, args.threads) if args.to else None
     source = _source(args)
     open_audio(source, wanted=_wanted(args))  # before a model is fetched for something that is no audio
     with ExitStack() as stack:
         out = stack.enter_context(opened(args.output, *_inputs(args)))
-        transcriber = stack.enter_context(_transcriber(args))
+        transcriber = stack.enter_context(opened_transcriber(args))
         on_screen = args.output is None and sys.stdout.isatty()  # then the segments show how far it is
         progress = stack.enter_context(nullcontext(silent) if on_screen else terminal_bar("transcribing", "s"))
         segments, info = _started(transcriber, source, args, progress)
         if args.language in (None, "auto"):
             log.info("language: %s (%.0f %%)", display_name(info.language), 100 * info.language_probability)
-        if args.to:
-            segments = _translation(segments, info, args, stack)
+        if translators:
+            stack.callback(translators.close)
+            segments = _translated(segments, info, args, translators)
         _write(segments, Writer(args.format, info, _cue_options(args), args.to), out)
         if info.skipped and info.skipped >= 1:
             hint = f"--vad-threshold below {args.vad_threshold:g} hears more, --no-vad all"
             log.info("skipped %.1f s in which nobody seems to speak; %s", info.skipped, hint)
+
+
+def check_translation_model(args: argparse.Namespace) -> None:
+    """Raise `OptionError` where one is named for nothing."""
+    if args.translation_model and not args.to:
+        raise OptionError(f"--translation-model {args.translation_model} is for --to LANG, which is not given")
 
 
 def _wanted(args: argparse.Namespace) -> Wanted:
@@ -71,7 +76,8 @@ def _source(args: argparse.Namespace) -> Source:
     return open(sys.stdin.fileno(), "rb", closefd=False)
 
 
-def _transcriber(args: argparse.Namespace) -> Transcriber:
+def opened_transcriber(args: argparse.Namespace) -> Transcriber:
+    """The model that hears."""
     return Transcriber(
         args.model, precision=args.precision, revision=args.revision, threads=args.threads, verify=args.verify
     )
@@ -103,28 +109,18 @@ def _cue_options(args: argparse.Namespace) -> CueOptions:
     return CueOptions(args.max_line_width, args.max_lines, args.max_cps, args.min_gap)
 
 
-def _translation(
-    segments: Iterable[Segment], info: TranscriptionInfo, args: argparse.Namespace, stack: ExitStack
+def _translated(
+    segments: Iterable[Segment], info: TranscriptionInfo, args: argparse.Namespace, translators: Translators
 ) -> Iterator[Segment]:
-    """The segments, each translated out of its own language; translation models stay open as long as `stack`."""
+    """The segments, each translated out of its own language."""
     target = iso639_1(args.to) or args.to
-    models: dict[str, Translator] = {}
     left: set[str] = set()  # languages that no model is there for
-
-    def model(spoken: str) -> Translator:
-        name = args.translation_model or f"opus-mt-{spoken}-{target}"
-        if name not in models:
-            if args.translation_model is None:
-                log.info("translating with %s (--translation-model names another one)", name)
-            models[name] = stack.enter_context(Translator(name, threads=args.threads))
-        models[name].check_languages(args.to, spoken)
-        return models[name]
 
     def translate(sentences: Sequence[str], spoken: str) -> Sequence[str]:
         if spoken in left:
             return sentences
         try:
-            translator = model(spoken)
+            translator = translators.of(spoken)
         except QuartetError as error:
             log.warning("%s is left as it is: %s", display_name(spoken), error)
             left.add(spoken)
@@ -136,7 +132,7 @@ def _translation(
     if source is None:
         log.info("what was said is in %s already", display_name(target))
     else:
-        model(iso639_1(source) or source)  # what is wrong with it is said before anything is heard
+        translators.of(iso639_1(source) or source)  # what is wrong with it is said before anything is heard
     return (segment for segment, _ in translated(segments, info.language, target, translate))
 
 

@@ -50,6 +50,7 @@ class Translators:
             check_known(target)
         self.target = bcp47(target) or target
         self._to, self._model, self._threads = target, model, threads
+        self._bare = iso639_1(target) or target
         self._models: dict[str, Translator] = {}
         self._opened: dict[str, Translate | None] = {}
 
@@ -74,15 +75,24 @@ class Translators:
         translate = self._opened[language]
         return translate(text) if translate is not None else None
 
-    def _open(self, language: str) -> Translate:
-        bare = iso639_1(self._to) or self._to
-        if find(language, [bare]) is not None:
-            return str
-        name = self._model or f"opus-mt-{language}-{bare}"
-        if self._model is None:
+    def of(self, language: str) -> "Translator":
+        """The model for a language that is spoken, opened the first time. Raises what opening it raises."""
+        name = self._model or f"opus-mt-{language}-{self._bare}"
+        if self._model is None and name not in self._models:
             log.info("translating with %s (--translation-model names another one)", name)
         translator = self._named(name)
         translator.check_languages(self._to, language)
+        return translator
+
+    def close(self) -> None:
+        """Close all models."""
+        for translator in self._models.values():
+            translator.close()
+
+    def _open(self, language: str) -> Translate:
+        if find(language, [self._bare]) is not None:
+            return str
+        translator = self.of(language)
         return lambda text: translator.translate(text, self._to, language).text
 
     def _named(self, name: str) -> "Translator":
