@@ -42,7 +42,7 @@ MOST_QUIET = 1 << 28  # bytes that are read without sound: a second of film, a c
 MIXED = RATE // 2  # samples that are mixed at a time
 BEFORE_INDEX = (b"ftyp", b"free", b"skip", b"wide")  # boxes of an MP4
 READ = 1 << 15  # bytes, of Ogg files
-MOST_SILENT_LINKS = 100  # Ogg files one after the other without sound
+MOST_SILENT_LINKS = 100  # files one after the other without sound
 ATTACHED_PICTURE = 1024  # of what FFmpeg says of a stream
 HEADERS = (b"Xing", b"Info", b"VBRI")  # what a packet of MP3 without sound has, at the beginning of a file
 TAGS = (b"ID3", b"TAG", b"APE")  # and of what stands around such a file
@@ -92,8 +92,7 @@ def described(file: BinaryIO, notices: Notices, wanted: Wanted = EVERYTHING) -> 
 
     Raises `AudioError` where there is no such sound.
     """
-    reader = _Reader(file, notices.name)
-    with _opened(reader, notices.name) as container:
+    with _opened(_Reader(file, notices.name)) as container:
         stream = _stream(container, wanted, notices)
         seconds = container.duration / 1e6 if container.duration and container.duration > 0 else None
         return seconds, stream.codec_context.channels
@@ -191,39 +190,48 @@ class _Reader:
         self.name = re.sub("[^.a-z0-9]", "", Path(name).suffix.casefold()) or "sound"  # codecs without a header need it
         seekable = bool(hasattr(file, "seekable") and file.seekable())
         self._start = file.tell() if seekable else 0
-        self._first = b""
-        while in_links and len(self._first) < len(PAGE) and (more := self._bytes(len(PAGE) - len(self._first))):
-            self._first += more
-        self._links: Links | WavLinks | None = None
-        if self._first == PAGE:
-            self._links = Links(self._bytes_from_first, READ)
-        elif self._first == RIFF and (not seekable or self._is_followed()):
-            self._links = WavLinks(self._bytes_from_first)
-        if seekable and self._links is None:
-            self._first = b""
-            file.seek(self._start)
-        elif in_links and self._links is None and self._index_is_last():
-            self._file = self._in_memory()
-            seekable = True
+        self._first = b""  # bytes that were looked at
+        self._links = self._found_links(seekable) if in_links else None
+        if in_links and not seekable and self._links is None and self._index_is_last():
+            self._file, seekable = self._in_memory(), True
         if seekable and self._links is None:
             self.seek, self.tell = self._seek, self._tell
 
-    def _is_followed(self) -> bool:
-        """Whether another WAV file comes after the one that begins here, in a file that can be sought in."""
-        at = length_of(self._first + self._bytes(HEADER - len(self._first)))
-        found = b""
-        if at is not None and self._seek(at, io.SEEK_SET) >= 0:
-            found = self._bytes(HEADER + 1)
+    def _look(self, count: int) -> None:
+        """Look at the first bytes, as far as there are so many."""
+        while len(self._first) < count and (more := self._bytes(count - len(self._first))):
+            self._first += more
+
+    def _look_again(self) -> None:
+        """Go back to the beginning of a file that can be sought in."""
         self._first = b""
         self._file.seek(self._start)
+
+    def _found_links(self, seekable: bool) -> Links | WavLinks | None:
+        """What reads files that follow each other one by one, where this may be such; else all is still to be read."""
+        self._look(len(PAGE))
+        if self._first == PAGE:
+            return Links(self._bytes_from_first, READ)
+        if self._first == RIFF and (not seekable or self._is_followed()):
+            return WavLinks(self._bytes_from_first)
+        if seekable:
+            self._look_again()
+        return None
+
+    def _is_followed(self) -> bool:
+        """Whether another WAV file comes after the one that begins here, in a file that can be sought in."""
+        self._look(HEADER)
+        at, found = length_of(self._first), b""
+        if at is not None and self._seek(at, io.SEEK_SET) >= 0:
+            found = self._bytes(HEADER + 1)
+        self._look_again()
         return is_wav(found) or is_wav(found[1:])
 
     def _index_is_last(self) -> bool:
         """Whether this is an MP4 whose sound comes before its index: FFmpeg has to seek in it."""
         place = 0
         while place <= HEAD:
-            while len(self._first) < place + 8 and (more := self._bytes(place + 8 - len(self._first))):
-                self._first += more
+            self._look(place + 8)
             size, kind = int.from_bytes(self._first[place : place + 4]), self._first[place + 4 : place + 8]
             if kind == b"mdat" or kind not in BEFORE_INDEX or size < 8:
                 return kind == b"mdat"
@@ -316,7 +324,7 @@ def _codecs() -> str:
     return ",".join(sorted(found))
 
 
-def _opened(reader: _Reader, name: str) -> Any:
+def _opened(reader: _Reader) -> Any:
     av = _pyav()
     try:
         container = _container(av, reader)
@@ -327,13 +335,12 @@ def _opened(reader: _Reader, name: str) -> Any:
         reason = getattr(error, "strerror", None) or str(error)
         if _is_text(reader.head):
             reason = "it is text; files that a playlist names are not opened"
-        raise AudioError(f"{name} is no audio file that can be read ({reason})") from None
+        raise AudioError(f"{reader.shown} is no audio file that can be read ({reason})") from None
     reader.pass_on()
     reader.quiet = 0
-    missing = _missing(container)
-    if missing:
+    if not container.streams.audio:
         container.close()
-        raise AudioError(f"{name} {missing}")
+        raise AudioError(f"{reader.shown} has no audio track")
     return container
 
 
@@ -367,13 +374,6 @@ def _refuse(url: str, flags: int, options: dict[str, str]) -> object:
     raise AudioError(f"the sound is elsewhere, in {url}, and only the file that was given is read")
 
 
-def _missing(container: Any) -> str | None:
-    """Why no sound can come out of it."""
-    if not container.streams.audio:
-        return "has no audio track"
-    return None
-
-
 def _is_text(head: bytes) -> bool:
     try:
         text = head[: HEAD - 4].decode()
@@ -387,11 +387,11 @@ def _is_text(head: bytes) -> bool:
 
 def _frames(reader: _Reader, clock: Clock, notices: Notices, wanted: Wanted) -> Iterator[tuple[Section, Any]]:
     """Frames, each with its section."""
-    without = 0  # Ogg files in a row that have no sound
+    without = 0  # files in a row that have no sound
     is_first = True
     while is_first or (without < MOST_SILENT_LINKS and reader.next_link()):
         try:
-            container = _opened(reader, notices.name)
+            container = _opened(reader)
             stream = _stream(container, wanted if is_first else EVERYTHING, notices, is_told=is_first)
         except AudioError as error:
             if is_first or reader.failed:

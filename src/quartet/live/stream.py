@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 
 from quartet.audio.audio import RATE
 from quartet.audio.decode import MOST_CHANNELS, as_float, check_rate
+from quartet.audio.wav_links import HEADER, is_wav
 from quartet.errors import AudioError, OptionError
 from quartet.live.sound import BYTES, as_pcm
 
 PIECE = 1 << 16  # bytes that are asked for at a time; of a pipe comes what is there
 AHEAD = 30.0  # seconds of sound that are read before they are wanted
 BEHIND = 3.0  # seconds of sound that wait: the machine is too slow for looks in between
-HEAD = 12  # bytes of a WAV file before its first chunk
 LONGEST_CHUNK = 1 << 20  # bytes of a chunk of a WAV file that is not sound
 LONGEST_FORMAT = 40
 ENDLESS = (0, 0x7FFFFFFF, 0xFFFFFFFF)  # sizes of the sound in a WAV file that was not known when they were written
@@ -100,8 +100,8 @@ def _is_kept(file: Any) -> bool:
 
 def _of_file(file: Any, rate: int) -> Pcm:
     read: Callable[[int], bytes] = getattr(file, "read1", file.read)
-    head = _exactly(read, HEAD)
-    if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
+    head = _exactly(read, HEADER)
+    if is_wav(head):
         return _of_wav(read)
     for magic, name in COMPRESSED.items():
         if head.startswith(magic) or (magic == b"ID3" and head[4:8] == b"ftyp"):
