@@ -67,3 +67,14 @@ class Unseekable(io.RawIOBase):
 
     def readinto(self, buffer):
         return self.file.readinto(buffer)
+
+
+def links_of(links, asked: int) -> list[bytes]:
+    """The files that `links` reads one by one, so many bytes at a time."""
+    found = []
+    while True:
+        pieces = list(iter(lambda: links.read(asked), b""))
+        assert all(len(piece) <= asked for piece in pieces)
+        found.append(b"".join(pieces))
+        if not links.next():
+            return found

@@ -1,5 +1,6 @@
 """Where one Ogg file ends and the next one begins, by pages alone."""
 
+import io
 import random
 import struct
 
@@ -7,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quartet.audio.ogg_links import BEGINS, Links
+from sounds import links_of
 
 
 def page(content: bytes, flags: int = 0) -> bytes:
@@ -23,20 +25,7 @@ def link(seed: int, streams: int = 1) -> bytes:
 
 def told(data: bytes, asked: int, size: int) -> list[bytes]:
     """The links, read so many bytes at a time."""
-    place = 0
-
-    def read(count: int) -> bytes:
-        nonlocal place
-        place += count
-        return data[place - count : place]
-
-    links, found = Links(read, size), []
-    while True:
-        pieces = list(iter(lambda: links.read(asked), b""))
-        assert all(len(piece) <= asked for piece in pieces)
-        found.append(b"".join(pieces))
-        if not links.next():
-            return found
+    return links_of(Links(io.BytesIO(data).read, size), asked)
 
 
 @given(st.lists(st.integers(0, 1000), min_size=1, max_size=4), st.sampled_from([1, 7, 4096]), st.integers(1, 5000))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from quartet.audio.audio import RATE, open_audio
 from quartet.audio.wav_links import WavLinks
-from sounds import tone, wav
+from sounds import links_of, tone, wav
 
 
 def riff(content: bytes) -> bytes:
@@ -19,14 +19,7 @@ def riff(content: bytes) -> bytes:
 
 def told(data: bytes, asked: int) -> list[bytes]:
     """The files, read so many bytes at a time."""
-    file = io.BytesIO(data)
-    links, found = WavLinks(file.read), []
-    while True:
-        pieces = list(iter(lambda: links.read(asked), b""))
-        assert all(len(piece) <= asked for piece in pieces)
-        found.append(b"".join(pieces))
-        if not links.next():
-            return found
+    return links_of(WavLinks(io.BytesIO(data).read), asked)
 
 
 @given(st.lists(st.binary(max_size=60), min_size=1, max_size=4), st.integers(1, 100))

@@ -236,9 +236,7 @@ class TextOrNumber:
         """The text."""
         if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= self.most:
             return str(value)
-        if not isinstance(value, str):
-            raise RefusedError(value, self.expected)
-        return value
+        return Text(self.expected).accept(value)
 
     def read(self, text: str) -> Any:
         """What was typed."""

@@ -19,7 +19,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from quartet.options.kinds import FLAGS
+from quartet.errors import OptionError
+from quartet.options.kinds import FLAGS, Option, checked
 from quartet.serve.decoding import Caller
 
 CLOSE = {"Connection": "close"}  # what is left of the body is not for long read
@@ -269,6 +270,15 @@ def text_param(params: Params, name: str, default: str | None = None) -> str:
     if not isinstance(value, str):
         raise ApiError(400, f"{name} is {_shown(value)}; a string is expected", param=name)
     return value
+
+
+def option_param(params: Params, option: Option) -> Any:
+    """A parameter that is one of our options; None where it is missing. Raises `ApiError` for what it may not be."""
+    given = text_param(params, option.name, "")
+    try:
+        return checked(option, option.kind.read(given)) if given else None
+    except OptionError as error:
+        raise ApiError(400, str(error), param=option.name) from None
 
 
 def number_param(params: Params, name: str, default: int) -> int:

@@ -13,9 +13,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from quartet.audio.audio import Source
 from quartet.audio.voice_activity import VadOptions
-from quartet.errors import OptionError
 from quartet.options.declared import TRANSCRIPTION
-from quartet.options.kinds import checked
 from quartet.serve.cues import CUE_FIELDS, cue_params
 from quartet.serve.decoding import Caller
 from quartet.serve.fair_queue import Lane
@@ -45,7 +43,16 @@ from quartet.serve.openapi import (
     takes,
 )
 from quartet.serve.service import Service, told
-from quartet.serve.web import ApiError, Params, flag_param, key_in_header, params_of, text_param, upload_param
+from quartet.serve.web import (
+    ApiError,
+    Params,
+    flag_param,
+    key_in_header,
+    option_param,
+    params_of,
+    text_param,
+    upload_param,
+)
 from quartet.text.languages import iso639_1
 from quartet.transcription.cues import CueOptions
 from quartet.transcription.subtitles import needs_words, written
@@ -97,11 +104,7 @@ def router(service: Service, listening: Listening) -> APIRouter:
 
 
 def _options(params: Params, words: bool) -> SpeechOptions:
-    task = text_param(params, "task", "transcribe")
-    try:
-        task = checked(TRANSCRIPTION["task"], task)
-    except OptionError as error:
-        raise ApiError(400, str(error), param="task") from None
+    task = option_param(params, TRANSCRIPTION["task"]) or "transcribe"
     target = text_param(params, "to_language", text_param(params, "to", "")) or None
     return SpeechOptions(
         language=text_param(params, "language", "") or None,
